@@ -1,0 +1,114 @@
+"""Candles for the ticker's stand-in: a seeded generator with gaps and missing bars, or a user's CSV."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+TIMEFRAME_S: Mapping[str, int] = {"1m": 60, "5m": 300, "15m": 900, "1h": 3600, "1d": 86400}
+
+_GAP_EVERY_BARS = 97
+_GAP_LENGTH_BARS = 5
+_MISSING_ONE_IN = 23
+
+
+class CsvError(ValueError):
+    """A CSV that cannot serve as candles; the message names file, line, column and what is allowed."""
+
+
+def _noise(seed: int, symbol: str, step_s: int, index: int) -> int:
+    text = f"{seed}:{symbol}:{step_s}:{index}".encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+@dataclass(frozen=True, slots=True)
+class SeededMarket:
+    """Prices as a pure function of (seed, symbol, timeframe, bar), so that any bar can be asked for alone."""
+
+    seed: int = 0
+    unknown_symbols: frozenset[str] = frozenset({"NOPE"})
+
+    def candles(self, symbol: str, timeframe: str, limit: int, now_s: float) -> list[dict[str, float]] | None:
+        """The last ``limit`` closed bars that exist, ascending; ``None`` for an unknown symbol."""
+        if symbol in self.unknown_symbols:
+            return None
+        step_s = TIMEFRAME_S[timeframe]
+        last = int(now_s // step_s) - 1
+        bars = (self._bar(symbol, step_s, index) for index in range(last - limit - limit // 8, last + 1))
+        return [bar for bar in bars if bar is not None][-limit:]
+
+    def _bar(self, symbol: str, step_s: int, index: int) -> dict[str, float] | None:
+        noise = _noise(self.seed, symbol, step_s, index)
+        if index % _GAP_EVERY_BARS < _GAP_LENGTH_BARS or noise % _MISSING_ONE_IN == 0:
+            return None
+        opened, closed = self._price(symbol, step_s, index), self._price(symbol, step_s, index + 1)
+        spread = (noise >> 8 & 0xFFFF) / 0xFFFF * 0.002
+        return {
+            "t": index * step_s,
+            "o": round(opened, 4),
+            "h": round(max(opened, closed) * (1 + spread), 4),
+            "l": round(min(opened, closed) * (1 - spread), 4),
+            "c": round(closed, 4),
+            "v": 100 + (noise >> 24) % 9900,
+        }
+
+    def _price(self, symbol: str, step_s: int, index: int) -> float:
+        base = 10 + _noise(self.seed, symbol, 0, 0) % 49_000 / 100
+        phase = _noise(self.seed, symbol, 1, 0) % 628 / 100
+        wave = 0.08 * math.sin(index / 41 + phase) + 0.03 * math.sin(index / 7 + 2 * phase)
+        jitter = (_noise(self.seed, symbol, step_s, index) >> 40 & 0xFFFF) / 0xFFFF - 0.5
+        return base * math.exp(wave + 0.01 * jitter)
+
+
+@dataclass(frozen=True, slots=True)
+class CsvMarket:
+    """Candles from a CSV with the columns ``time,open,high,low,close,volume`` and optionally ``symbol``.
+
+    ``time`` is epoch seconds of the bar's open; the same bars serve every timeframe asked for.
+    """
+
+    bars: Mapping[str, list[dict[str, float]]] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: Path) -> CsvMarket:
+        """Read the file.
+
+        Raises:
+            CsvError: naming file, line, column, value and what is allowed.
+        """
+        columns = {"time": "t", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v"}
+        bars: dict[str, list[dict[str, float]]] = {}
+        try:
+            with path.open(newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                missing = [name for name in columns if name not in (reader.fieldnames or ())]
+                if missing:
+                    raise CsvError(f"{path}: column {missing[0]!r} is missing, allowed: {','.join(columns)}[,symbol]")
+                for row in reader:
+                    bar = {short: _number(path, reader.line_num, name, row[name]) for name, short in columns.items()}
+                    bars.setdefault((row.get("symbol") or "*").upper(), []).append(bar)
+        except OSError as error:
+            raise CsvError(f"--candles is {str(path)!r}, allowed: a readable CSV file ({error.strerror})") from error
+        if not bars:
+            raise CsvError(f"{path}: no rows, allowed: at least one candle")
+        return cls({symbol: sorted(found, key=lambda bar: bar["t"]) for symbol, found in bars.items()})
+
+    def candles(self, symbol: str, timeframe: str, limit: int, now_s: float) -> list[dict[str, float]] | None:
+        """The last ``limit`` bars of the symbol; ``None`` when the file has none of it."""
+        found = self.bars.get(symbol, self.bars.get("*"))
+        return None if found is None else found[-limit:]
+
+
+def _number(path: Path, line: int, column: str, text: Any) -> float:
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value) or (column != "volume" and value <= 0):
+        raise CsvError(f"{path} line {line}: column {column!r} is {text!r}, allowed: a positive finite number")
+    return int(value) if column == "time" else value
