@@ -1,0 +1,68 @@
+"""Starts the service in this process, after a sabotage was applied and with the in-process means some faults need.
+
+``python -m scenarios.worlds.launcher [--sabotage FILE.py:NAME] -- ARGUMENTS OF THE SERVICE``
+
+The service knows nothing of it: a sabotage is ``def NAME() -> None`` that patches ``service`` before it runs.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+USAGE = 2
+
+
+class SabotageError(ValueError):
+    """A sabotage that cannot be loaded; the message names what was given and what is allowed."""
+
+
+def load_sabotage(reference: str) -> Callable[[], None]:
+    """The function that ``FILE.py:NAME`` names.
+
+    Raises:
+        SabotageError: when the file or the name is not there, or the file does not load.
+    """
+    file, colon, name = reference.rpartition(":")
+    path = Path(file)
+    if not colon or path.suffix != ".py":
+        raise SabotageError(f"--sabotage is {reference!r}, allowed: FILE.py:NAME")
+    if not path.is_file():
+        raise SabotageError(f"--sabotage is {reference!r}, allowed: a file that exists ({file} does not)")
+    spec = importlib.util.spec_from_file_location(f"sabotage_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise SabotageError(f"--sabotage {file} does not load: {type(error).__name__}: {error}") from error
+    function = getattr(module, name, None)
+    if not callable(function):
+        names = [n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", "") == module.__name__]
+        raise SabotageError(f"--sabotage names {name!r}, allowed in {file}: {', '.join(sorted(names)) or 'nothing'}")
+    return function  # type: ignore[no-any-return]
+
+
+def main(argv: list[str]) -> int:
+    """Apply the sabotage, if any, then run the service's own ``main``; returns its exit code."""
+    split = argv.index("--") if "--" in argv else len(argv)
+    own, rest = argv[:split], argv[split + 1 :]
+    if own[:1] == ["--sabotage"] and len(own) == 2:
+        try:
+            load_sabotage(own[1])()
+        except SabotageError as error:
+            print(f"launcher: {error}", file=sys.stderr)  # noqa: T201 - stderr is where usage errors go
+            return USAGE
+    elif own:
+        print(f"launcher: arguments are {own!r}, allowed: --sabotage FILE.py:NAME --", file=sys.stderr)  # noqa: T201
+        return USAGE
+    from service.__main__ import main as serve  # noqa: PLC0415 - after the sabotage has patched it
+
+    return serve(rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
