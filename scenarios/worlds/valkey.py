@@ -38,13 +38,15 @@ class ValkeyServer:
     run: RunDirectory
     port: int = field(default_factory=free_port)
     durable: bool = True
+    password: str = ""
     on_state: Callable[[str, int, int | None], None] = lambda _state, _pid, _code: None
     _child: Child | None = None
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return f"redis://127.0.0.1:{self.port}/0"
+        secret = f":{self.password}@" if self.password else ""
+        return f"redis://{secret}127.0.0.1:{self.port}/0"
 
     @property
     def data(self) -> Path:
@@ -57,6 +59,12 @@ class ValkeyServer:
         argv = [str(server_binary()), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data)]
         argv += ["--save", "", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning"]
         argv += ["--appendonly", "yes" if self.durable else "no", "--appendfsync", "always"]
+        if self.password:
+            # Through a file: an argument would be readable by everybody on the machine.
+            config = self.data.with_suffix(".conf")
+            config.write_text(f"requirepass {self.password}\n")
+            config.chmod(0o600)
+            argv.insert(1, str(config))
         self._child = Child("redis", argv, self.run)
         await self._child.start()
         async with asyncio.timeout(START_S_MAX):
@@ -126,6 +134,6 @@ class ValkeyServer:
             self.url, socket_timeout=0.5, socket_connect_timeout=0.5, retry=Retry(NoBackoff(), 0), protocol=2
         )
         try:
-            return await client.execute_command(*words)
+            return await client.execute_command(*words)  # type: ignore[no-untyped-call]
         finally:
             await client.aclose()
