@@ -35,7 +35,7 @@ PREFIX = "SIGNAL_"
 NOT_A_FIELD = {"SIGNAL_CONFIG_FILE"}
 NEEDS_RESTART = (
     *("host", "port", "environment", "workers", "redis_url", "service_token", "audit_path", "audit_key"),
-    *("cache.prefix", "outbox.prefix", "clients.connections"),
+    *("cors_origins", "cache.prefix", "outbox.prefix", "clients.connections"),
     *(f"downstreams.{name}.{part}" for name in ("ticker", "user", "alert", "comms") for part in ("url", "concurrency")),
 )
 """Fields that a reload may not change: sockets, clients and files are built from them once."""
