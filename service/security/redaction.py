@@ -1,0 +1,151 @@
+"""Redaction: the last stage before a byte leaves the process.
+
+All rules look at the text as it was; their spans are united and masked at once, so no rule can hide a secret from
+another. Percent-encoded and JSON-escaped stretches are decoded, looked at, and replaced only when something was
+found. What is found is never given out, not even in part.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote
+
+from service.security.own_secrets import MASK, OwnSecrets, Span, replace
+from service.security.patterns import RULES, digits_tell, is_secret_name
+
+_ENCODED = re.compile(r"""[^\s"'<>&?;,%]{0,512}%[0-9A-Fa-f]{2}[^\s"'<>&?;,\\]*+""")
+_ESCAPED = re.compile(r"""\\{1,8}(?:u00([2-7][0-9A-Fa-f])|x([2-7][0-9A-Fa-f])|(/))""")
+_STRETCH = re.compile(r"""[^\s"<>]{0,512}\\{1,8}(?:u00[2-7][0-9A-Fa-f]|x[2-7][0-9A-Fa-f]|/)[^\s"<>]*+""")
+_DECODINGS_MAX = 3
+_DEPTH_MAX = 24
+
+
+class Redactor:
+    """Takes secrets out of texts, bytes and JSON values; the service's own ones can be added at any time.
+
+    Args:
+        own_secrets: known secrets of the service, 12 characters and more; see ``OwnSecrets``.
+    """
+
+    def __init__(self, own_secrets: Iterable[str] = ()) -> None:
+        self._own = OwnSecrets(own_secrets)
+
+    def add(self, *secrets: str) -> None:
+        """Know these secrets too, from now on."""
+        self._own = OwnSecrets((*self._own.secrets, *secrets))
+
+    def replace(self, secrets: Iterable[str]) -> None:
+        """Know these secrets instead of those before."""
+        self._own = OwnSecrets(secrets)
+
+    def text(self, text: str) -> str:
+        """``text`` with every secret masked; in time linear in its length."""
+        return self._text(text, _DECODINGS_MAX)
+
+    def bytes(self, data: bytes) -> bytes:
+        """The same for bytes; what is not UTF-8 passes unchanged around the masks."""
+        return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+    def value(self, value: Any) -> Any:
+        """A JSON value with every secret masked, under telling names whatever it is, and in pieces over its fields."""
+        return self._walk(self.names(value), self.text, 0)
+
+    def names(self, value: Any) -> Any:
+        """Only what the final text no longer shows: values of telling names whole, secrets in pieces over fields."""
+        masked = _mask_names(value, 0)
+        texts: list[str] = []
+        _collect(masked, texts, 0)
+        if len(texts) > 1 and self._own.in_pieces(texts):
+            pieces = iter(self._own.mask_pieces(texts))
+            masked = self._walk(masked, lambda _: next(pieces), 0)
+        return masked
+
+    def _text(self, text: str, decodings: int) -> str:
+        lowered = text.lower()
+        if len(lowered) != len(text):  # a few letters grow in lower case; positions must agree
+            lowered = "".join(char if len(char.lower()) > 1 else char.lower() for char in text)
+        spans = list(self._own.spans(text))
+        for rule in RULES:
+            spans += rule(text, lowered)
+        text = _replace(text, spans) if spans else text
+        if decodings:
+            if "%" in text:
+                text = _ENCODED.sub(lambda match: self._decoded(match.group(), decodings), text)
+            if "\\u00" in text or "\\/" in text or "\\x" in text:
+                text = _STRETCH.sub(lambda match: self._unescaped(match.group(), decodings), text)
+        return text
+
+    def _decoded(self, stretch: str, decodings: int) -> str:
+        plain = unquote(stretch, errors="replace")
+        masked = self._text(plain, decodings - 1)
+        return stretch if masked == plain else quote(masked, safe="/:=@[]+ ").replace(" ", "%20")
+
+    def _unescaped(self, stretch: str, decodings: int) -> str:
+        plain = _ESCAPED.sub(lambda hit: hit[3] or chr(int(hit[1] or hit[2], 16)), stretch)
+        masked = self._text(plain, decodings - 1)
+        if masked == plain:
+            return stretch
+        return masked if '"' not in masked else MASK
+
+    def _walk(self, value: Any, change: Any, depth: int) -> Any:
+        if isinstance(value, str):
+            return change(value)
+        if isinstance(value, Mapping) and depth < _DEPTH_MAX:
+            return {self.text(str(key)): self._walk(item, change, depth + 1) for key, item in value.items()}
+        if isinstance(value, list | tuple | set | frozenset) and depth < _DEPTH_MAX:
+            return [self._walk(item, change, depth + 1) for item in value]
+        if value is None or isinstance(value, bool | int | float):
+            return value if len(str(value)) < 12 or self.text(str(value)) == str(value) else MASK
+        return self.text(str(value))
+
+
+def _replace(text: str, spans: list[Span]) -> str:
+    """Mask the spans; a bare number of a JSON text becomes 0, a mask without quotes would break its line."""
+    numbers = {span for span in spans if _is_bare_number(text, *span)}
+    if not numbers:
+        return replace(text, spans)
+    for start, end in sorted(numbers, reverse=True):
+        text = f"{text[:start]}{'0':>{end - start}}{text[end:]}"
+    return replace(text, (span for span in spans if span not in numbers))
+
+
+def _is_bare_number(text: str, start: int, end: int) -> bool:
+    return (
+        text[end : end + 1] in {",", "}", "]"}
+        and text[start - 1 : start] in {":", ",", "[", " "}
+        and text[start:end].isdigit()
+    )
+
+
+def _mask_names(value: Any, depth: int) -> Any:
+    if depth >= _DEPTH_MAX:
+        return value
+    if isinstance(value, Mapping):
+        return {
+            key: _mask(str(key), item) if is_secret_name(str(key)) else _mask_names(item, depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_mask_names(item, depth + 1) for item in value]
+    return value
+
+
+def _mask(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool) or value in ("", MASK):
+        return value
+    if isinstance(value, int | float) and not digits_tell(name):
+        return value
+    return MASK
+
+
+def _collect(value: Any, texts: list[str], depth: int) -> None:
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, Mapping) and depth < _DEPTH_MAX:
+        for item in value.values():
+            _collect(item, texts, depth + 1)
+    elif isinstance(value, list | tuple | set | frozenset) and depth < _DEPTH_MAX:
+        for item in value:
+            _collect(item, texts, depth + 1)
