@@ -1,0 +1,89 @@
+"""The routes of those who run the service: health, metrics, administration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from service.errors import MEDIA_TYPE, TYPE_PREFIX, Problem, responses
+from service.hot_reload import Change
+from service.routes import KEYED, PUBLIC, SECURED, Desk, answer, request
+from service.shapes import ChangeAnswer, ReadyAnswer
+
+
+def operator_routes(desk: Desk) -> APIRouter:
+    """All of them."""
+    router = APIRouter(tags=["operation"])
+    _watching(router, desk)
+    _changing(router, desk)
+    return router
+
+
+def _watching(router: APIRouter, desk: Desk) -> None:
+    @router.get("/health", response_model=None, responses={**responses(*PUBLIC)})
+    async def health() -> Response:
+        """The process answers."""
+        return answer({"status": "ok"})
+
+    @router.get("/ready", response_model=None, responses={200: {"model": ReadyAnswer}, **responses(*PUBLIC)})
+    async def ready() -> Response:
+        """Whether to send requests here."""
+        status, body = desk.health.ready()
+        if {"metrics", "admin"} & set(request().scopes):
+            body |= desk.health.detail()
+        if status != 200:
+            about = {"type": TYPE_PREFIX + "not-ready", "title": "The service is not ready"}
+            body = {**about, **body, "phase": body["status"], "status": status}
+            return answer(body, status, MEDIA_TYPE)
+        return answer(body)
+
+    @router.get(
+        "/metrics",
+        response_class=Response,
+        openapi_extra=SECURED,
+        responses={200: {"content": {"text/plain": {}}}, **responses(*KEYED)},
+    )
+    async def metrics() -> Response:
+        """Counters and gauges for Prometheus."""
+        return Response(desk.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @router.get("/admin/state", response_model=None, openapi_extra=SECURED, responses=responses(*KEYED))
+    async def state() -> Response:
+        """Level, budgets, breakers, outbox, log."""
+        return answer(await desk.state())
+
+    @router.get("/admin/config", response_model=None, openapi_extra=SECURED, responses=responses(*KEYED))
+    async def config() -> Response:
+        """The configuration that this request sees, secrets masked."""
+        settings = desk.store.for_request()
+        public = {"generation": request().generation, "digest": settings.digest(), "settings": settings.public()}
+        return answer(public)
+
+
+def _changing(router: APIRouter, desk: Desk) -> None:
+    shape: dict[str, Any] = {
+        "response_model": None,
+        "openapi_extra": SECURED,
+        "responses": {200: {"model": ChangeAnswer}, **responses(*KEYED, "refused", "audit")},
+    }
+
+    @router.post("/admin/reload", **shape)
+    async def reload() -> Response:
+        """Read the configuration anew and put it in force, or refuse it and change nothing."""
+        return changed(desk.store.reload)
+
+    @router.post("/admin/rollback", **shape)
+    async def rollback() -> Response:
+        """Put the configuration before this one back in force."""
+        return changed(desk.store.rollback)
+
+    def changed(change: Callable[[str], Change]) -> Response:
+        if not desk.audit_writable():
+            raise Problem("audit", "No change is made that cannot be audited", retry_after_s=5.0)
+        done = change(f"admin:{request().key_id}")
+        if done.outcome == "refused":
+            field, _, why = done.problems[0].partition(": ")
+            raise Problem("refused", why or field, field=field)
+        return answer({"outcome": done.outcome, "generation": done.generation})
