@@ -1,0 +1,110 @@
+"""Addresses as Toxiproxy writes them: ``host:port``, ``[host]:port``, ``:port``."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+Resolved = tuple[socket.AddressFamily, str, int]
+"""Family, numeric host (``""``: all interfaces), port."""
+
+
+class AddressError(ValueError):
+    """An address that cannot be used; the message is what Toxiproxy's clients get to see."""
+
+
+def split(address: str) -> tuple[str, int]:
+    """``host`` and ``port`` of an address.
+
+    Raises:
+        AddressError: when a port is missing or no number from 0 to 65535.
+    """
+    if address.startswith("["):
+        host, bracket, rest = address[1:].partition("]")
+        if not bracket or not rest.startswith(":"):
+            raise AddressError(f"address {address}: missing port in address")
+        port_text = rest[1:]
+    else:
+        host, colon, port_text = address.rpartition(":")
+        if not colon:
+            raise AddressError(f"address {address}: missing port in address")
+        if ":" in host:
+            raise AddressError(f"address {address}: too many colons in address")
+    if not (port_text.isascii() and port_text.isdigit()) or int(port_text) > 65535:
+        raise AddressError(f"address {port_text}: invalid port")
+    return host, int(port_text)
+
+
+def join(host: str, port: int) -> str:
+    """The address as text; IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+async def resolve(address: str) -> Resolved:
+    """Numeric form of a listening address. An empty one is a free port on loopback: nobody asked to be reachable.
+
+    Raises:
+        AddressError: when it cannot be read, or its host is unknown.
+    """
+    if not address:
+        return socket.AF_INET, "127.0.0.1", 0
+    host, port = split(address)
+    if not host:
+        return (socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET), "", port
+    return await _look_up(host, port)
+
+
+async def _look_up(host: str, port: int) -> Resolved:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except OSError:
+            continue
+        return family, host, port
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise AddressError(f"lookup {host}: no such host") from error
+    # IPv4 first: "localhost" should mean what most clients will dial.
+    family, _, _, _, sockaddr = min(found, key=lambda entry: entry[0] != socket.AF_INET)
+    return family, str(sockaddr[0]), port
+
+
+async def resolve_upstream(address: str) -> Resolved:
+    """Numeric form of an address to dial.
+
+    Raises:
+        AddressError: when it cannot be read, or its host is unknown.
+    """
+    host, port = split(address)
+    return await _look_up(host or "127.0.0.1", port)
+
+
+def written(resolved: Resolved) -> str:
+    """A resolved address as text (``[::]`` for all interfaces)."""
+    family, host, port = resolved
+    return join(host or ("::" if family == socket.AF_INET6 else "0.0.0.0"), port)
+
+
+def listen(resolved: Resolved) -> socket.socket:
+    """A non-blocking listening socket.
+
+    Raises:
+        AddressError: with the operating system's reason.
+    """
+    family, host, port = resolved
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1 if host else 0)
+        sock.bind((host, port))
+        sock.listen(4096)
+        sock.setblocking(False)
+    except OSError as error:
+        sock.close()
+        reason = os.strerror(error.errno or 0).lower()
+        raise AddressError(f"listen tcp {join(host, port)}: bind: {reason}") from error
+    return sock
