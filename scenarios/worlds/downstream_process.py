@@ -30,12 +30,14 @@ class DownstreamProcess:
     seed: int = 0
     candles: str = ""
     only: Sequence[str] = NAMES
+    latency_s: Mapping[str, float] = field(default_factory=dict)
     ports: dict[str, int] = field(default_factory=dict)
     _child: Child | None = None
 
     async def start(self) -> None:
         """Start and wait for the ports; raises ProcessError with the last words."""
         spec = {"seed": self.seed, "candles": self.candles, "only": list(self.only), "ports": self.ports}
+        spec["latency_s"] = dict(self.latency_s)
         argv = [sys.executable, "-m", "scenarios.worlds.downstreams", "--spec", json.dumps(spec)]
         self._child = Child("downstreams", argv, self.run, {}, self._line)
         known = dict(self.ports)

@@ -53,6 +53,7 @@ class StandIn:
     inactive_users: frozenset[str] = frozenset({"inactive"})
     effects: dict[str, bytes] = field(default_factory=dict)
     misbehaviour: Misbehaviour | None = None
+    latency_s: float = 0.0
     hurt: int = 0
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _open: dict[int, tuple[str, float, bool]] = field(default_factory=dict)
@@ -78,7 +79,9 @@ class StandIn:
             self.hurt += 1
             self._open[id(request)] = (*self._open[id(request)][:2], True)
             return await fault.answer(lambda: self._answer(request), request)
-        return self._answer(request)
+        answer = self._answer(request)
+        answer.delay_s = self.latency_s if request.path != "/health" else 0.0
+        return answer
 
     def _answer(self, request: Request) -> Answer:
         if request.path == "/health":
@@ -156,7 +159,7 @@ def _control(stand_ins: Mapping[str, StandIn]) -> HttpServer:
 async def serve(spec: Mapping[str, Any], write: Callable[[str], None]) -> None:
     """Run until SIGTERM or SIGINT.
 
-    ``spec``: ``ports`` {name: port}, ``only`` [names], ``seed``, ``candles`` (path of a CSV).
+    ``spec``: ``ports`` {name: port}, ``only`` [names], ``seed``, ``candles`` (path of a CSV), ``latency_s`` {name: s}.
     """
     market: Market = CsvMarket.load(Path(spec["candles"])) if spec.get("candles") else SeededMarket(spec.get("seed", 0))
 
@@ -168,7 +171,8 @@ async def serve(spec: Mapping[str, Any], write: Callable[[str], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    stand_ins = {name: StandIn(name, record, market) for name in spec.get("only", NAMES)}
+    latency_s = spec.get("latency_s", {})
+    stand_ins = {n: StandIn(n, record, market, latency_s=latency_s.get(n, 0.0)) for n in spec.get("only", NAMES)}
     servers = {name: stand_in.server() for name, stand_in in stand_ins.items()}
     wanted = spec.get("ports", {})
     ports = {name: await server.start(port=wanted.get(name, 0)) for name, server in servers.items()}

@@ -46,6 +46,7 @@ class LiveSpec:
         candles: path of a CSV for the ticker's stand-in.
         durable: Valkey keeps what it acknowledged.
         absent: stand-ins that are not there at all.
+        latency_s: how long each stand-in takes to answer, by name.
         redis_url: somebody's Redis instead of ours.
         service_urls: somebody's downstreams instead of the stand-ins, by name.
         port: port of the service, 0 for a free one.
@@ -58,6 +59,7 @@ class LiveSpec:
     candles: str = ""
     durable: bool = True
     absent: tuple[str, ...] = ()
+    latency_s: Mapping[str, float] = field(default_factory=dict)
     redis_url: str = ""
     service_urls: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
@@ -101,7 +103,9 @@ class LiveWorld:
         self.redis.on_state = self._redis_state
         self.recorder = Recorder(self._header({}))
         only = tuple(name for name in NAMES if name not in spec.absent)
-        self.downstreams = DownstreamProcess(self.run, self.recorder, self.epoch_s, spec.seed, spec.candles, only)
+        self.downstreams = DownstreamProcess(
+            self.run, self.recorder, self.epoch_s, spec.seed, spec.candles, only, spec.latency_s
+        )
         self.service = ServiceProcess(
             self.run, {}, self.recorder, self.now, self.epoch_s, spec.sabotage, spec.environment, echo=spec.echo
         )

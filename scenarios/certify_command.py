@@ -1,0 +1,183 @@
+"""``hardening certify``: progress while it runs, a table when it is done, the exit code of the *Result* table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from scenarios.certify import CertifyOptions, Outcome, certify
+from scenarios.certify import Progress as Watcher
+from scenarios.interrupt import InterruptedRunError, run
+from scenarios.judge.certificate import AllowListError, parse_allow_list
+from scenarios.judge.claims import CLAIMS, COMPONENTS
+from scenarios.judge.verdict import Exit
+from scenarios.live_catalogue import live_scenarios, startup_cases
+from scenarios.worlds.launcher import SabotageError, load_sabotage
+from scenarios.worlds.market import CsvError, CsvMarket
+
+_STYLE = {"PASS": "green", "FAIL": "bold red", "UNKNOWN": "yellow"}
+
+
+class Bars(Watcher):
+    """One line of progress for the whole, with what runs now."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._console = console
+        self._task = self._bar.add_task("scenarios", total=1)
+        self._now: dict[str, str] = {}
+
+    def __enter__(self) -> Bars:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+    def started(self, names: Sequence[str]) -> None:
+        """Know how many there are."""
+        self._bar.update(self._task, total=len(names))
+
+    def phase(self, scenario: str, phase: str) -> None:
+        """Show what each running scenario does."""
+        self._now[scenario] = phase
+        self._bar.update(self._task, description="  ".join(f"{name}: {what}" for name, what in self._now.items()))
+
+    def finished(self, scenario: str, events: int, problem: str) -> None:
+        """Tick it off; a problem is said at once."""
+        self._now.pop(scenario, None)
+        self._bar.advance(self._task)
+        text = f"{scenario}: {events} events" + (f" - problem: {problem}" if problem else "")
+        self._console.print(text, style="red" if problem else "dim", highlight=False, soft_wrap=True)
+
+
+def table_of(certificate: dict[str, Any]) -> Table:
+    """The verdicts, a row a claim."""
+    table = Table(title=f"Certificate: {certificate['predicate']['result']}", title_justify="left")
+    table.add_column("claim")
+    table.add_column("what")
+    table.add_column("verdict")
+    table.add_column("premise", justify="right")
+    table.add_column("why")
+    for claim in certificate["predicate"]["claims"]:
+        allowed = " (allowed)" if claim.get("allowed") else ""
+        verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{allowed}"
+        table.add_row(claim["id"], claim["title"], verdict, str(claim["premise_count"]), claim["reason"][:160])
+    return table
+
+
+def _claims(text: str) -> tuple[str, ...]:
+    """``C2,C5.3`` as claim ids; a component stands for all of its claims."""
+    found: list[str] = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        matching = [claim for claim in CLAIMS if claim == word or CLAIMS[claim].component == word]
+        if not matching:
+            raise click.UsageError(f"--claims is {word!r}, allowed: {', '.join(COMPONENTS)} or ids such as C2.1")
+        found += matching
+    return tuple(dict.fromkeys(found))
+
+
+def _options(
+    out: Path, seed: int, allow: Path | None, claims: str, sabotage: str, candles: Path | None, only: tuple[str, ...]
+) -> CertifyOptions:
+    """Check everything before anything is started.
+
+    Raises:
+        click.UsageError: naming the option, the value and what is allowed.
+    """
+    try:
+        allowed = parse_allow_list(allow.read_text(encoding="utf-8")) if allow else frozenset()
+        if sabotage:
+            load_sabotage(sabotage)
+        if candles:
+            CsvMarket.load(candles)
+    except OSError as error:
+        raise click.UsageError(
+            f"--allow-unknown is {str(allow)!r}, allowed: a readable file ({error.strerror})"
+        ) from None
+    except (AllowListError, SabotageError, CsvError) as error:
+        raise click.UsageError(str(error)) from None
+    names = [scenario.name for scenario in live_scenarios(seed)] + [f"startup-{case.name}" for case in startup_cases()]
+    for name in only:
+        if name not in names:
+            raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")
+    if out.exists() and not out.is_dir():
+        raise click.UsageError(f"--out is {str(out)!r}, allowed: a directory")
+    if sabotage:
+        file, _, function = sabotage.rpartition(":")
+        sabotage = f"{Path(file).resolve()}:{function}"
+    resolved = str(candles.resolve()) if candles else ""
+    return CertifyOptions(out, seed, allowed, _claims(claims), sabotage, resolved, only)
+
+
+@click.command("certify", short_help="run the scenarios, judge, write the certificate")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the certificate.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Everything is drawn from it."
+)
+@click.option("--allow-unknown", "allow", type=click.Path(path_type=Path), help="File of claims that may be UNKNOWN.")
+@click.option("--claims", default="", help="Only these claims or components, such as C2,C5.3 (never PASSED).")
+@click.option("--only", multiple=True, help="Only this scenario (repeatable; never PASSED).")
+@click.option("--sabotage", default="", help="FILE.py:NAME: break the service first; the run must turn red.")
+@click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the ticker's stand-in.")
+@click.option("--json", "as_json", is_flag=True, help="The certificate on stdout, nothing else.")
+def certify_command(
+    out: Path,
+    seed: int,
+    allow: Path | None,
+    claims: str,
+    only: tuple[str, ...],
+    sabotage: str,
+    candles: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Run the service through faults, judge what was recorded, write the certificate.
+
+    Boots real processes on loopback (a real Valkey, stand-ins for the downstreams, the service), needs neither
+    root nor Docker, and leaves nothing running. Exit 0 PASSED or WARNED, 1 a claim failed, 3 a claim is unknown
+    that may not be, 2 bad input, 4 the harness itself failed.
+
+    \b
+    Example:
+      hardening certify --out certificate --allow-unknown allow-unknown.txt
+    """
+    options = _options(out, seed, allow, claims, sabotage, candles, only)
+    console = Console(stderr=True, soft_wrap=True) if as_json else Console()
+    try:
+        with Bars(Console(stderr=True)) as bars:
+            outcome = run(certify(options, bars))
+    except InterruptedRunError as error:
+        click.echo(f"certify: {error}", err=True)
+        sys.exit(Exit.HARNESS)
+    _show(outcome, out, console, as_json=as_json)
+    sys.exit(outcome.exit_code)
+
+
+def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> None:
+    certificate = dict(outcome.certificate)
+    if as_json:
+        click.echo(json.dumps(certificate, indent=2, sort_keys=True))
+        return
+    counts = certificate["predicate"]["counts"]
+    console.print(table_of(certificate))
+    for problem in certificate["predicate"]["problems"]:
+        console.print(f"problem: {problem}", style="red", highlight=False)
+    line = f"{certificate['predicate']['result']}: {counts['PASS']} PASS, {counts['FAIL']} FAIL, {counts['UNKNOWN']} UNKNOWN"
+    console.print(f"{line}; {out / 'certificate.json'}, {out / 'certificate.md'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,167 @@
+"""The live scenarios that ``hardening certify`` runs: each one story, as data."""
+
+from __future__ import annotations
+
+import random
+
+from faults.schedule import Schedule
+from scenarios.judge.workload import Operation, Workload, alert, herd, signal, steady
+from scenarios.scenario import Reload, Scenario, StartupCase
+
+SYMBOLS = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
+
+
+def _schedule(*faults: tuple[float, float, dict[str, object]]) -> Schedule:
+    return Schedule.from_json([{"at_s": at_s, "for_s": for_s, "fault": fault} for at_s, for_s, fault in faults])
+
+
+def _steady(seed: int, name: str, for_s: float = 1.5, per_s: float = 6.0) -> Workload:
+    return steady(random.Random(f"{name}-{seed}"), for_s=for_s, per_s=per_s, symbols=SYMBOLS)
+
+
+def redis_outage(seed: int) -> Scenario:
+    """Redis dies by SIGKILL under load and comes back with its data."""
+    work = _steady(seed, "redis-work", for_s=4.0, per_s=12.0)
+    cold = Workload.of(signal(0.6 + i * 0.2, f"COLD{i}") for i in range(12))
+    return Scenario(
+        name="redis-outage",
+        summary="Redis is killed under load, and restarted",
+        steady=_steady(seed, "redis-outage"),
+        workload=work + cold,
+        schedule=_schedule((0.5, 2.0, {"kind": "redis_killed"})),
+    )
+
+
+def burst(seed: int) -> Scenario:
+    """More than a minute's budget in two seconds, one slow look-up beside it."""
+    asked = Workload.of(
+        signal(i * 0.006, SYMBOLS[i % len(SYMBOLS)], key=("demo", "high", "low")[i % 3]) for i in range(380)
+    )
+    return Scenario(
+        name="burst",
+        summary="380 requests in 2.3 seconds against a budget of 300 a minute",
+        steady=Workload.of(signal(0.1 * i, symbol) for i, symbol in enumerate(SYMBOLS)),
+        workload=asked,
+        recovery_s=1.0,
+    )
+
+
+def cancelled_herd(seed: int) -> Scenario:
+    """Herds on cold keys of a slow ticker, half of whose callers go away in the middle."""
+    herds = Workload()
+    for round_number in range(3):
+        at_s = 0.2 + round_number * 1.2
+        herds += herd(at_s, 20, f"HERD{round_number}")
+        herds += herd(at_s, 20, f"HERD{round_number}", disconnect_after_s=0.12)
+    crowd = Workload.of(signal(4.0, f"CROWD{i}", disconnect_after_s=0.2 if i % 3 == 0 else None) for i in range(90))
+    return Scenario(
+        name="cancelled-herd",
+        summary="callers by the dozen on one cold key and on ninety, many of whom hang up",
+        steady=_steady(seed, "herd", for_s=1.0, per_s=4.0),
+        workload=herds + crowd,
+        latency_s={"ticker": 0.4},
+        schedule=_schedule((3.2, 0.3, {"kind": "process_signal", "signal": "HUP"})),
+    )
+
+
+def signals(seed: int) -> Scenario:
+    """Reloads good and bad in mid-request, STOP and CONT, then TERM in mid-request."""
+    asked = Workload.of(signal(i * 0.08, f"SIG{i % 25}") for i in range(50))
+    last = Workload.of(signal(4.35 + i * 0.01, f"LAST{i}") for i in range(10))
+    return Scenario(
+        name="signals",
+        summary="reloads in mid-request, STOP and CONT, and TERM with requests in flight",
+        steady=_steady(seed, "signals", for_s=1.0),
+        workload=asked + last,
+        latency_s={"ticker": 0.3},
+        schedule=_schedule((1.6, 0.5, {"kind": "process_signal", "signal": "STOP"})),
+        reloads=(
+            Reload(0.6, {"cache": {"ttl_s": 30.0}}, "sighup"),
+            Reload(1.0, {"budgets": {"in_flight": -5}}, "sighup"),
+            Reload(1.3, "{ this is no configuration", "file"),
+            Reload(2.6, {"budgets": {"in_flight": 40}}, "admin"),
+            Reload(3.2, {}, "rollback"),
+        ),
+        term_at_s=4.5,
+    )
+
+
+def service_killed(seed: int) -> Scenario:
+    """Alerts are accepted, the service is killed, Redis too; after the restart every one is delivered."""
+    alerts = Workload.of(alert(0.1 + i * 0.05, SYMBOLS[i % 6], f"key-{seed}-{i}") for i in range(40))
+    again = Workload.of(alert(0.15 + i * 0.1, SYMBOLS[i % 6], f"key-{seed}-{i}") for i in range(5))
+    other = Workload.of(
+        alert(
+            0.2 + i * 0.1,
+            "TSLA",
+            f"key-{seed}-{i}",
+            body={"symbol": "TSLA", "rule": {"price": "above", "value": 0.5}, "channel": "sms"},
+        )
+        for i in range(2)
+    )
+    return Scenario(
+        name="service-killed",
+        summary="SIGKILL of the service between accepting alerts and delivering them, Redis killed on top",
+        steady=_steady(seed, "killed", for_s=1.0, per_s=4.0),
+        workload=alerts + again + other + _steady(seed, "killed-after", for_s=4.0, per_s=4.0).shifted(2.5),
+        latency_s={"alert": 0.15, "comms": 0.1},
+        schedule=_schedule(
+            (1.0, 0.3, {"kind": "process_signal", "signal": "KILL"}), (1.5, 0.6, {"kind": "redis_killed"})
+        ),
+    )
+
+
+def secrets(seed: int) -> Scenario:
+    """Secrets in query strings, headers, bodies and paths; wrong keys; nobody's scope."""
+    rng = random.Random(f"canaries-{seed}")
+    token = "".join(rng.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(32))
+    canaries = (
+        {"name": "query_token", "kind": "token", "value": f"tok_{token}"},
+        {"name": "password", "kind": "password", "value": f"hunter-{token[:14]}"},
+        {"name": "wrong_key", "kind": "api_key", "value": f"sk_{token[::-1]}"},
+        {"name": "card", "kind": "card", "value": "4929731084426093"},
+        {"name": "email", "kind": "email", "value": f"jane.{token[:6]}@example.org"},
+    )
+    query, password, wrong, card, email = (canary["value"] for canary in canaries)
+    rude = [
+        Operation(0.1, "rude", path=f"/v2/signals/AAPL?api_key={query}&timeframe=1m", key="demo"),
+        Operation(0.2, "rude", path=f"/v2/signals/AAPL?timeframe={query}", key="demo"),
+        Operation(0.3, "rude", path="/v2/signals/AAPL", headers={"X-API-Key": wrong}),
+        Operation(0.4, "rude", path="/v2/signals/AAPL", headers={"Authorization": f"Bearer {wrong}"}),
+        Operation(0.5, "rude", path=f"/v2/signals/{email}", key="demo"),
+        Operation(0.6, "rude", "POST", "/v2/alerts", "demo", body={"symbol": "AAPL", "password": password}),
+        Operation(0.7, "rude", "POST", "/v2/alerts", "demo", body=f'{{"card": "{card}", '),
+        Operation(0.8, "rude", path="/admin/state", key="demo"),
+        Operation(0.9, "rude", path="/metrics", key="demo"),
+        Operation(1.0, "rude", path="/v2/signals/AAPL"),
+        Operation(1.1, "rude", path=f"/no/such/{query}?password={password}", key="demo"),
+        Operation(1.2, "rude", path="/v2/signals/AAPL", headers={"X-Request-Id": f"{query} {email}"}, key="demo"),
+        signal(1.3, "AAPL", key="inactive"),
+    ]
+    good = [signal(0.15 + i * 0.1, SYMBOLS[i % 6], key=("demo", "high")[i % 2]) for i in range(16)]
+    admin = [Operation(1.4, "admin", path=f"/admin/{what}", key="operator") for what in ("state", "config")]
+    return Scenario(
+        name="secrets",
+        summary="secrets where they do not belong, wrong keys, wrong scopes",
+        steady=_steady(seed, "secrets", for_s=1.0),
+        workload=Workload.of([*rude, *good, *admin]),
+        canaries=canaries,
+        recovery_s=2.0,
+    )
+
+
+def live_scenarios(seed: int) -> tuple[Scenario, ...]:
+    """Every live scenario, longest first."""
+    makers = (service_killed, redis_outage, cancelled_herd, signals, burst, secrets)
+    return tuple(make(seed) for make in makers)
+
+
+def startup_cases() -> tuple[StartupCase, ...]:
+    """Every start under difficulties."""
+    return (
+        StartupCase("ticker-absent", "a critical dependency never appears", ("ticker",)),
+        StartupCase("redis-late", "Redis appears after a second", ("redis",), appear_after_s=1.0),
+        StartupCase("alert-absent", "an optional dependency appears only after the start", ("alert",)),
+        StartupCase("user-hangs", "a critical dependency accepts and never answers", ("user",), hang=True),
+        StartupCase("term", "SIGTERM while a critical dependency is awaited", ("redis",), signal_after_s=1.5),
+    )

@@ -1,0 +1,60 @@
+"""What code runs: the digest of the installed packages, and the git commit when it provably is that code."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import scenarios
+from scenarios.judge.certificate import digest_files
+
+PACKAGES = ("service", "faults", "scenarios", "loadtests")
+_SUFFIXES = {".py", ".json", ".yml", ".toml", ".typed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Digest of the code that runs; its commit (``unknown``; ``-dirty`` appended when the tree is not clean)."""
+
+    code_digest: str
+    commit: str
+
+    @property
+    def clean(self) -> bool:
+        """True when the commit is known and the tree holds nothing else."""
+        return self.commit != "unknown" and not self.commit.endswith("-dirty")
+
+
+def code_files(root: Path) -> dict[str, bytes]:
+    """The packages' files below ``root``, by their relative path."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for package in PACKAGES
+        for path in sorted((root / package).rglob("*"))
+        if path.suffix in _SUFFIXES and "__pycache__" not in path.parts
+    }
+
+
+def _git(root: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def provenance(checkout: Path | None = None) -> Provenance:
+    """Look at the code that runs, and at the checkout (by default the working directory) that it may come from.
+
+    The commit counts only when the checkout's packages are byte for byte the code that runs.
+    """
+    running = digest_files(code_files(Path(scenarios.__file__).parent.parent))
+    top = _git(checkout or Path.cwd(), "rev-parse", "--show-toplevel")
+    if top is None or digest_files(code_files(Path(top))) != running:
+        return Provenance(running, "unknown")
+    commit = _git(Path(top), "rev-parse", "HEAD")
+    status = _git(Path(top), "status", "--porcelain")
+    if commit is None or status is None:
+        return Provenance(running, "unknown")
+    return Provenance(running, commit + ("-dirty" if status else ""))

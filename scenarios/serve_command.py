@@ -1,0 +1,153 @@
+"""``hardening serve``: the Signal Service and all it needs, until Ctrl-C; ``hardening preflight``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from faults.run_directory import OwnedPid, sweep
+from scenarios.interrupt import InterruptedRunError, run
+from scenarios.judge.history import EventType, Recorder
+from scenarios.judge.verdict import Exit
+from scenarios.worlds.downstreams import NAMES
+from scenarios.worlds.launcher import SabotageError, load_sabotage
+from scenarios.worlds.live import LiveSpec, LiveWorld
+from scenarios.worlds.market import CsvError, CsvMarket
+from scenarios.worlds.processes import ProcessError, clean_environment
+
+
+class Forgetful(Recorder):
+    """Keeps nothing: a service that runs for days must not fill our memory with its history."""
+
+    def add(
+        self,
+        t: float,
+        process: str,
+        type: EventType,  # noqa: A002 - the format's own word
+        f: str,
+        value: Mapping[str, Any],
+        id: str = "",  # noqa: A002 - the format's own word
+    ) -> None:
+        """Drop it."""
+
+
+def _describe(world: LiveWorld) -> dict[str, Any]:
+    assert world.service.address is not None
+    host, port = world.service.address
+    urls = {name: service["url"] for name, service in world.settings["downstreams"].items()}
+    key = world.secrets.keys["demo"].key
+    url = f"http://{host}:{port}"
+    return {
+        "service": url,
+        "redis": world.spec.redis_url.rpartition("@")[2] or f"127.0.0.1:{world.redis.port}",
+        **urls,
+        "demo_key": key,
+        "operator_key": world.secrets.keys["operator"].key,
+        "curl": f"curl -s -H 'X-API-Key: {key}' '{url}/v2/signals/AAPL?timeframe=1m'",
+        "run_directory": str(world.run.path),
+    }
+
+
+async def _serve(spec: LiveSpec, *, as_json: bool) -> int:
+    world = LiveWorld(spec)
+    world.recorder = Forgetful(world.recorder.header)
+    for part in (world.downstreams, world.service, world.client):
+        part.recorder = world.recorder
+    async with world:
+        facts = _describe(world)
+        _write_world(world, facts)
+        if as_json:
+            click.echo(json.dumps(facts))
+        else:
+            for name in ("service", "redis", *NAMES, "demo_key", "operator_key"):
+                click.echo(f"{name.replace('_', ' '):13} {facts[name]}")
+            click.echo(f"\ntry it:\n  {facts['curl']}\n\nCtrl-C stops everything.")
+        while world.service.child.running():
+            await asyncio.sleep(0.2)
+        return world.service.child.exit_code or 0
+
+
+def _write_world(world: LiveWorld, facts: Mapping[str, Any]) -> None:
+    """What ``hardening faults inject`` needs to find this world; only the owner may read it."""
+    path = world.run.path / "world.json"
+    owned = world.service.child.owned
+    facts = {**facts, "service_pid": owned.pid if isinstance(owned, OwnedPid) else world.service.child.pid}
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({**facts, "redis_port": world.redis.port, "ports": world.downstreams.ports}))
+
+
+@click.command("serve", short_help="the Signal Service on embedded defaults, until Ctrl-C")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free port.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Keys and candles.")
+@click.option("--candles", type=click.Path(path_type=Path), help="CSV: time,open,high,low,close,volume[,symbol].")
+@click.option("--sabotage", default="", help="FILE.py:NAME: start a deliberately broken service.")
+@click.option("--logs", is_flag=True, help="Show the service's log lines on stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Addresses and keys as one line of JSON.")
+def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, logs: bool, as_json: bool) -> None:
+    """Start the service with a real Valkey and stand-ins for its downstreams; print how to use it.
+
+    REDIS_URL, TICKER_SERVICE_URL, USER_SERVICE_URL, ALERT_SERVICE_URL and COMMS_SERVICE_URL name real ones to use
+    instead. No root, no Docker; Ctrl-C stops all, in order, and leaves nothing.
+
+    \b
+    Example:
+      hardening serve --port 8080
+    """
+    try:
+        if candles:
+            CsvMarket.load(candles)
+        if sabotage:
+            load_sabotage(sabotage)
+    except (CsvError, SabotageError) as error:
+        raise click.UsageError(str(error)) from None
+    sweep()
+    urls = {
+        name: os.environ[f"{name.upper()}_SERVICE_URL"] for name in NAMES if f"{name.upper()}_SERVICE_URL" in os.environ
+    }
+    spec = LiveSpec(
+        settings={"log_events": "summary"},
+        seed=seed,
+        sabotage=sabotage,
+        candles=str(candles or ""),
+        redis_url=os.environ.get("REDIS_URL", ""),
+        service_urls=urls,
+        port=port,
+        scenario="serve",
+        echo=(lambda line: click.echo(line, err=True)) if logs else None,
+    )
+    try:
+        code = run(_serve(spec, as_json=as_json))
+    except InterruptedRunError:
+        click.echo("stopped; nothing is left running", err=True)
+        sys.exit(Exit.OK)
+    except ProcessError as error:
+        click.echo(f"serve: {error}", err=True)
+        sys.exit(Exit.FAILED)
+    click.echo(f"serve: the service ended by itself with exit code {code}", err=True)
+    sys.exit(Exit.FAILED if code else Exit.OK)
+
+
+@click.command("preflight", short_help="refuse a misconfigured deployment")
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="The service's configuration file.")
+@click.option("--json", "as_json", is_flag=True, help="Problems as JSON.")
+def preflight_command(config: Path, *, as_json: bool) -> None:
+    """Check a deployment's configuration before it serves: one line per fault; exit 0 sound, 1 refused, 2 usage.
+
+    \b
+    Example:
+      hardening preflight --config service.json
+    """
+    argv = [sys.executable, "-m", "service", "preflight", "--config", str(config), *(["--json"] if as_json else [])]
+    passed_on = {
+        name: value for name, value in os.environ.items() if name.startswith("SIGNAL_") or name.endswith("_URL")
+    }
+    passed_on |= {name: os.environ[name] for name in ("SERVICE_TOKEN",) if name in os.environ}
+    sys.exit(subprocess.run(argv, check=False, env=clean_environment(passed_on)).returncode)
