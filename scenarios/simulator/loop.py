@@ -1,0 +1,340 @@
+# ruff: noqa: SLF001 - a loop and its handles share private names by design; BaseEventLoop's are used as asyncio's own loops do
+# mypy: disable-error-code="attr-defined,override,assignment,misc,has-type"
+"""An event loop in virtual time: no selector, no waiting, the same order of everything in every run.
+
+Ready callbacks run first in, first out, as asyncio documents; timers run by time and, at one time, in the order
+they were set. Time moves only when nothing is ready. What may deviate (a draw, a cancellation, and the order of
+ready callbacks where asked for) is decided by ``Choices`` and by nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sys
+import threading
+from asyncio import events
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, NoReturn, cast
+
+from scenarios.simulator.checks import Checks
+from scenarios.simulator.choices import NEVER, Choices
+from scenarios.simulator.endpoints import Endpoints
+from scenarios.simulator.errors import DeadlockError, LivelockError, OverdueError, StuckError
+from scenarios.simulator.hosts import Host, current_host
+from scenarios.simulator.plan import Bounds
+from scenarios.simulator.trace import NoTrace, Trace
+from scenarios.simulator.unreal import Unreal
+from scenarios.simulator.waits import busiest, who_waits
+
+START_S = 1000.0
+"""Where the monotonic clock starts: above zero, since a machine that just booted is not the common case."""
+
+SPIN_ROUNDS = 100
+"""Rounds at one instant after which each further round costs time, as it would on a real machine."""
+
+SPIN_COST_S = 50e-6
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task that hashes by its number: sets of tasks iterate in the same order in every process."""
+
+    __slots__ = ("_number",)
+
+    def __hash__(self) -> int:
+        try:
+            return cast(int, self._number)
+        except AttributeError:
+            self._number = cast(SimLoop, self.get_loop()).next_number()
+            return self._number
+
+
+class SimFuture(asyncio.Future[Any]):
+    """A future that hashes by its number."""
+
+    __slots__ = ("_number",)
+
+    def __hash__(self) -> int:
+        try:
+            return cast(int, self._number)
+        except AttributeError:
+            self._number = cast(SimLoop, self.get_loop()).next_number()
+            return self._number
+
+
+class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
+    """One run's loop.
+
+    Args:
+        choices: decides everything that may deviate.
+        bounds: limits of steps and of virtual time.
+        trace: notes what happened; ``NoTrace`` notes nothing.
+        reorder: whether ``choices`` is asked for the order of ready callbacks.
+    """
+
+    def __init__(
+        self, choices: Choices, bounds: Bounds, trace: Trace | NoTrace | None = None, *, reorder: bool = False
+    ) -> None:
+        super().__init__()
+        self.choices = choices
+        self.bounds = bounds
+        self.trace = trace or NoTrace()
+        self.checks = Checks(self)
+        self.started_s = START_S
+        self.wall_offset_s = 0.0
+        self.hosts_died = False
+        self.steps = 0
+        self.now_s = START_S
+        self.unhandled: list[dict[str, Any]] = []
+        self.signal_handlers: dict[int, Callable[[], object]] = {}
+        self.attachments: dict[str, Any] = {}
+        self.main: SimTask | None = None
+        self.failure: BaseException | None = None
+        self._reorder = reorder
+        self.tracing = type(self.trace) is not NoTrace
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = 0
+        self._task_names = 0
+        self._cancelled_timers = 0
+        self._spinning = 0
+        self._rounds = 0
+        self._end_s = START_S + bounds.max_virtual_s
+        self._next_cancel = choices.next_cancel(0)
+        self._attention = min(self._next_cancel, bounds.max_steps)
+
+    # --- what asyncio asks of a loop -------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """Virtual monotonic seconds; ``START_S`` at the beginning."""
+        return self.now_s
+
+    def next_number(self) -> int:
+        """Numbers for hashing, counted from 1."""
+        self._numbers += 1
+        return self._numbers
+
+    def create_future(self) -> SimFuture:
+        """A future of this loop."""
+        return SimFuture(loop=self)
+
+    def create_task(self, coro: Any, *, name: object = None, context: Any = None, **_: Any) -> SimTask:
+        """A task of this loop; without a name it is called by its place in the order of creation."""
+        if self._closed:
+            self._check_closed()
+        if name is None:
+            self._task_names += 1
+            name = f"Task-{self._task_names}"
+        task = SimTask(coro, loop=self, name=str(name), context=context)
+        if self.tracing:
+            self.trace.created(self, task)
+        return task
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+        """Run ``callback`` after everything that is ready now."""
+        if self._closed:
+            self._check_closed()
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        """Run ``callback`` in ``delay`` virtual seconds."""
+        return self.call_at(self.now_s + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        """Run ``callback`` at virtual time ``when``; equal times run in the order they were set."""
+        if self._closed:
+            self._check_closed()
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._numbers += 1
+        heapq.heappush(self._timers, (when, self._numbers, timer))
+        timer._scheduled = True
+        return timer
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        self._cancelled_timers += 1
+        if self._cancelled_timers > 100 and self._cancelled_timers * 2 > len(self._timers):
+            self._timers = [entry for entry in self._timers if not entry[2]._cancelled]
+            heapq.heapify(self._timers)
+            self._cancelled_timers = 0
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Note it; the run is judged by what was noted when it ends."""
+        if self._exception_handler is not None:
+            super().call_exception_handler(context)
+            return
+        self.unhandled.append(context)
+
+    def _process_events(self, event_list: object) -> None:
+        """There is no selector and so there are no events."""
+
+    def _write_to_self(self) -> None:
+        """Nobody sleeps, so nobody needs waking."""
+
+    # --- running ---------------------------------------------------------------------------------------------
+
+    def run_program(self, program: Coroutine[Any, Any, Any]) -> Any:
+        """Run it to its end, and the checks that still wait after it; returns its result or raises."""
+        with _Running(self):
+            self.main = main = self.create_task(program, name="main")
+            while not main.done():
+                self._run_once()
+            while self.checks.waiting() and self.failure is None:
+                self._run_once()
+        if self.failure is not None:
+            raise self.failure
+        return main.result()
+
+    def run_until_idle(self, *, rounds: int) -> None:
+        """Let what is ready run, without moving time; at most ``rounds`` rounds."""
+        with _Running(self):
+            self._attention = NEVER
+            while self._ready and rounds:
+                rounds -= 1
+                for _ in range(len(self._ready)):
+                    handle = self._ready.popleft()
+                    if not handle._cancelled:
+                        self._run_handle(handle)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run with ``error`` after the current step, whoever may swallow it until then."""
+        if self.failure is None:
+            self.failure = error
+
+    def stall(self, seconds: float) -> None:
+        """Block the loop: time passes, nothing runs."""
+        self.now_s += max(0.0, seconds)
+
+    def _run_once(self) -> None:
+        ready = self._ready
+        timers = self._timers
+        if not ready:
+            self._move_time()
+            timers = self._timers
+        else:
+            self._spinning += 1
+            if self._spinning > SPIN_ROUNDS:
+                self._spin()
+        if timers and timers[0][0] <= self.now_s:
+            self._take_due(timers)
+        if self._reorder and len(ready) > 1:
+            self._bring_forward()
+        checks = self.checks
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            self.steps += 1
+            if self.steps >= self._attention:
+                self._attend()
+                if handle._cancelled:
+                    continue
+            if self.tracing:
+                self.trace.step(self, handle)
+            self._run_handle(handle)
+            if checks.active:
+                checks.after_step()
+            if self.failure is not None:
+                raise self.failure
+
+    def _take_due(self, timers: list[tuple[float, int, asyncio.TimerHandle]]) -> None:
+        now = self.now_s
+        while timers and timers[0][0] <= now:
+            timer = heapq.heappop(timers)[2]
+            timer._scheduled = False
+            if timer._cancelled:
+                self._cancelled_timers -= 1
+            else:
+                self._ready.append(timer)
+
+    def _run_handle(self, handle: Any) -> None:
+        if self.hosts_died and not handle._context.get(current_host, Host.default).alive:
+            return
+        try:
+            handle._context.run(handle._callback, *handle._args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - what asyncio's own handles do
+            self.call_exception_handler(
+                {"message": "Exception in callback", "exception": error, "handle": handle, "callback": handle._callback}
+            )
+
+    def _move_time(self) -> None:
+        """Nothing is ready: go to the next timer."""
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)[2]._scheduled = False
+            self._cancelled_timers -= 1
+        self._spinning = 0
+        if not timers:
+            self._stuck(DeadlockError, "nothing is ready and no timer is set")
+        when = timers[0][0]
+        if when > self._end_s:
+            self._stuck(OverdueError, f"limit of {self.bounds.max_virtual_s:g} virtual s")
+        if when > self.now_s:
+            self.now_s = when
+
+    def _spin(self) -> None:
+        """A busy loop waits for a timer: on a real machine its rounds take time, so they do here."""
+        self.now_s += SPIN_COST_S * (1 << min(40, self._spinning // 2000))
+        if self.now_s > self._end_s:
+            self._stuck(OverdueError, f"limit of {self.bounds.max_virtual_s:g} virtual s")
+
+    def _bring_forward(self) -> None:
+        self._rounds += 1
+        chosen = self.choices.first(self._rounds, len(self._ready))
+        if chosen:
+            handle = self._ready[chosen]
+            del self._ready[chosen]
+            self._ready.appendleft(handle)
+
+    def _attend(self) -> None:
+        """A cancellation is due, or the step limit is reached."""
+        if self.steps >= self.bounds.max_steps:
+            self._stuck(LivelockError, f"limit of {self.bounds.max_steps} steps; busiest: {busiest(self)}")
+        if self.steps >= self._next_cancel:
+            tasks = self.live_tasks()
+            victim = self.choices.victim(self.steps, [task.get_name() for task in tasks])
+            if victim is not None:
+                if self.tracing:
+                    self.trace.note(self, "cancel", tasks[victim].get_name(), "")
+                tasks[victim].cancel()
+            self._next_cancel = self.choices.next_cancel(self.steps)
+        self._attention = min(self._next_cancel, self.bounds.max_steps)
+
+    def live_tasks(self) -> list[SimTask]:
+        """Tasks that are not done, without the program's own, in the order of their creation."""
+        tasks = [task for task in asyncio.all_tasks(self) if task is not self.main]
+        return sorted(cast(list[SimTask], tasks), key=hash)
+
+    def _stuck(self, kind: type[StuckError], detail: str) -> NoReturn:
+        raise kind(detail, who_waits(self), self.now_s - START_S, self.steps)
+
+
+class _Running:
+    """Makes the loop the running one, and puts back what was there."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def __enter__(self) -> None:
+        loop = self._loop
+        self._before = events._get_running_loop()
+        self._hooks = sys.get_asyncgen_hooks()
+        loop._thread_id = threading.get_ident()
+        sys.set_asyncgen_hooks(
+            firstiter=loop._asyncgen_firstiter_hook,
+            finalizer=loop._asyncgen_finalizer_hook,
+        )
+        events._set_running_loop(loop)
+
+    def __exit__(self, *exc: object) -> None:
+        events._set_running_loop(self._before)
+        sys.set_asyncgen_hooks(*self._hooks)
+        self._loop._thread_id = None
+
+
+Program = Callable[[], Awaitable[Any] | Generator[Any, Any, Any]]
+"""What is explored: an ``async def`` without arguments."""

@@ -1,0 +1,377 @@
+"""The simulated network: machines with names and addresses, listeners, connections, and everything that can go wrong.
+
+Reached with ``network()`` inside a program. A program that says nothing runs on the machine ``local``; a server
+bound to any address listens on the machine it runs on, and clients reach it by that machine's name or address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import errno
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from faults.toxics import End, seeded_draws
+from scenarios.simulator.hosts import Host, current_host
+from scenarios.simulator.links import SimLink
+from scenarios.simulator.transport import Connection, SimSocket, SimTransport
+
+if TYPE_CHECKING:
+    from scenarios.simulator.loop import SimLoop
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "")
+CONNECT_TIMEOUT_S = 127.0
+"""How long Linux tries before a connect ends in ETIMEDOUT."""
+
+
+class Network:
+    """The network of one run."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self.loop = loop
+        self.latency_s = loop.bounds.latency_s
+        self.connections: list[Connection] = []
+        self.links: dict[str, SimLink] = {}
+        self._hosts: dict[str, Host] = {Host.default.name: Host.default}
+        self._addresses: dict[str, str] = {}
+        self._listeners: dict[tuple[str, Any], SimServer] = {}
+        self._latencies: dict[tuple[str, str], tuple[float, float]] = {}
+        self._parted: set[tuple[str, str]] = set()
+        self._numbers: dict[str, int] = {}
+        self._ports = 49152
+        self._healed: list[asyncio.Future[None]] = []
+        self.draws = seeded_draws(loop.choices.entropy)
+
+    # --- machines --------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def host(self, name: str) -> Iterator[Host]:
+        """Code inside, and the tasks it makes, run on the machine ``name``; after a crash it is a new life."""
+        token = current_host.set(self._live(name))
+        try:
+            yield current_host.get()
+        finally:
+            current_host.reset(token)
+
+    def _live(self, name: str) -> Host:
+        host = self._hosts.get(name)
+        if host is None or not host.alive:
+            host = self._hosts[name] = Host(name)
+        return host
+
+    def address(self, name: str) -> str:
+        """The IP address of a machine, made at first use."""
+        return self._addresses.setdefault(name, f"10.0.0.{len(self._addresses) + 1}")
+
+    def resolve(self, host: str | None) -> str:
+        """The machine that a name or address means.
+
+        Raises:
+            socket.gaierror: when there is no such machine.
+        """
+        if host is None or host in LOOPBACK:
+            return current_host.get().name
+        for name, address in self._addresses.items():
+            if host in (name, address):
+                return name
+        if host in self._hosts:
+            return host
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    def crash(self, name: str) -> None:
+        """End a machine's process: its tasks stop where they are, not even ``finally`` runs; peers get a reset."""
+        host = self._hosts.get(name)
+        if host is None or host is Host.default:
+            raise ValueError(f"crash: machine is {name!r}, allowed: one of {sorted(set(self._hosts) - {'local'})}")
+        host.alive = False
+        self.loop.hosts_died = True
+        self._note("crash", name)
+        for server in [s for (where, _), s in self._listeners.items() if where == name]:
+            server.vanish()
+        for connection in list(self.connections):
+            for end in [end for end in connection.ends.values() if end.host is host and not end.is_lost]:
+                connection.send(end.outward, End.RESET)
+                end.vanish()
+                connection.over(end)
+
+    # --- what goes wrong between them ------------------------------------------------------------------------
+
+    def set_latency(self, one: str, other: str, low: float, high: float) -> None:
+        """Bounds of the latency of packets between two machines, seconds."""
+        if not 0 <= low <= high:
+            raise ValueError(f"set_latency: bounds are {low!r} and {high!r}, allowed: 0 <= low <= high")
+        self._latencies[one, other] = self._latencies[other, one] = (low, high)
+
+    def latency_between(self, one: str, other: str) -> tuple[float, float]:
+        """Those bounds, or the run's."""
+        return self._latencies.get((one, other), self.latency_s)
+
+    def part(self, one: str, other: str) -> None:
+        """Packets between two machines are held, as TCP sends them again and again; connects hang."""
+        self._parted |= {(one, other), (other, one)}
+        self._note("part", f"{one} | {other}")
+
+    def heal(self, one: str, other: str) -> None:
+        """They reach each other again; what was held goes on its way."""
+        self._parted -= {(one, other), (other, one)}
+        self._note("heal", f"{one} | {other}")
+        for connection in list(self.connections):
+            connection.carry_on()
+        waiting, self._healed = self._healed, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    @contextlib.contextmanager
+    def partition(self, one: str, other: str) -> Iterator[None]:
+        """Parted inside the block, healed on leaving it, whatever happens."""
+        self.part(one, other)
+        try:
+            yield
+        finally:
+            self.heal(one, other)
+
+    def is_parted(self, one: str, other: str) -> bool:
+        """Whether packets between them are held."""
+        return bool(self._parted) and (one, other) in self._parted
+
+    def reset(self, one: str, other: str | None = None) -> int:
+        """Reset the connections of a machine (with another); how many there were."""
+        hit = 0
+        for connection in list(self.connections):
+            names = {end.host.name for end in connection.ends.values()}
+            if one in names and (other is None or other in names):
+                connection.hang_up()
+                hit += 1
+        return hit
+
+    def link(self, name: str) -> SimLink:
+        """The link to the machine ``name``: toxics on it, up or down, counters."""
+        return self.links.setdefault(name, SimLink(self, name))
+
+    # --- connecting ------------------------------------------------------------------------------------------
+
+    def listen(self, factory: Callable[[], Any], host: str | None, port: Any) -> SimServer:
+        """Open a listener on the machine that runs the caller.
+
+        Raises:
+            OSError: EADDRINUSE.
+        """
+        where = current_host.get()
+        self._hosts.setdefault(where.name, where)
+        self.address(where.name)
+        if port in (0, None):
+            self._ports += 1
+            port = self._ports
+        if (where.name, port) in self._listeners:
+            text = f"[Errno {errno.EADDRINUSE}] error while attempting to bind on address {(host, port)!r}"
+            raise OSError(errno.EADDRINUSE, f"{text}: address already in use")
+        server = SimServer(self, factory, where, (host or "0.0.0.0", port), port)
+        self._listeners[where.name, port] = server
+        return server
+
+    def unlisten(self, server: SimServer) -> None:
+        """Close a listener."""
+        self._listeners.pop((server.host.name, server.port), None)
+
+    async def connect(self, factory: Callable[[], Any], host: str | None, port: Any) -> tuple[SimTransport, Any]:
+        """Connect from the machine of the caller.
+
+        Raises:
+            OSError: refused, reset, or timed out; ``socket.gaierror`` for an unknown name.
+        """
+        client = current_host.get()
+        name = self.resolve(host)
+        number = self._numbers[name] = self._numbers.get(name, 0) + 1
+        who = f"{client.name}->{name}:{port} #{number}"
+        low, high = self.latency_between(client.name, name)
+        delay_s = self.loop.choices.number(f"{who} connect", low, high)
+        if self.loop.tracing:
+            self.loop.trace.note(self.loop, "delay", f"{who} connect", f"{delay_s:.6g} of {low:g}..{high:g}")
+        await asyncio.sleep(delay_s)
+        await self._reach(client.name, name, host, port)
+        link = self.links.get(name)
+        plan_link = None
+        if link is not None:
+            plan_link = link.open(number)
+            plan = plan_link.connect_plan(link.specs)
+            if plan.delay_s:
+                await asyncio.sleep(plan.delay_s)
+            if plan.refused:
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        server = self._listeners.get((name, port))
+        if server is None or (link is not None and not link.enabled):
+            self._note("refuse", who)
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed {(host, port)!r}")
+        return await self._establish(factory, server, who, client, plan_link)
+
+    async def _reach(self, client: str, name: str, host: str | None, port: Any) -> None:
+        """Wait while the two are parted; the kernel gives up in the end."""
+        if not self.is_parted(client, name):
+            return
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                while self.is_parted(client, name):
+                    future = self.loop.create_future()
+                    self._healed.append(future)
+                    await future
+        except TimeoutError:
+            raise TimeoutError(errno.ETIMEDOUT, f"Connect call failed {(host, port)!r}") from None
+
+    async def _establish(
+        self, factory: Callable[[], Any], server: SimServer, who: str, client: Host, link: Any
+    ) -> tuple[SimTransport, Any]:
+        connection = Connection(self, who, link)
+        self._ports += 1
+        near = (self.address(client.name), self._ports)
+        far = (self.address(server.host.name), server.port)
+        own = SimTransport(connection, client, near, far, contextvars.copy_context(), "upstream")
+        theirs = SimTransport(connection, server.host, far, near, server.context, "downstream")
+        connection.ends = {"upstream": own, "downstream": theirs}
+        self.connections.append(connection)
+        if self.loop.tracing:
+            self.loop.trace.note(self.loop, "net", who, "connected")
+        server.accept(theirs)
+        own.protocol = protocol = factory()
+        ready = self.loop.create_future()
+        self.loop.call_soon(protocol.connection_made, own)
+        self.loop.call_soon(_set, ready)
+        try:
+            await ready
+        except BaseException:
+            own.close()
+            raise
+        if link is not None:
+            connection.advance()
+        return own, protocol
+
+    def forget(self, connection: Connection) -> None:
+        """Both ends are closed."""
+        if connection in self.connections:
+            self.connections.remove(connection)
+
+    def leftovers(self) -> list[str]:
+        """Connections and listeners that are still open."""
+        found = []
+        for connection in self.connections:
+            ends = [end for end in connection.ends.values() if not end.is_closing() and end.host.alive]
+            if ends:
+                found.append(f"connection {connection.name} ({len(ends)} of 2 ends open)")
+        found += [f"listener {name}:{port}" for name, port in self._listeners]
+        return found
+
+    def _note(self, kind: str, text: str) -> None:
+        if self.loop.tracing:
+            self.loop.trace.note(self.loop, "net", kind, text)
+
+
+class SimServer(asyncio.AbstractServer):
+    """A listener; what ``create_server`` returns."""
+
+    def __init__(
+        self, network: Network, factory: Callable[[], Any], host: Host, bound: tuple[str, Any], port: Any
+    ) -> None:
+        self._network = network
+        self._factory = factory
+        self.host = host
+        self.port = port
+        self.context = contextvars.copy_context()
+        self._bound = bound
+        self._is_open = True
+        self._order: list[SimTransport] = []
+        self._waiters: list[asyncio.Future[None]] = []
+        self._forever: asyncio.Future[None] | None = None
+
+    @property
+    def sockets(self) -> tuple[SimSocket, ...]:
+        """One socket while it listens."""
+        return (SimSocket(self._bound),) if self._is_open else ()
+
+    def get_loop(self) -> SimLoop:
+        """The simulated loop."""
+        return self._network.loop
+
+    def is_serving(self) -> bool:
+        """Whether it listens."""
+        return self._is_open
+
+    async def start_serving(self) -> None:
+        """It does from the beginning."""
+        await asyncio.sleep(0)
+
+    async def serve_forever(self) -> None:
+        """Until cancelled or closed."""
+        self._forever = self._network.loop.create_future()
+        try:
+            await self._forever
+        finally:
+            self.close()
+
+    def accept(self, transport: SimTransport) -> None:
+        """A client has come."""
+        protocol = self.context.run(self._factory)
+        transport.protocol = protocol
+        self._order.append(transport)
+        transport.connection.on_over = lambda: self._done(transport)
+        self._network.loop.call_soon(protocol.connection_made, transport, context=self.context)
+
+    def close(self) -> None:
+        """Listen no longer; connections go on."""
+        if self._is_open:
+            self._is_open = False
+            self._network.unlisten(self)
+            if self._forever is not None and not self._forever.done():
+                self._forever.cancel()
+            self._wake()
+
+    def vanish(self) -> None:
+        """The machine is gone."""
+        self._is_open = False
+        self._network.unlisten(self)
+
+    def close_clients(self) -> None:
+        """Close every connection."""
+        for transport in list(self._order):
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """Reset every connection."""
+        for transport in list(self._order):
+            transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Until it is closed and every connection has ended."""
+        if not self._is_open and not self._order:
+            return
+        future = self._network.loop.create_future()
+        self._waiters.append(future)
+        await future
+
+    def _done(self, transport: SimTransport) -> None:
+        if transport in self._order:
+            self._order.remove(transport)
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._is_open and not self._order:
+            for future in self._waiters:
+                if not future.done():
+                    future.set_result(None)
+            self._waiters.clear()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def network_of(loop: SimLoop) -> Network:
+    """A run's network, made at first use."""
+    network: Network | None = loop.attachments.get("network")
+    if network is None:
+        network = loop.attachments["network"] = Network(loop)
+    return network

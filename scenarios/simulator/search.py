@@ -1,0 +1,158 @@
+"""The search: many seeded schedules of one program until one fails, then the smallest plan that still does.
+
+Run 0 is the default schedule. Run ``i`` depends on the seed and ``i`` alone, so any split of the numbers over
+processes and machines finds the same failures, and the lowest number wins.
+"""
+
+from __future__ import annotations
+
+import gc
+import platform
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from scenarios.simulator.choices import Choices, SeededChoices
+from scenarios.simulator.counterexample import Counterexample, Exploration
+from scenarios.simulator.plan import Bounds, Decision, Plan, PlanError
+from scenarios.simulator.rules import Borders
+from scenarios.simulator.run import Outcome, run_once, run_traced
+from scenarios.simulator.shrink import shrink
+from scenarios.simulator.trace import Trace
+
+COLLECT_EVERY_RUNS = 256
+
+PYTHON = ".".join(platform.python_version_tuple()[:2])
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part ``index`` (from 1) of ``count`` of a search."""
+
+    index: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.index <= self.count:
+            raise PlanError("shard", f"{self.index}/{self.count}", "i/n with 1 <= i <= n")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read ``i/n``.
+
+        Raises:
+            PlanError: when it is none.
+        """
+        left, _, right = text.partition("/")
+        if not (left.isdigit() and right.isdigit()):
+            raise PlanError("shard", text, "i/n with 1 <= i <= n")
+        return cls(int(left), int(right))
+
+    def numbers(self, runs: int) -> Iterator[int]:
+        """The run numbers of this part."""
+        return iter(range(self.index - 1, runs, self.count))
+
+
+@dataclass(slots=True)
+class Search:
+    """One search over one program.
+
+    Attributes:
+        program: an ``async def`` without arguments.
+        bounds: limits that every run keeps to.
+        seed: from which all schedules follow.
+        clients: name patterns of tasks that may be cancelled.
+        reorder: whether ready callbacks may change places.
+        shrink_runs_max: how many runs shrinking may take; 0 leaves the plan as found.
+    """
+
+    program: Callable[[], Any]
+    borders: Borders
+    bounds: Bounds
+    seed: int
+    clients: tuple[str, ...] = ()
+    reorder: bool = False
+    shrink_runs_max: int = 400
+    _span: int = field(default=0, init=False)
+
+    def run(self, runs: int, shard: Shard, known: Iterable[Plan] = ()) -> Exploration:
+        """Try the known plans, then the numbers of the shard, until a schedule fails."""
+        report = Exploration(name_of_program(self.program), self.seed)
+        began_s = time.process_time()
+        found = self._known(known, report) or self._numbers(shard.numbers(runs), report)
+        if found is not None:
+            report.counterexample = self._explain(*found)
+        report.cpu_s = time.process_time() - began_s
+        return report
+
+    def _known(self, known: Iterable[Plan], report: Exploration) -> tuple[Outcome, int] | None:
+        for plan in known:
+            outcome = run_once(self.program, Choices(replace(plan, bounds=self.bounds)), self.bounds, self.borders)
+            report.count(outcome)
+            if outcome.error is not None:
+                report.from_corpus = True
+                return outcome, -1
+        return None
+
+    def _numbers(self, numbers: Iterator[int], report: Exploration) -> tuple[Outcome, int] | None:
+        first = run_once(self.program, Choices(Plan()), self.bounds, self.borders, look_back=True)
+        self._span = first.steps + max(4, first.steps // 4)
+        report.leftovers = first.leftovers
+        report.lost = first.lost
+        rng = random.Random()
+        done = 0
+        for number in numbers:
+            if number:
+                rng.seed((self.seed << 40) + number)
+                choices = SeededChoices(rng, self.clients, self._span, reorder=self.reorder)
+                outcome = run_once(self.program, choices, self.bounds, self.borders)
+            else:
+                outcome = first
+            report.count(outcome)
+            if outcome.error is not None:
+                return outcome, number
+            done += 1
+            if not done % COLLECT_EVERY_RUNS:
+                gc.collect()
+        if not done:
+            report.count(first)
+        return None
+
+    def _explain(self, outcome: Outcome, number: int) -> Counterexample:
+        """Shrink the failure, run it twice with a trace, and say what is known of it."""
+        found = outcome.decisions
+        key = outcome.key
+        tries = 0
+
+        def attempt(decisions: tuple[Decision, ...]) -> tuple[Decision, ...] | None:
+            nonlocal tries
+            tries += 1
+            again = run_once(self.program, Choices(Plan(decisions)), self.bounds, self.borders)
+            return again.decisions if again.key == key else None
+
+        decisions = shrink(found, attempt, runs_max=self.shrink_runs_max) if self.shrink_runs_max else found
+        plan = Plan(decisions, self.bounds)
+        (final, trace), (second, retrace) = self._traced(plan), self._traced(plan)
+        repeats = final.key == key == second.key and trace.digest() == retrace.digest()
+        if final.error is None:
+            final.error = outcome.error
+        return Counterexample(
+            exception=final.error,  # type: ignore[arg-type]
+            plan=replace(plan, digest=trace.digest(), python=PYTHON),
+            seed=self.seed,
+            run=number,
+            trace=trace,
+            found_decisions=len(found),
+            shrink_runs=tries,
+            repeats=repeats,
+        )
+
+    def _traced(self, plan: Plan) -> tuple[Outcome, Trace]:
+        return run_traced(self.program, Choices(plan), self.bounds, self.borders)
+
+
+def name_of_program(program: Any) -> str:
+    """A program's name, for people."""
+    return getattr(program, "__qualname__", None) or type(program).__name__

@@ -1,0 +1,44 @@
+"""What is put in place around an exploration: borders, the frozen clock, AnyIO's threads run inline."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib.util
+import sys
+from collections.abc import Iterator
+
+from scenarios.simulator.plan import Bounds
+from scenarios.simulator.rules import Borders
+
+
+@contextlib.contextmanager
+def surroundings(bounds: Bounds) -> Iterator[Borders]:
+    """Enter once for an exploration; nested use finds the outer one already in place.
+
+    While it lasts the cyclic collector is off and runs only between runs: what it finalises, and when, would
+    otherwise depend on everything else the process does.
+    """
+    if Borders.current is not None:
+        yield Borders.current
+        return
+    with contextlib.ExitStack() as stack:
+        borders = Borders()
+        Borders.current = borders
+        stack.callback(setattr, Borders, "current", None)
+        if bounds.clock == "freeze" and importlib.util.find_spec("freezegun") is not None:
+            from scenarios.simulator.adapters.frozen_clock import FrozenClock  # noqa: PLC0415 - optional
+
+            stack.enter_context(FrozenClock(borders.wall, borders.monotonic))
+            borders.clocks_are_set = True
+        stack.enter_context(borders)
+        if "anyio" in sys.modules:
+            from scenarios.simulator.adapters.anyio_threads import inline_threads  # noqa: PLC0415 - optional
+
+            stack.enter_context(inline_threads(borders))
+        if gc.isenabled():
+            gc.disable()
+            stack.callback(gc.enable)
+        gc.freeze()
+        stack.callback(gc.unfreeze)
+        yield borders
