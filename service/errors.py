@@ -114,18 +114,16 @@ def encode(problem: Problem, request_id: str = "") -> tuple[bytes, list[tuple[by
     return data, headers
 
 
+def respond(problem: Problem) -> Response:
+    """The problem as an answer of a route."""
+    body, headers = encode(problem)
+    response = Response(body, problem.status)
+    response.raw_headers = headers
+    return response
+
+
 def install(app: FastAPI, redact: Callable[[str], str]) -> None:
-    """Answer every exception of a route with a problem document; ``redact`` cleans the texts that are not ours."""
-
-    def answer(problem: Problem) -> Response:
-        body, headers = encode(problem)
-        response = Response(body, problem.status)
-        response.raw_headers = headers
-        return response
-
-    async def on_problem(_: Request, error: Exception) -> Response:
-        assert isinstance(error, Problem)
-        return answer(error)
+    """Answer what the framework raises with a problem document; ``redact`` cleans the texts that are not ours."""
 
     async def on_invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -133,16 +131,15 @@ def install(app: FastAPI, redact: Callable[[str], str]) -> None:
         kind = "malformed" if first["type"] == "json_invalid" else "invalid"
         where = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
         field = redact(".".join(where))[:100] or str(first["loc"][0])
-        return answer(Problem(kind, redact(str(first["msg"]))[:300], field=field))
+        return respond(Problem(kind, redact(str(first["msg"]))[:300], field=field))
 
     async def on_http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        response = answer(Problem(UNNAMED.get(error.status_code, "internal")))
+        response = respond(Problem(UNNAMED.get(error.status_code, "internal")))
         for name, value in (error.headers or {}).items():
             response.headers[name] = value
         return response
 
-    app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
 
@@ -164,3 +161,15 @@ def responses(*kinds: str) -> dict[int | str, dict[str, Any]]:
         if kind in {"rate", "shed", "busy", "unavailable", "outbox-full", "not-durable"}:
             entry["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "whole seconds"}}
     return found
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document of ``app``, with the problems' shape and the two ways to send a key."""
+    data = app.openapi()
+    parts = data.setdefault("components", {})
+    parts.setdefault("schemas", {})["ProblemDocument"] = ProblemDocument.model_json_schema()
+    parts["securitySchemes"] = {
+        "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+        "bearer": {"type": "http", "scheme": "bearer"},
+    }
+    return data

@@ -72,17 +72,18 @@ def _changing(router: APIRouter, desk: Desk) -> None:
     @router.post("/admin/reload", **shape)
     async def reload() -> Response:
         """Read the configuration anew and put it in force, or refuse it and change nothing."""
-        return changed(desk.store.reload)
+        return await changed("reload", desk.store.reload)
 
     @router.post("/admin/rollback", **shape)
     async def rollback() -> Response:
         """Put the configuration before this one back in force."""
-        return changed(desk.store.rollback)
+        return await changed("rollback", desk.store.rollback)
 
-    def changed(change: Callable[[str], Change]) -> Response:
-        if not desk.audit_writable():
+    async def changed(action: str, change: Callable[[str], Change]) -> Response:
+        actor = f"admin:{request().key_id}"
+        if not await desk.audit_first(action, actor):
             raise Problem("audit", "No change is made that cannot be audited", retry_after_s=5.0)
-        done = change(f"admin:{request().key_id}")
+        done = change(actor)
         if done.outcome == "refused":
             field, _, why = done.problems[0].partition(": ")
             raise Problem("refused", why or field, field=field)

@@ -84,8 +84,8 @@ class Desk(Protocol):
     async def accept(self, user: str, key: str, body: Mapping[str, Any], text: str) -> str:
         """Store an alert durably; returns its id."""
 
-    def audit_writable(self) -> bool:
-        """False while the audit log cannot be written."""
+    async def audit_first(self, action: str, actor: str) -> bool:
+        """Write down that a change was asked for; False when that cannot be written."""
 
     async def state(self) -> dict[str, Any]:
         """For ``/admin/state``."""

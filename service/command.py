@@ -1,0 +1,151 @@
+"""The command line behind ``python -m service``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import functools
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import uvicorn
+
+from service import app, lifecycle, live_seams
+from service import settings as configuration
+from service.seams import Seams
+from service.security.logging import QUIET_LOGGERS, SecureLogging, configure_secure_logging
+from service.settings import Settings, SettingsError
+from service.startup import StartupError
+
+FAILED, UNUSABLE = 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, usage: str) -> None:
+        super().__init__(prog="python -m service", usage=usage, add_help=False, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError([f"arguments: {message}"])
+
+
+def run(argv: list[str], usage: str) -> int:
+    """Serve or check; returns the exit code."""
+    logs = configure_secure_logging(levels={**QUIET_LOGGERS, "watchfiles": logging.WARNING})
+    try:
+        arguments = _parse(argv, usage)
+        if arguments is None:
+            sys.stdout.write(usage)
+            return 0
+        config, overrides = arguments.config, _overrides(arguments)
+        source = functools.partial(configuration.load, config, dict(os.environ), overrides)
+        settings = source()
+        _refuse_dangers(settings)
+    except SettingsError as error:
+        for problem in error.problems:
+            _say(logs, problem)
+        logs.close()
+        return UNUSABLE
+    logs.add_secrets(*settings.secrets())
+    logs.set_detail(settings.log_events)
+    try:
+        return asyncio.run(serve(settings, source, config, logs))
+    finally:
+        logs.close()
+
+
+def _parse(argv: list[str], usage: str) -> argparse.Namespace | None:
+    parser = _Parser(usage)
+    parser.add_argument("command", nargs="?", choices=["serve", "preflight"], default="serve")
+    parser.add_argument("--config", type=Path, default=os.environ.get("SIGNAL_CONFIG_FILE") or None)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("-h", "--help", action="store_true")
+    arguments = parser.parse_args(argv)
+    return None if arguments.help else arguments
+
+
+def _overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(arguments, name) for name in ("host", "port") if getattr(arguments, name) is not None}
+
+
+def _refuse_dangers(settings: Settings) -> None:
+    problems = settings.dangers()
+    if problems:
+        raise SettingsError(problems)
+
+
+def _say(logs: SecureLogging, line: str) -> None:
+    """One line for a person, on stderr, redacted like everything else."""
+    sys.stderr.write(f"signal-service: {logs.redactor.text(line)}\n")
+    sys.stderr.flush()
+
+
+async def serve(settings: Settings, source: Any, config: Path | None, logs: SecureLogging) -> int:
+    """Start, serve until a signal ends it, drain; returns the exit code."""
+    seams = live_seams.live_seams(logs.emit)
+    service = app.Service(settings, source, seams, redactor=logs.redactor, log_dropped=lambda: logs.dropped)
+    service.store.subscribe(lambda _, new: logs.set_detail(new.log_events))
+    life = lifecycle.Lifecycle(seams.on_signal, service.bus, lambda: service.reload("sighup"))
+    try:
+        listener = lifecycle.bind(settings.host, settings.port, shared=settings.workers > 1)
+    except OSError as error:
+        _say(logs, f"cannot bind {settings.host}:{settings.port} ({error.strerror})")
+        await service.stop()
+        return FAILED
+    try:
+        if not await lifecycle.unless_ending(service.start(), life.ending):
+            return 0
+        watching = asyncio.ensure_future(_watch(service, seams, config))
+        try:
+            await _serve_until_drained(service, life, listener)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        return 0
+    except StartupError as error:
+        _say(logs, str(error))
+        return FAILED
+    finally:
+        listener.close()
+        await service.stop()
+        life.close()
+
+
+async def _watch(service: app.Service, seams: Seams, config: Path | None) -> None:
+    if config is not None:
+        await seams.watch(config, lambda: service.reload("file"))
+
+
+async def _serve_until_drained(service: app.Service, life: lifecycle.Lifecycle, listener: Any) -> None:
+    store, seams = service.store, service.seams
+    protocol = functools.partial(lifecycle.GuardedProtocol, limits=lambda: store.current.clients, emit=service.bus)
+    server = lifecycle.DrainingServer(
+        uvicorn.Config(
+            service.asgi,
+            http=protocol,  # type: ignore[arg-type] # a factory serves as well as a class
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=lifecycle.BACKLOG,
+        ),
+        drain=lambda: store.current.drain,
+        emit=service.bus,
+        sleep=seams.sleep,
+        monotonic=seams.monotonic,
+        in_flight=lambda: service.permits.in_flight("main") + service.permits.in_flight("critical"),
+    )
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    ended = asyncio.ensure_future(life.ending.wait())
+    await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+    ended.cancel()
+    service.health.phase = "draining"
+    await server.drain()
+    await serving
