@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import click
 from rich.console import Console
@@ -43,7 +43,7 @@ class Bars(Watcher):
         self._task = self._bar.add_task("scenarios", total=1)
         self._now: dict[str, str] = {}
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> Self:
         self._bar.start()
         return self
 
@@ -179,5 +179,6 @@ def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> No
     console.print(table_of(certificate))
     for problem in certificate["predicate"]["problems"]:
         console.print(f"problem: {problem}", style="red", highlight=False)
-    line = f"{certificate['predicate']['result']}: {counts['PASS']} PASS, {counts['FAIL']} FAIL, {counts['UNKNOWN']} UNKNOWN"
+    settled = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    line = f"{certificate['predicate']['result']}: {settled}"
     console.print(f"{line}; {out / 'certificate.json'}, {out / 'certificate.md'}", highlight=False, soft_wrap=True)

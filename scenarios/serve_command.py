@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
@@ -70,9 +69,7 @@ async def _serve(spec: LiveSpec, *, as_json: bool) -> int:
             for name in ("service", "redis", *NAMES, "demo_key", "operator_key"):
                 click.echo(f"{name.replace('_', ' '):13} {facts[name]}")
             click.echo(f"\ntry it:\n  {facts['curl']}\n\nCtrl-C stops everything.")
-        while world.service.child.running():
-            await asyncio.sleep(0.2)
-        return world.service.child.exit_code or 0
+        return await world.service.child.wait(None)
 
 
 def _write_world(world: LiveWorld, facts: Mapping[str, Any]) -> None:

@@ -108,8 +108,8 @@ class Child:
             raise ProcessLookupError(f"{self.name} is not running")
         os.kill(self.pid, number)
 
-    async def wait(self, timeout_s: float) -> int:
-        """Wait for its end and its last line; raises TimeoutError."""
+    async def wait(self, timeout_s: float | None) -> int:
+        """Wait for its end and its last line; raises TimeoutError (``None``: wait for ever)."""
         assert self._process is not None
         async with asyncio.timeout(timeout_s):
             code = await self._process.wait()

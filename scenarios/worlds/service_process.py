@@ -112,7 +112,9 @@ class ServiceProcess:
         needed = EVENT_TABLE.get(("state", str(name)))
         if needed is None or not isinstance(at_s, int | float):
             return
-        value = {key: item for key, item in record.items() if key not in {"event", "mono_s", "ts", "id", "level_name"}}
+        value = record.get("fields")
+        if not isinstance(value, dict):
+            return
         if needed - value.keys():
             self._refused.add(f"{name} lacks {', '.join(sorted(needed - value.keys()))}")
             return
