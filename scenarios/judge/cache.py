@@ -1,0 +1,241 @@
+"""C5.1, C5.3 and C5.4: one load for many callers, the lock table, and entries that are no good."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scenarios.judge.figures import CROSSING_SLACK_S
+from scenarios.judge.history import Event, History
+from scenarios.judge.security import spoken
+from scenarios.judge.verdict import Verdict, failed, passed, unknown
+from scenarios.judge.views import SERVER_ERROR_MIN, Life, arrivals, asked, lives, probes
+
+LOAD_ENDS = frozenset({"loaded", "load_failed", "discarded"})
+
+
+@dataclass(slots=True)
+class Load:
+    """One load of one key, from its ``load`` event to its end (``None``: it never ended in this life)."""
+
+    key: str
+    began: Event
+    ended: Event | None = None
+
+    @property
+    def load_id(self) -> str:
+        """What joins its events."""
+        return str(self.began.value.get("load_id") or self.began.id)
+
+    def outlasts(self, event: Event) -> bool:
+        """True when it was still running at the event."""
+        return self.ended is None or self.ended.index > event.index
+
+
+def loads(life: Life) -> list[Load]:
+    """The loads of one life in order of their beginning."""
+    found: list[Load] = []
+    running: dict[tuple[str, str], Load] = {}
+    for event in life.states("cache"):
+        mark = (str(event.value["key"]), str(event.value.get("load_id") or event.id))
+        if event.value["event"] == "load":
+            running[mark] = Load(mark[0], event)
+            found.append(running[mark])
+        elif event.value["event"] in LOAD_ENDS and mark in running:
+            one = running[mark]
+            # A discarded load says so beside ``loaded``: the first of the two ends it.
+            one.ended = one.ended or event
+    return found
+
+
+def overlapping(life: Life) -> tuple[Load, Load] | None:
+    """Two loads of one key that ran at the same time."""
+    last: dict[str, Load] = {}
+    for load in loads(life):
+        before = last.get(load.key)
+        if before is not None and before.outlasts(load.began):
+            return before, load
+        last[load.key] = load
+    return None
+
+
+def _unexplained_arrival(history: History) -> list[Event]:
+    """A first attempt at the ticker that no load of the request accounts for."""
+    begun = {e.id for e in history.states("cache", event="load")}
+    seen: dict[tuple[str, str, str], Event] = {}
+    for arrival in arrivals(history, "ticker"):
+        if arrival.attempt > 1 or not arrival.request_id:
+            continue
+        if begun and arrival.request_id not in begun:
+            return [arrival.invoke]
+        query = str(arrival.invoke.value.get("query", ""))
+        mark = (arrival.request_id, str(arrival.invoke.value["path"]), query)
+        if query and mark in seen:
+            return [seen[mark], arrival.invoke]
+        seen[mark] = arrival.invoke
+    return []
+
+
+def _together_downstream(history: History) -> list[Event]:
+    """Two requests that had the ticker load the very same thing at the same time."""
+    running: dict[tuple[str, str], tuple[float, str, Event]] = {}
+    for arrival in arrivals(history, "ticker"):
+        query = str(arrival.invoke.value.get("query", ""))
+        if not query or not arrival.status:
+            continue
+        mark = (str(arrival.invoke.value["path"]), query)
+        before = running.get(mark)
+        if before and before[0] > arrival.invoke.t + CROSSING_SLACK_S and before[1] != arrival.request_id:
+            return [before[2], arrival.invoke]
+        running[mark] = (arrival.ended_s, arrival.request_id, arrival.invoke)
+    return []
+
+
+def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
+    """How many leaders or followers were cancelled, and a follower that suffered from it."""
+    gone = {e.id: e for e in life.states("permit_returned") if e.value["why"] in {"cancelled", "disconnect"}}
+    rows = {a.id: a for a in asked(history)}
+    joins = life.states("cache", event="join")
+    harmed: list[Event] = []
+    concerned = 0
+    for load in loads(life):
+        mine = [j for j in joins if j.value["key"] == load.key and load.began.index < j.index and load.outlasts(j)]
+        left = [e for e in (load.began, *mine) if e.id in gone]
+        if not mine or not left:
+            continue
+        concerned += len(left)
+        if load.ended is not None and load.ended.value.get("why") in {"cancelled", "disconnect"}:
+            return concerned, [load.began, gone[left[0].id], load.ended]
+        well = load.ended is not None and load.ended.value["event"] == "loaded"
+        for event in (load.began, *mine):
+            row = rows.get(event.id)
+            if event.id not in gone and row is not None and well and row.status in {499, 500}:
+                harmed = [load.began, gone[left[0].id], *row.events()]
+    return concerned, harmed
+
+
+def judge_one_load(history: History) -> Verdict:
+    """C5.1: concurrent callers of one key cause one load; a cancelled caller harms nobody else."""
+    claim = "C5.1"
+    joins = history.states("cache", event="join")
+    cancelled = 0
+    for life in lives(history):
+        clash = overlapping(life)
+        if clash is not None and not _invalidated_between(life, *clash):
+            return failed(claim, len(joins), f"two loads of {clash[0].key!r} at once", [c.began for c in clash])
+        concerned, evidence = _follower_harmed(history, life)
+        cancelled += concerned
+        if evidence:
+            return failed(claim, len(joins), "a cancelled caller harmed another", evidence)
+    for reason, evidence in (
+        ("the ticker was asked by a request that had no load to do", _unexplained_arrival(history)),
+        ("the ticker was asked for the same thing twice at once", _together_downstream(history)),
+    ):
+        if evidence:
+            return failed(claim, len(joins), reason, evidence)
+    if not history.states("cache"):
+        return unknown(claim, "the cache was not recorded (log_events is 'summary')")
+    if not joins:
+        return unknown(claim, "no caller met another one's load of the same key")
+    if not cancelled:
+        return unknown(claim, "no caller of a shared load was cancelled", joined=len(joins))
+    count = len(history.states("cache", event="load"))
+    return passed(claim, len(joins), joined=len(joins), loads=count, cancelled_callers=cancelled)
+
+
+def _invalidated_between(life: Life, first: Load, second: Load) -> bool:
+    return any(
+        e.value["key"] == first.key and first.began.index < e.index < second.began.index
+        for e in life.states("cache", event="invalidate")
+    )
+
+
+def _table_too_large(life: Life) -> list[Event]:
+    """A lock table larger than the calls in flight, or not empty at the end."""
+    running = 0
+    counts = []
+    for event in life.states("cache"):
+        kind = event.value["event"]
+        running += kind == "load"
+        running -= kind in LOAD_ENDS and running > 0
+        if kind == "locks":
+            counts.append(event)
+            calls = event.value.get("calls")
+            # Without the number of calls the running loads bound it: the first one's entry is made before its load.
+            if int(event.value["count"]) > (int(calls) if calls is not None else running + 1):
+                return [event]
+    over = life.exited is not None and not life.killed
+    if over and counts and int(counts[-1].value["count"]) > 0:
+        return [counts[-1]]
+    return []
+
+
+def judge_locks(history: History) -> Verdict:
+    """C5.3: no more locks than calls in flight, none at the end; invalidation never lets two loads run."""
+    claim = "C5.3"
+    sizes = [e for e in history.states("cache", event="locks") if int(e.value["count"]) > 0]
+    cleared = len(history.states("cache", event="invalidate"))
+    for life in lives(history):
+        clash = overlapping(life)
+        if clash is not None and _invalidated_between(life, *clash):
+            between = [e for e in life.states("cache", event="invalidate") if e.value["key"] == clash[0].key]
+            evidence = [clash[0].began, *between[:1], clash[1].began]
+            return failed(claim, len(sizes), f"invalidation let two loads of {clash[0].key!r} run", evidence)
+        if evidence := _table_too_large(life):
+            return failed(claim, len(sizes), "the lock table holds more than the calls in flight", evidence)
+    last = history.states("cache", event="locks")[-1:]
+    if not sizes:
+        return unknown(claim, "the lock table was never seen in use")
+    if int(last[0].value["count"]) > 0:
+        return unknown(claim, "the run ended before the lock table could be empty")
+    if not cleared:
+        return unknown(claim, "nothing was invalidated", sizes=len(sizes))
+    largest = max(int(e.value["count"]) for e in sizes)
+    return passed(claim, len(sizes), largest_table=largest, invalidations=cleared)
+
+
+def _served_corrupt(history: History) -> tuple[str, list[Event]]:
+    """A planted bad entry that was served, or that was met and not noticed."""
+    answers = [e for e in spoken(history) if e.value["surface"] == "response"]
+    met = history.states("cache")
+    for plant in probes(history, "planted_entry"):
+        marker = str(plant.value.get("marker", ""))
+        shown = next((e for e in answers if marker and marker in str(e.value["text"])), None)
+        if shown is not None:
+            return "what a bad entry held was served", [plant, shown]
+        for event in met:
+            if event.t < plant.t or event.value["key"] != plant.value["key"]:
+                continue
+            if event.value["event"] in {"corrupt", "write"}:
+                break
+            if event.value["event"] in {"hit", "stale"} and event.value.get("layer") == "redis":
+                return "a bad entry was taken for a good one", [plant, event]
+    return "", []
+
+
+def judge_bad_entries(history: History) -> Verdict:
+    """C5.4: a corrupt, truncated, old or foreign entry is a counted miss, is deleted, never served, never raised."""
+    claim = "C5.4"
+    found = history.states("cache", event="corrupt")
+    reason, evidence = _served_corrupt(history)
+    if evidence:
+        return failed(claim, len(found), reason, evidence)
+    rows = {a.id: a for a in asked(history)}
+    commands = history.select("invoke", "redis_command")
+    for event in found:
+        row = rows.get(event.id)
+        if row is not None and row.status == SERVER_ERROR_MIN:
+            return failed(claim, len(found), "a bad entry was raised to the client", [event, *row.events()])
+        after = [e for e in history.states("cache") if e.index > event.index and e.value["key"] == event.value["key"]]
+        again = [e for e in after if e.value["event"] in {"hit", "stale", "corrupt", "write"}][:1]
+        if again and again[0].value["event"] != "write" and again[0].value.get("layer") == "redis":
+            return failed(claim, len(found), "a bad entry was not deleted", [event, again[0]])
+        mine = [
+            c for c in commands if c.t >= event.t - CROSSING_SLACK_S and event.value["key"] in str(c.value.get("key"))
+        ]
+        gone = any(str(c.value["command"]).upper() in {"DEL", "UNLINK", "SET", "PSETEX", "EVALSHA"} for c in mine)
+        if mine and not gone:
+            return failed(claim, len(found), "a bad entry was left in Redis", [event, mine[-1]])
+    if not found:
+        return unknown(claim, "no bad cache entry was met")
+    kinds = sorted({str(e.value.get("why", "unknown")) for e in found})
+    return passed(claim, len(found), bad_entries=len(found), kinds=kinds)

@@ -1,0 +1,173 @@
+"""C6.1 and C6.3: an orderly end, and reloads that are whole or not at all."""
+
+from __future__ import annotations
+
+import signal
+
+from scenarios.judge.figures import CROSSING_SLACK_S, figure
+from scenarios.judge.history import Event, History
+from scenarios.judge.security import spoken
+from scenarios.judge.verdict import Verdict, failed, passed, unknown
+from scenarios.judge.views import Asked, Life, asked, lives, signal_number
+
+READINESS_SLACK_S = 0.05
+EXIT_SLACK_S = 2.0
+"""For closing clients, flushing logs, and the harness noticing the exit."""
+
+
+def _asked_to_end(life: Life) -> Event | None:
+    """The first SIGTERM or SIGINT, unless a SIGKILL followed."""
+    if any(signal_number(s) == signal.SIGKILL for s in life.signals):
+        return None
+    return next((s for s in life.signals if signal_number(s) in {signal.SIGTERM, signal.SIGINT}), None)
+
+
+def _phases(life: Life) -> dict[str, Event]:
+    found: dict[str, Event] = {}
+    for event in life.states("drain"):
+        found.setdefault(str(event.value["phase"]), event)
+    return found
+
+
+def _drain_out_of_order(history: History, phases: dict[str, Event]) -> tuple[str, list[Event]]:
+    begin, closed = phases["begin"], phases.get("listener_closed")
+    if closed is None:
+        return "the drain began and the listener was never closed", [begin]
+    if closed.t - begin.t < figure(history, "drain", "readiness_s") - READINESS_SLACK_S:
+        return "the listener closed before readiness had been false for its time", [begin, closed]
+    done, clients = phases.get("done"), phases.get("clients_closed")
+    if done is not None and (clients is None or clients.index > done.index):
+        return "it said done before its clients were closed", [begin, done]
+    return "", []
+
+
+def _requests_in_drain(rows: list[Asked], phases: dict[str, Event], exited: Event) -> tuple[str, list[Event], int]:
+    """Readiness that lies during the drain, or a request in flight that was cut off; and how many were in flight."""
+    begin, closed = phases["begin"], phases["listener_closed"]
+    in_flight = 0
+    for one in rows:
+        if one.operation == "ready" and begin.t + READINESS_SLACK_S < one.invoke.t < closed.t and one.served:
+            return "readiness was true during the drain", [begin, *one.events()], in_flight
+        if one.operation == "rude" or not one.invoke.t < begin.t < one.ended_s:
+            continue
+        in_flight += 1
+        if one.end is None or (one.end.type != "ok" and not one.left) or one.ended_s > exited.t + CROSSING_SLACK_S:
+            return "a request in flight was not ended by the drain", [begin, *one.events(), exited], in_flight
+    return "", [], in_flight
+
+
+def judge_drain(history: History) -> Verdict:
+    """C6.1: readiness false, in-flight requests ended, clients closed, exit code 0; a second signal changes nothing."""
+    claim = "C6.1"
+    rows = asked(history)
+    ends, in_flight, again, asked_ready = 0, 0, 0, 0
+    longest_s = figure(history, "drain", "readiness_s") + figure(history, "drain", "max_s") + EXIT_SLACK_S
+    for life in lives(history):
+        term = _asked_to_end(life)
+        phases = _phases(life)
+        served = "ready" in {str(e.value["phase"]) for e in life.states("startup")} or bool(life.states("request_done"))
+        if term is None or life.exited is None or not (served or phases):
+            continue
+        ends += 1
+        if life.exited.value.get("exit_code") != 0:
+            return failed(claim, ends, f"exit code {life.exited.value.get('exit_code')}", [term, life.exited])
+        if life.exited.t - term.t > longest_s:
+            return failed(claim, ends, f"it took longer than {longest_s:g} s to end", [term, life.exited])
+        if "begin" not in phases:
+            return failed(claim, ends, "it ended without a drain", [term, life.exited])
+        reason, evidence = _drain_out_of_order(history, phases)
+        if not evidence:
+            reason, evidence, count = _requests_in_drain(rows, phases, life.exited)
+            in_flight += count
+        if evidence:
+            return failed(claim, ends, reason, evidence)
+        again += len(life.signals) > 1
+        span = (phases["begin"].t, phases["listener_closed"].t)
+        asked_ready += sum(a.operation == "ready" and span[0] < a.invoke.t < span[1] and a.status > 0 for a in rows)
+    if not ends:
+        return unknown(claim, "the service was not ended by SIGTERM or SIGINT")
+    if not in_flight:
+        return unknown(claim, "no request was in flight when the signal came", ends=ends)
+    if not asked_ready:
+        return unknown(claim, "nobody asked for readiness during the drain", ends=ends, in_flight=in_flight)
+    return passed(claim, ends, ends=ends, in_flight=in_flight, second_signals=again, readiness_asked=asked_ready)
+
+
+def _mixed_generations(life: Life, rows: dict[str, Asked]) -> list[Event]:
+    """A request that saw two configurations, or one that was not in force while it ran."""
+    admitted = {e.id: e for e in life.states("admitted") if e.id}
+    force = life.states("settings")
+    for done in life.states("request_done"):
+        begun, row = admitted.get(done.id), rows.get(done.id)
+        mine = done.value.get("generation")
+        if mine is None:
+            continue
+        told = row.get("generation") if row is not None else None
+        if begun is not None and begun.value.get("generation", mine) != mine:
+            return [begun, done]
+        if row is not None and told is not None and str(told) != str(mine):
+            return [done, *row.events()]
+        later = [e for e in force if e.value["generation"] == mine and e.t > done.t + READINESS_SLACK_S]
+        if later and not any(e.value["generation"] == mine and e.t <= done.t for e in force):
+            return [done, later[0]]
+    return []
+
+
+def _refused_yet_changed(life: Life) -> list[Event]:
+    """A refused reload after which other settings were in force without an applied one between."""
+    refused: Event | None = None
+    digest, before = "", ""
+    for event in life.events:
+        if event.f == "reload":
+            refused = event if event.value["outcome"] == "refused" else None
+            before = digest
+        elif event.f == "settings":
+            digest = str(event.value["digest"])
+            if refused is not None and digest != before:
+                return [refused, event]
+    return []
+
+
+def _rollback_elsewhere(life: Life) -> list[Event]:
+    """A rollback that did not bring back the settings that were in force before."""
+    digests: list[str] = []
+    rolled: Event | None = None
+    for event in life.events:
+        if event.f == "reload" and event.value["outcome"] == "rolled_back":
+            rolled = event
+        elif event.f == "settings":
+            digest = str(event.value["digest"])
+            if rolled is not None and digest not in digests[:-1]:
+                return [rolled, event]
+            rolled = None
+            digests.append(digest)
+    return []
+
+
+def judge_reload(history: History) -> Verdict:
+    """C6.3: each request sees one configuration; refused reloads change nothing and are audited; rollback works."""
+    claim = "C6.3"
+    reloads = history.states("reload")
+    rows = {a.id: a for a in asked(history)}
+    for life in lives(history):
+        for reason, evidence in (
+            ("a request saw two configurations", _mixed_generations(life, rows)),
+            ("a refused reload changed the settings", _refused_yet_changed(life)),
+            ("a rollback brought back something else", _rollback_elsewhere(life)),
+        ):
+            if evidence:
+                return failed(claim, len(reloads), reason, evidence)
+    refused = [e for e in reloads if e.value["outcome"] == "refused"]
+    audited = [str(e.value["text"]).lower() for e in spoken(history) if e.value["surface"] == "audit"]
+    written = sum("reload" in text and "refused" in text for text in audited)
+    if refused and audited and written < len(refused):
+        return failed(claim, len(reloads), f"{len(refused)} refused, {written} of them audited", refused[written:])
+    outcomes = {str(e.value["outcome"]) for e in reloads}
+    for wanted in ("applied", "refused", "rolled_back"):
+        if wanted not in outcomes:
+            return unknown(claim, f"no reload was {wanted}", reloads=len(reloads))
+    if not audited:
+        return unknown(claim, "the audit log was not recorded", reloads=len(reloads))
+    if not any(done.value.get("generation") is not None for done in history.states("request_done")):
+        return unknown(claim, "the requests do not say which configuration they saw")
+    return passed(claim, len(reloads), reloads=len(reloads), refused=len(refused), audited=written)
