@@ -47,6 +47,7 @@ KINDS: tuple[tuple[type[Exception], FailureKind], ...] = (
     (httpx.TimeoutException, "timeout"),
     (httpx.HTTPError, "reset"),
     (httpx.InvalidURL, "connect"),
+    (OSError, "reset"),
 )
 
 
@@ -333,7 +334,7 @@ class Downstream:
             ) as answer:
                 self._judge(answer)
                 return await self._body(answer)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             kind = next(kind for known, kind in KINDS if isinstance(error, known))
             if isinstance(error, httpx.TimeoutException) and granted_s < FAIR_SHARE * timeout_s:
                 kind = "deadline"

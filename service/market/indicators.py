@@ -83,16 +83,14 @@ def bollinger(closes: Sequence[float], period: int = 20, deviations: float = 2.0
     middle = sma(closes, period)
     upper: Series = []
     lower: Series = []
-    squares = sum(close * close for close in closes[: period - 1])
     for index, mean in enumerate(middle):
         if mean is None:
             upper.append(None)
             lower.append(None)
             continue
-        squares += closes[index] * closes[index]
-        variance = squares / period - mean * mean
-        squares -= closes[index - period + 1] * closes[index - period + 1]
-        width = deviations * (math.sqrt(variance) if variance >= ZERO else 0.0)
+        # Not from a running sum of squares: that cancels to nothing where prices hardly move.
+        variance = sum((close - mean) ** 2 for close in closes[index - period + 1 : index + 1]) / period
+        width = deviations * math.sqrt(variance)
         upper.append(mean + width)
         lower.append(mean - width)
     return upper, middle, lower
