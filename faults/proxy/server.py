@@ -80,6 +80,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="makes toxicity, jitter, cuts and losses repeat")
     parser.add_argument("--config", type=Path, metavar="FILE", help="proxies, with their toxics, as JSON")
     parser.add_argument("--token-env", metavar="NAME", help="environment variable that holds a bearer token to ask for")
+    parser.add_argument("--until-stdin-closes", action="store_true", help="also end when standard input closes")
     parser.add_argument("--version", action="version", version=VERSION)
     return parser.parse_args(argv)
 
@@ -116,6 +117,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if arguments.until_stdin_closes:
+        _stop_at_end_of_input(loop, stop)
     try:
         async with server:
             sys.stdout.write(f"listening on {server.url} version {VERSION} seed {server.seed}\n")
@@ -125,6 +128,17 @@ async def _serve(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--config is {str(arguments.config)!r}: {error}") from error
     except OSError as error:
         raise ConfigError(f"cannot listen on {join(arguments.host, arguments.port)}: {error.strerror}") from error
+
+
+def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Whoever started us holds the other end of the pipe: it closes when they die, however they die."""
+
+    def readable() -> None:
+        if not os.read(0, 4096):
+            loop.remove_reader(0)
+            stop.set()
+
+    loop.add_reader(0, readable)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
