@@ -96,7 +96,9 @@ def signal(at_s: float, symbol: str, *, key: str = "demo", timeframe: str = "1m"
 
 def alert(at_s: float, symbol: str, idempotency_key: str, *, key: str = "demo", **changes: Any) -> Operation:
     """Post an alert whose rule always holds (the price is above zero)."""
-    body = changes.pop("body", {"symbol": symbol, "rule": {"price": "above", "value": 0.0001}, "channel": "email"})
+    body = changes.pop(
+        "body", {"symbol": symbol, "rule": {"indicator": "price", "op": ">", "value": 0.0001}, "channel": "email"}
+    )
     headers = {"Idempotency-Key": idempotency_key}
     return Operation(at_s, "alert", "POST", "/v2/alerts", key=key, headers=headers, body=body, **changes)
 
