@@ -132,7 +132,7 @@ class Service:
             openapi_url=None,
             debug=settings.debug,
         )
-        errors.install(app, self.redactor.text)
+        errors.install(app, self.redactor.text, self.bus)
         for kind in (*routes.HANDLED, Exception):
             app.add_exception_handler(kind, _answer_failure)
         app.include_router(routes.signal_routes(self))

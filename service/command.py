@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
+import json
 import logging
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import Any, NoReturn
 
 import uvicorn
 
-from service import app, lifecycle, live_seams
+from service import app, lifecycle, live_seams, preflight
 from service import settings as configuration
 from service.seams import Seams
 from service.security.logging import QUIET_LOGGERS, SecureLogging, configure_secure_logging
@@ -33,27 +34,48 @@ class _Parser(argparse.ArgumentParser):
 
 def run(argv: list[str], usage: str) -> int:
     """Serve or check; returns the exit code."""
-    logs = configure_secure_logging(levels={**QUIET_LOGGERS, "watchfiles": logging.WARNING})
+    checking = argv[:1] == ["preflight"]
+    # The findings go to stdout, so the log has to go elsewhere.
+    logs = configure_secure_logging(2 if checking else 1, levels={**QUIET_LOGGERS, "watchfiles": logging.WARNING})
     try:
         arguments = _parse(argv, usage)
         if arguments is None:
             sys.stdout.write(usage)
             return 0
         config, overrides = arguments.config, _overrides(arguments)
+        if arguments.command == "preflight":
+            return _check(arguments, overrides, logs)
         source = functools.partial(configuration.load, config, dict(os.environ), overrides)
         settings = source()
         _refuse_dangers(settings)
+        logs.add_secrets(*settings.secrets())
+        logs.set_detail(settings.log_events)
+        return asyncio.run(serve(settings, source, config, logs))
     except SettingsError as error:
         for problem in error.problems:
             _say(logs, problem)
-        logs.close()
         return UNUSABLE
-    logs.add_secrets(*settings.secrets())
-    logs.set_detail(settings.log_events)
-    try:
-        return asyncio.run(serve(settings, source, config, logs))
     finally:
         logs.close()
+
+
+def _check(arguments: argparse.Namespace, overrides: dict[str, Any], logs: SecureLogging) -> int:
+    """Print what is wrong with the deployment; 0 when nothing is."""
+    seams = live_seams.live_seams(_silent)
+    machine = preflight.Machine.here()
+    found = asyncio.run(preflight.inspect(arguments.config, os.environ, overrides, machine, seams))
+    problems, notes = [_clean(logs, line) for line in found.problems], [_clean(logs, line) for line in found.notes]
+    if arguments.json:
+        text = json.dumps({"ok": not problems, "problems": problems, "notes": notes}, indent=1)
+    else:
+        verdict = "preflight: " + (f"refused, {len(problems)} faults" if problems else "ok")
+        text = "\n".join([*problems, *(f"note: {note}" for note in notes), verdict])
+    sys.stdout.write(text + "\n")
+    return FAILED if problems else 0
+
+
+def _silent(_event: str, /, **_: Any) -> None:
+    """Preflight has no history."""
 
 
 def _parse(argv: list[str], usage: str) -> argparse.Namespace | None:
@@ -80,8 +102,14 @@ def _refuse_dangers(settings: Settings) -> None:
 
 def _say(logs: SecureLogging, line: str) -> None:
     """One line for a person, on stderr, redacted like everything else."""
-    sys.stderr.write(f"signal-service: {logs.redactor.text(line)}\n")
+    sys.stderr.write(f"signal-service: {_clean(logs, line)}\n")
     sys.stderr.flush()
+
+
+def _clean(logs: SecureLogging, line: str) -> str:
+    """Redact a line's field and its text each for itself: "service_token: missing" looks like a token and is none."""
+    name, colon, why = line.partition(": ")
+    return logs.redactor.text(name) + colon + logs.redactor.text(why)
 
 
 async def serve(settings: Settings, source: Any, config: Path | None, logs: SecureLogging) -> int:

@@ -17,6 +17,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from service.context import current_request
+from service.seams import EmitEvent
+
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:signal-service:problem:"
 
@@ -116,13 +119,14 @@ def encode(problem: Problem, request_id: str = "") -> tuple[bytes, list[tuple[by
 
 def respond(problem: Problem) -> Response:
     """The problem as an answer of a route."""
-    body, headers = encode(problem)
+    context = current_request.get()
+    body, headers = encode(problem, context.request_id if context is not None else "")
     response = Response(body, problem.status)
     response.raw_headers = headers
     return response
 
 
-def install(app: FastAPI, redact: Callable[[str], str]) -> None:
+def install(app: FastAPI, redact: Callable[[str], str], emit: EmitEvent) -> None:
     """Answer what the framework raises with a problem document; ``redact`` cleans the texts that are not ours."""
 
     async def on_invalid(_: Request, error: Exception) -> Response:
@@ -130,7 +134,9 @@ def install(app: FastAPI, redact: Callable[[str], str]) -> None:
         first = error.errors()[0]
         kind = "malformed" if first["type"] == "json_invalid" else "invalid"
         where = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
-        field = redact(".".join(where))[:100] or str(first["loc"][0])
+        field = redact(".".join(where))[:100] if where and kind == "invalid" else str(first["loc"][0])
+        context = current_request.get()
+        emit("rejected", reason="invalid", status=KINDS[kind][0], field=field, route=context.route if context else "")
         return respond(Problem(kind, redact(str(first["msg"]))[:300], field=field))
 
     async def on_http(_: Request, error: Exception) -> Response:

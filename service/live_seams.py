@@ -33,6 +33,11 @@ def memory_limit_bytes() -> int | None:
     return None
 
 
+def memory_bytes() -> int:
+    """Memory that there is: the container's limit, or the machine's."""
+    return min(memory_limit_bytes() or NO_LIMIT_BYTES, int(psutil.virtual_memory().total))
+
+
 def cpu_limit() -> float:
     """Cores that this process may use: the container's quota or what the machine has."""
     cores = float(len(psutil.Process().cpu_affinity() or [0]))

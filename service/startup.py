@@ -73,7 +73,7 @@ async def _appear(dependency: Dependency, began: float, waiting: Waiting) -> str
     attempt, why = 0, "not tried"
     while (left_s := began + figures.total_s - waiting.monotonic()) > 0:
         attempt += 1
-        error = await _try(dependency, min(figures.attempt_s, left_s))
+        error = await try_once(dependency, min(figures.attempt_s, left_s))
         elapsed_s = round(waiting.monotonic() - began, 3)
         fields: dict[str, Any] = {"dependency": dependency.name, "critical": dependency.critical, "attempt": attempt}
         if error is None:
@@ -91,7 +91,8 @@ async def _appear(dependency: Dependency, began: float, waiting: Waiting) -> str
     return why
 
 
-async def _try(dependency: Dependency, limit_s: float) -> str | None:
+async def try_once(dependency: Dependency, limit_s: float) -> str | None:
+    """One attempt; the reason why it failed, None when it did not."""
     try:
         async with asyncio.timeout(limit_s):
             await dependency.check()
@@ -114,5 +115,5 @@ async def look_for_absent(
         await waiting.sleep(max(WAIT_S_MIN, waiting.rng.uniform(wait_s / 2, wait_s)))
         attempt += 1
         for one in dependencies:
-            if one.name in names and await _try(one, waiting.figures.attempt_s) is None:
+            if one.name in names and await try_once(one, waiting.figures.attempt_s) is None:
                 waiting.emit("startup", phase="late", dependency=one.name, critical=one.critical, attempt=attempt)
