@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
+from asyncio import TimerHandle
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 from scenarios.simulator.plan import Decision, Kind, Plan
+
+Timers = Sequence[tuple[float, int, TimerHandle]]
 
 NEVER = 1 << 62
 """A step that no run reaches."""
@@ -47,6 +51,10 @@ class Choices:
         if value != low:
             self.made.append(("draw", who, index, value))
         return value
+
+    def wait(self, who: str, low: float, high: float, now: float, timers: Timers) -> float:
+        """Like ``number``, for a time from ``now`` on, in seconds, beside the timers that are set."""
+        return self.number(who, low, high)
 
     def rare(self, who: str, low: float, high: float) -> float:
         """Like ``number``, for things that seldom happen at all (a split packet)."""
@@ -93,6 +101,7 @@ class SeededChoices(Choices):
         self.reorders = reorder
         self._clients = clients
         self._tail = TAILS[int(chance() * len(TAILS))]
+        self._aim = AIMS[int(chance() * len(AIMS))]
         self.entropy = int(chance() * (1 << 30))
         self._steps: list[int] = []
         if clients:
@@ -115,6 +124,19 @@ class SeededChoices(Choices):
         if value != low:
             self.made.append(("draw", who, index, value))
         return value
+
+    def wait(self, who: str, low: float, high: float, now: float, timers: Timers) -> float:
+        """A time that rather often ends with, just before or just after something else: there the races are."""
+        chance = self._random
+        if not timers or chance() >= self._aim:
+            return self.number(who, low, high)
+        near = timers[int(chance() * len(timers))][0] - now + (int(chance() * 3) - 1) * NEAR * (high - low) * chance()
+        if not low < near <= high:
+            return self.number(who, low, high)
+        index = self.drawn.get(who, 0)
+        self.drawn[who] = index + 1
+        self.made.append(("draw", who, index, near))
+        return near
 
     def rare(self, who: str, low: float, high: float) -> float:
         """The default in most cases."""
@@ -145,11 +167,51 @@ class SeededChoices(Choices):
         return chosen
 
 
+class SparseChoices(SeededChoices):
+    """Decisions of which only few deviate: what shrinking tries when taking away does not get far.
+
+    Args:
+        rng: the generator.
+        clients: name patterns of tasks that may be cancelled.
+        span_steps: how many steps the run is expected to have.
+        share: probability that a draw deviates at all.
+        cancels: how many cancellations there are.
+    """
+
+    def __init__(
+        self, rng: random.Random, clients: tuple[str, ...], span_steps: int, share: float, cancels: int
+    ) -> None:
+        super().__init__(rng, clients, span_steps, reorder=False)
+        self.entropy = 0
+        self._share = share
+        self._steps = sorted(1 + int(rng.random() * span_steps) for _ in range(cancels))
+
+    def number(self, who: str, low: float, high: float) -> float:
+        """The default in most cases."""
+        if self._random() < self._share:
+            return super().number(who, low, high)
+        self.drawn[who] = self.drawn.get(who, 0) + 1
+        return low
+
+    def wait(self, who: str, low: float, high: float, now: float, timers: Timers) -> float:
+        """The default in most cases."""
+        if self._random() < self._share:
+            return super().wait(who, low, high, now, timers)
+        self.drawn[who] = self.drawn.get(who, 0) + 1
+        return low
+
+
 RARELY = 0.08
 """How often a rare thing happens."""
 
 TAILS: tuple[tuple[float, float], ...] = ((0.2, 0.3), (0.2, 0.3), (0.5, 0.1), (0.0, 1.0))
 """Styles of a run: probability of the tail, and share of the range that is the body."""
+
+AIMS: tuple[float, ...] = (0.0, 0.3, 0.5)
+"""How often a wait aims at something that is due already, by style of a run."""
+
+NEAR = 0.02
+"""How far beside it, as a share of the wait's range."""
 
 CANCELS: tuple[int, ...] = (0, 1, 1, 1, 2)
 """How many cancellations a run has, evenly drawn."""

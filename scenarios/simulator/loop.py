@@ -92,7 +92,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         self.failure: BaseException | None = None
         self._reorder = reorder
         self.tracing = type(self.trace) is not NoTrace
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._numbers = 0
         self._task_names = 0
         self._cancelled_timers = 0
@@ -149,15 +149,15 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
             self._check_closed()
         timer = asyncio.TimerHandle(when, callback, args, self, context)
         self._numbers += 1
-        heapq.heappush(self._timers, (when, self._numbers, timer))
+        heapq.heappush(self.timers, (when, self._numbers, timer))
         timer._scheduled = True
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         self._cancelled_timers += 1
-        if self._cancelled_timers > 100 and self._cancelled_timers * 2 > len(self._timers):
-            self._timers = [entry for entry in self._timers if not entry[2]._cancelled]
-            heapq.heapify(self._timers)
+        if self._cancelled_timers > 100 and self._cancelled_timers * 2 > len(self.timers):
+            self.timers = [entry for entry in self.timers if not entry[2]._cancelled]
+            heapq.heapify(self.timers)
             self._cancelled_timers = 0
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
@@ -209,10 +209,10 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
 
     def _run_once(self) -> None:
         ready = self._ready
-        timers = self._timers
+        timers = self.timers
         if not ready:
             self._move_time()
-            timers = self._timers
+            timers = self.timers
         else:
             self._spinning += 1
             if self._spinning > SPIN_ROUNDS:
@@ -263,7 +263,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
 
     def _move_time(self) -> None:
         """Nothing is ready: go to the next timer."""
-        timers = self._timers
+        timers = self.timers
         while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)[2]._scheduled = False
             self._cancelled_timers -= 1

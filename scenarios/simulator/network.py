@@ -189,7 +189,7 @@ class Network:
         number = self._numbers[name] = self._numbers.get(name, 0) + 1
         who = f"{client.name}->{name}:{port} #{number}"
         low, high = self.latency_between(client.name, name)
-        delay_s = self.loop.choices.number(f"{who} connect", low, high)
+        delay_s = self.loop.choices.wait(f"{who} connect", low, high, self.loop.now_s, self.loop.timers)
         if self.loop.tracing:
             self.loop.trace.note(self.loop, "delay", f"{who} connect", f"{delay_s:.6g} of {low:g}..{high:g}")
         await asyncio.sleep(delay_s)
@@ -263,6 +263,12 @@ class Network:
                 found.append(f"connection {connection.name} ({len(ends)} of 2 ends open)")
         found += [f"listener {name}:{port}" for name, port in self._listeners]
         return found
+
+    def vanish(self) -> None:
+        """The run is over: what is open is gone, and nobody is told."""
+        for connection in self.connections:
+            for end in connection.ends.values():
+                end.vanish()
 
     def _note(self, kind: str, text: str) -> None:
         if self.loop.tracing:

@@ -16,7 +16,6 @@ from scenarios.simulator.loop import SimLoop
 from scenarios.simulator.network import Network, network_of
 from scenarios.simulator.waits import call_site
 
-
 OUTSIDE = "only inside a program that explore() or replay() runs"
 
 
@@ -52,7 +51,12 @@ def draw(low: float, high: float) -> float:
     loop = current_loop()
     if low > high:
         raise ValueError(f"draw: low is {low!r}, allowed: at most high ({high!r})")
-    return _number(loop, low, high, "draw")
+    task = asyncio.current_task()
+    who = task.get_name() if task is not None else "callback"
+    value = loop.choices.number(who, low, high)
+    if loop.tracing:
+        loop.trace.note(loop, "draw", who, f"{value:.6g} of {low:g}..{high:g} at {call_site()}")
+    return value
 
 
 async def io(low: float, high: float) -> float:
@@ -60,7 +64,11 @@ async def io(low: float, high: float) -> float:
     loop = current_loop()
     if not 0 <= low <= high:
         raise ValueError(f"io: bounds are {low!r} and {high!r}, allowed: 0 <= low <= high")
-    seconds = float(_number(loop, float(low), float(high), "io"))
+    task = asyncio.current_task()
+    who = task.get_name() if task is not None else "callback"
+    seconds = float(loop.choices.wait(who, float(low), float(high), loop.now_s, loop.timers))
+    if loop.tracing:
+        loop.trace.note(loop, "io", who, f"{seconds:.6g} of {low:g}..{high:g} at {call_site()}")
     await asyncio.sleep(seconds)
     return seconds
 
@@ -111,12 +119,3 @@ def send_signal(number: int) -> bool:
 def network() -> Network:
     """The simulated network of this run, made at first use."""
     return network_of(current_loop())
-
-
-def _number(loop: SimLoop, low: float, high: float, kind: str) -> float:
-    task = asyncio.current_task()
-    who = task.get_name() if task is not None else "callback"
-    value = loop.choices.number(who, low, high)
-    if loop.tracing:
-        loop.trace.note(loop, kind, who, f"{value:.6g} of {low:g}..{high:g} at {call_site()}")
-    return value

@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from scenarios.simulator.errors import RuleBrokenError
 from scenarios.simulator.loop import START_S, SimLoop
@@ -53,13 +53,13 @@ class Borders:
 
     def monotonic(self) -> float:
         """Virtual in a run, else real."""
-        return self.loop.now_s if self.loop is not None else REAL_MONOTONIC()
+        return self.loop.now_s if self.loop is not None else _Real.clocks["monotonic"]()
 
     def wall(self) -> float:
         """Virtual in a run, else real; the world may have set it off."""
         loop = self.loop
         if loop is None:
-            return REAL_TIME()
+            return _Real.clocks["time"]()
         return EPOCH_S + loop.now_s - START_S + loop.wall_offset_s
 
     def __enter__(self) -> Self:
@@ -175,8 +175,12 @@ class Borders:
         return kill
 
 
-REAL_TIME = time.time
-REAL_MONOTONIC = time.monotonic
+class _Real:
+    """The real clocks; not names of the module, since freezegun would replace those."""
+
+    clocks: ClassVar[dict[str, Callable[[], float]]] = {"time": time.time, "monotonic": time.monotonic}
+
+
 REAL_SLEEP = time.sleep
 REAL_URANDOM = os.urandom
 

@@ -180,8 +180,11 @@ def _say_good_bye(loop: SimLoop) -> None:
                 task._log_destroy_pending = False
             elif not task.cancelled():
                 task.exception()
+    network = loop.attachments.get("network")
+    if network is not None:
+        network.vanish()
     loop._ready.clear()
-    loop._timers.clear()
+    loop.timers.clear()
     loop.close()
 
 

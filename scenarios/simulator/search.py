@@ -14,15 +14,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from scenarios.simulator.choices import Choices, SeededChoices
+from scenarios.simulator.choices import Choices, SeededChoices, SparseChoices
 from scenarios.simulator.counterexample import Counterexample, Exploration
 from scenarios.simulator.plan import Bounds, Decision, Plan, PlanError
 from scenarios.simulator.rules import Borders
 from scenarios.simulator.run import Outcome, run_once, run_traced
-from scenarios.simulator.shrink import shrink
+from scenarios.simulator.shrink import Attempt, shrink
 from scenarios.simulator.trace import Trace
 
 COLLECT_EVERY_RUNS = 256
+
+SMALL = 2
+"""Plans of so few decisions are not tried to be bettered."""
 
 PYTHON = ".".join(platform.python_version_tuple()[:2])
 
@@ -132,7 +135,11 @@ class Search:
             again = run_once(self.program, Choices(Plan(decisions)), self.bounds, self.borders)
             return again.decisions if again.key == key else None
 
-        decisions = shrink(found, attempt, runs_max=self.shrink_runs_max) if self.shrink_runs_max else found
+        decisions = found
+        if self.shrink_runs_max:
+            decisions = shrink(found, attempt, runs_max=self.shrink_runs_max)
+            if len(decisions) > SMALL:
+                decisions = self._sparser(decisions, outcome, attempt)
         plan = Plan(decisions, self.bounds)
         (final, trace), (second, retrace) = self._traced(plan), self._traced(plan)
         repeats = final.key == key == second.key and trace.digest() == retrace.digest()
@@ -148,6 +155,25 @@ class Search:
             shrink_runs=tries,
             repeats=repeats,
         )
+
+    def _sparser(self, best: tuple[Decision, ...], outcome: Outcome, attempt: Attempt) -> tuple[Decision, ...]:
+        """Look for the same failure among schedules that hardly deviate; the smallest plan stays."""
+        drawn = max(1, sum(outcome.choices.drawn.values()))
+        cancels = sum(decision.kind == "cancel" for decision in best)
+        if any(decision.kind == "first" for decision in best):
+            return best
+        rng = random.Random()
+        for number in range(self.shrink_runs_max // 2):
+            rng.seed((self.seed << 40) - number - 1)
+            share = min(1.0, (number % 3) * 1.2 / drawn)
+            choices = SparseChoices(rng, self.clients, self._span, share, min(cancels, 1 + number % 2))
+            again = run_once(self.program, choices, self.bounds, self.borders)
+            if again.key == outcome.key:
+                smaller = shrink(again.decisions, attempt, runs_max=self.shrink_runs_max // 4)
+                best = min(best, smaller, key=len)
+                if len(best) <= SMALL:
+                    break
+        return best
 
     def _traced(self, plan: Plan) -> tuple[Outcome, Trace]:
         return run_traced(self.program, Choices(plan), self.bounds, self.borders)

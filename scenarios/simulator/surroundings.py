@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 
+from scenarios.simulator.adapters.steady_sets import steady_sets
 from scenarios.simulator.plan import Bounds
 from scenarios.simulator.rules import Borders
 
@@ -36,6 +37,7 @@ def surroundings(bounds: Bounds) -> Iterator[Borders]:
             from scenarios.simulator.adapters.anyio_threads import inline_threads  # noqa: PLC0415 - optional
 
             stack.enter_context(inline_threads(borders))
+        stack.enter_context(steady_sets())
         if gc.isenabled():
             gc.disable()
             stack.callback(gc.enable)

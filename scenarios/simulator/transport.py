@@ -351,7 +351,7 @@ class Connection:
     def _launch(self, direction: Direction, payload: Payload, who: str) -> None:
         loop = self.loop
         low, high = self.network.latency_between(*(end.host.name for end in self.ends.values()))
-        delay_s = loop.choices.number(who, low, high)
+        delay_s = loop.choices.wait(who, low, high, loop.now_s, loop.timers)
         at = self._last_at[direction] = max(loop.time() + delay_s, self._last_at[direction])
         if loop.tracing:
             loop.trace.note(loop, "delay", who, f"{delay_s:.6g} of {low:g}..{high:g}")

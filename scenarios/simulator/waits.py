@@ -131,7 +131,7 @@ def leftovers(loop: SimLoop) -> tuple[str, ...]:
     """What the program left behind: tasks, timers, sockets, locks; one line each."""
     found = [f"task {task.get_name()} ({where_is(task)})" for task in loop.live_tasks()]
     waited = {id(getattr(task, "_fut_waiter", None)) for task in loop.live_tasks()}
-    for when, _, timer in sorted(loop._timers, key=lambda entry: entry[:2]):
+    for when, _, timer in sorted(loop.timers, key=lambda entry: entry[:2]):
         args: Any = timer._args or ()
         if not timer.cancelled() and not any(id(arg) in waited for arg in args):
             callback = getattr(timer._callback, "__qualname__", "a callback")
