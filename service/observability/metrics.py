@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -40,6 +41,18 @@ COUNTED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Event -> counter, its help, the fields that become labels."""
 
+NAMES = ("ticker", "user", "alert", "comms")
+FROM_ZERO: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "rejected": (("key", "scope", "rate", "permit", "too_large", "slow", "invalid", "connections"),),
+    "shed": (("light", "moderate", "heavy"), ("high", "normal", "low")),
+    "breaker": (NAMES, ("open", "half_open", "closed")),
+    "outbox": (("accepted", "delivered", "attempt_failed", "dead", "full", "unavailable", "replayed", "conflict"),),
+    "reload": (("applied", "refused", "rolled_back", "unchanged"),),
+    "audit": (("failed", "back"),),
+    "redis": (("lost", "back", "volatile"),),
+}
+"""Label values that are shown from the start: Prometheus sees no increase in a counter that begins with 1."""
+
 ESSENTIAL = frozenset({"rejected", "shed", "level", "breaker", "outbox", "reload", "audit", "redis", "metrics_mode"})
 SECONDS_LE = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 CHILDREN_MAX = 256
@@ -55,7 +68,9 @@ class Metrics(Collector):
     def __init__(self, bus: EventBus, gauges: Mapping[str, tuple[str, Gauge]]) -> None:
         self._bus = bus
         self._gauges = gauges
-        self._counts: dict[str, dict[tuple[str, ...], int]] = {event: {} for event in COUNTED}
+        self._counts: dict[str, dict[tuple[str, ...], int]] = {
+            event: dict.fromkeys(product(*FROM_ZERO[event]), 0) if event in FROM_ZERO else {} for event in COUNTED
+        }
         self._buckets: dict[str, list[int]] = {}
         self._seconds: dict[str, float] = {}
         self.mode = "full"
