@@ -21,8 +21,8 @@ from scenarios.live_catalogue import live_scenarios, startup_cases
 from scenarios.provenance import Provenance, provenance
 from scenarios.report.markdown import render
 from scenarios.runner import Run, run_live, spec_of
-from scenarios.scenario import Scenario, StartupCase
-from scenarios.startup_runner import run_startup
+from scenarios.scenario import Scenario
+from scenarios.startup_runner import run_startups
 from scenarios.worlds.live import versions
 
 AT_ONCE = 3
@@ -103,11 +103,17 @@ def _jobs(options: CertifyOptions, code: Provenance, progress: Progress) -> dict
         )
         return lambda: run_live(scenario, spec, lambda phase: progress.phase(scenario.name, phase))
 
-    def startup(case: StartupCase) -> Callable[[], Awaitable[Run]]:
-        return lambda: run_startup(case, seed=options.seed, commit=code.commit, sabotage=options.sabotage)
+    def startups() -> Awaitable[Run]:
+        return run_startups(
+            startup_cases(),
+            seed=options.seed,
+            commit=code.commit,
+            sabotage=options.sabotage,
+            on_phase=lambda phase: progress.phase("startup", phase),
+        )
 
-    jobs = {scenario.name: live(scenario) for scenario in live_scenarios(options.seed)}
-    jobs |= {f"startup-{case.name}": startup(case) for case in startup_cases()}
+    jobs: dict[str, Callable[[], Awaitable[Run]]] = {"startup": startups}
+    jobs |= {scenario.name: live(scenario) for scenario in live_scenarios(options.seed)}
     return {name: job for name, job in jobs.items() if not options.only or name in options.only}
 
 

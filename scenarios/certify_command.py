@@ -19,7 +19,7 @@ from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.certificate import AllowListError, parse_allow_list
 from scenarios.judge.claims import CLAIMS, COMPONENTS
 from scenarios.judge.verdict import Exit
-from scenarios.live_catalogue import live_scenarios, startup_cases
+from scenarios.live_catalogue import live_scenarios
 from scenarios.worlds.launcher import SabotageError, load_sabotage
 from scenarios.worlds.market import CsvError, CsvMarket
 
@@ -113,7 +113,7 @@ def _options(
         ) from None
     except (AllowListError, SabotageError, CsvError) as error:
         raise click.UsageError(str(error)) from None
-    names = [scenario.name for scenario in live_scenarios(seed)] + [f"startup-{case.name}" for case in startup_cases()]
+    names = ["startup", *(scenario.name for scenario in live_scenarios(seed))]
     for name in only:
         if name not in names:
             raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")

@@ -68,6 +68,9 @@ def signals(seed: int) -> Scenario:
     """Reloads good and bad in mid-request, then TERM in mid-request."""
     asked = Workload.of(signal(i * 0.08, f"SIG{i % 25}") for i in range(50))
     last = Workload.of(signal(4.35 + i * 0.01, f"LAST{i}") for i in range(10))
+    last += Workload.of(
+        Operation(4.6 + i * 0.2, "ready", path="/ready", key="operator", priority="critical") for i in range(3)
+    )
     return Scenario(
         name="signals",
         summary="reloads good and bad in mid-request, and TERM with requests in flight",
@@ -125,14 +128,14 @@ def secrets(seed: int) -> Scenario:
     rude = [
         Operation(0.1, "rude", path=f"/v2/signals/AAPL?api_key={query}&timeframe=1m", key="demo"),
         Operation(0.2, "rude", path=f"/v2/signals/AAPL?timeframe={query}", key="demo"),
-        Operation(0.3, "rude", path="/v2/signals/AAPL", headers={"X-API-Key": wrong}),
-        Operation(0.4, "rude", path="/v2/signals/AAPL", headers={"Authorization": f"Bearer {wrong}"}),
+        Operation(0.3, "rude", path="/v2/signals/AAPL", headers={"X-API-Key": wrong}, sends="wrong"),
+        Operation(0.4, "rude", path="/v2/signals/AAPL", headers={"Authorization": f"Bearer {wrong}"}, sends="wrong"),
         Operation(0.5, "rude", path=f"/v2/signals/{email}", key="demo"),
         Operation(0.6, "rude", "POST", "/v2/alerts", "demo", body={"symbol": "AAPL", "password": password}),
         Operation(0.7, "rude", "POST", "/v2/alerts", "demo", body=f'{{"card": "{card}", '),
-        Operation(0.8, "rude", path="/admin/state", key="demo"),
-        Operation(0.9, "rude", path="/metrics", key="demo"),
-        Operation(1.0, "rude", path="/v2/signals/AAPL"),
+        Operation(0.8, "rude", path="/admin/state", key="demo", sends="other_scope"),
+        Operation(0.9, "rude", path="/metrics", key="demo", sends="other_scope"),
+        Operation(1.0, "rude", path="/v2/signals/AAPL", sends="none"),
         Operation(1.1, "rude", path=f"/no/such/{query}?password={password}", key="demo"),
         Operation(1.2, "rude", path="/v2/signals/AAPL", headers={"X-Request-Id": f"{query} {email}"}, key="demo"),
         signal(1.3, "AAPL", key="inactive"),
@@ -156,11 +159,10 @@ def live_scenarios(seed: int) -> tuple[Scenario, ...]:
 
 
 def startup_cases() -> tuple[StartupCase, ...]:
-    """Every start under difficulties."""
-    return (
-        StartupCase("ticker-absent", "a critical dependency never appears", ("ticker",)),
-        StartupCase("redis-late", "Redis appears after a second", ("redis",), appear_after_s=1.0),
-        StartupCase("alert-absent", "an optional dependency appears only after the start", ("alert",)),
-        StartupCase("user-hangs", "a critical dependency accepts and never answers", ("user",), hang=True),
-        StartupCase("term", "SIGTERM while a critical dependency is awaited", ("redis",), signal_after_s=1.5),
-    )
+    """Every start under difficulties, in the order in which they run."""
+    critical = ("redis", "ticker", "user")
+    cases = [StartupCase("absent", name) for name in critical]
+    cases += [StartupCase("late", name, appear_after_s=0.9) for name in critical]
+    cases += [StartupCase("absent", name) for name in ("alert", "comms")]
+    cases += [StartupCase("hanging", "user"), StartupCase("sigterm", "redis", signal_after_s=1.2)]
+    return tuple(cases)

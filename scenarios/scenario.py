@@ -64,21 +64,16 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class StartupCase:
-    """A start under difficulties: which stand-ins are missing at first, and when they appear.
+    """A start under difficulties.
 
     Attributes:
-        name: its name; ``case`` of the recorded probe.
-        absent: dependencies that are not there when the service starts (``redis`` too).
-        appear_after_s: when they appear, ``None``: never.
-        settings: laid over the defaults; the start-up times are shortened in the live world.
-        signal_after_s: send SIGTERM so long after the start.
-        hang: the absent ones accept connections and never answer.
+        case: ``absent`` (never there), ``late``, ``hanging`` (accepts and never answers), ``sigterm``.
+        dependency: which one: ``redis`` or a downstream.
+        appear_after_s: when a late one appears.
+        signal_after_s: when SIGTERM is sent.
     """
 
-    name: str
-    summary: str
-    absent: tuple[str, ...]
+    case: Literal["absent", "late", "hanging", "sigterm"]
+    dependency: str
     appear_after_s: float | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
     signal_after_s: float | None = None
-    hang: bool = False

@@ -1,11 +1,13 @@
-"""Runs a start under difficulties: what was missing, whether the service served, how it ended."""
+"""Runs starts under difficulties: what was missing, whether the service served, how it ended; one history of all."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from scenarios.runner import Run, observed
 from scenarios.scenario import StartupCase
@@ -15,11 +17,13 @@ from scenarios.worlds.live import LiveSpec, LiveWorld
 from scenarios.worlds.probes import probe_ready
 from scenarios.worlds.processes import until
 
+START_UP = {"attempt_s": 0.5, "total_s": 2.0, "base_s": 0.1, "cap_s": 0.5}
+"""The start-up figures, shortened so that a missing dependency costs seconds; the evidence states them."""
+
 OVERTIME_S = 6.0
 """Beyond the start-up time, before we stop waiting: an interpreter has to start and end as well."""
 
-START_UP = {"attempt_s": 0.5, "total_s": 3.0, "base_s": 0.1, "cap_s": 0.5}
-"""The start-up figures, shortened ten-fold so that a missing dependency costs seconds; the evidence states them."""
+RECOVERY_S_MAX = 12.0
 
 
 @dataclass(slots=True)
@@ -40,110 +44,144 @@ class _Hanging:
             self.server.close()
         for writer in self.writers:
             writer.transport.abort()
+        await asyncio.sleep(0)
 
 
-async def run_startup(case: StartupCase, *, seed: int, commit: str, sabotage: str = "") -> Run:
-    """Start the service as the case says, watch, and record a ``startup`` probe."""
-    spec = LiveSpec(
-        settings={"startup": START_UP, **case.settings},
-        seed=seed,
-        sabotage=sabotage,
-        scenario=f"startup-{case.name}",
-        commit=commit,
-    )
+async def run_startups(
+    cases: Sequence[StartupCase],
+    *,
+    seed: int,
+    commit: str,
+    sabotage: str = "",
+    on_phase: Callable[[str], None] = lambda _phase: None,
+) -> Run:
+    """Start the service once per case, watch each start, and record a ``startup`` probe for it."""
+    spec = LiveSpec(settings={"startup": START_UP}, seed=seed, sabotage=sabotage, scenario="startup", commit=commit)
     world = LiveWorld(spec)
 
     async def body() -> None:
         try:
             await world.prepare()
-            await _attempt(world, case)
+            for case in cases:
+                on_phase(f"{case.dependency} {case.case}")
+                await _Start(world, case).watch()
         finally:
             await world.close()
 
     return await observed(world, body)
 
 
-async def _attempt(world: LiveWorld, case: StartupCase) -> None:
-    hanging = await _take_away(world, case)
-    service = world.service
-    began = world.now()
-    try:
-        await service.launch()
+class _Start:
+    """One start and what became of it."""
+
+    def __init__(self, world: LiveWorld, case: StartupCase) -> None:
+        self.world = world
+        self.case = case
+        self.hanging = _Hanging()
+        self.value: dict[str, Any] = {"probe": "startup", "case": case.case, "dependency": case.dependency}
+
+    async def watch(self) -> None:
+        async with self._without_dependency():
+            began = self.world.now()
+            await self.world.service.launch()
+            began = await self._signal_or_appear(began)
+            await self._until_served_or_ended()
+            self.value["elapsed_s"] = round(self.world.now() - began, 3)
+            served = self.world.service.address is not None
+            self.value |= {"served": served, "served_early": self._served_early()}
+            if served:
+                await self._look_at_ready()
+            await self._end()
+        self.world.recorder.add(self.world.now(), "harness", "state", "probe", self.value)
+
+    async def _signal_or_appear(self, began: float) -> float:
+        """Send the signal or bring the dependency; returns the moment from which the time counts."""
+        case = self.case
         if case.signal_after_s is not None:
             await asyncio.sleep(case.signal_after_s)
+            began = self.world.now()
             with contextlib.suppress(ProcessLookupError):
-                await service.signal(signal.SIGTERM)
+                await self.world.service.signal(signal.SIGTERM)
         if case.appear_after_s is not None:
             await asyncio.sleep(case.appear_after_s)
-            await _give_back(world, case, hanging)
-        limit_s = float(START_UP["total_s"]) + OVERTIME_S
+            await self._give_back()
+        return began
+
+    async def _until_served_or_ended(self) -> None:
+        service = self.world.service
+        limit_s = START_UP["total_s"] + OVERTIME_S
         await until(lambda: service.address is not None or not service.child.running(), limit_s)
-        ready_s = world.now() - began
-        await _observe(world, case, ready_s, hanging)
-    finally:
-        for one in hanging:
-            await one.stop()
+
+    def _served_early(self) -> bool:
+        """It listened although a critical dependency had not been seen."""
+        critical = self.case.dependency not in {"alert", "comms"}
+        return critical and self.case.case != "late" and self.world.service.address is not None
+
+    async def _look_at_ready(self) -> None:
+        ready = await probe_ready(self.world)
+        self.value["degraded"] = _missing_in(ready)
+        if self.case.dependency in {"alert", "comms"}:
+            await self._give_back()
+            self.value["recovered"] = await self._recovers()
+
+    async def _recovers(self) -> bool:
+        end = self.world.now() + RECOVERY_S_MAX
+        while self.world.now() < end:
+            ready = await probe_ready(self.world)
+            if ready.get("ready") and self.case.dependency not in _missing_in(ready):
+                return True
+            await asyncio.sleep(0.2)
+        return False
+
+    async def _end(self) -> None:
+        """Let it end, or end it; its last words are those that are no structured event."""
+        service = self.world.service
+        if service.address is not None:
+            self.value["exit_code"] = await service.stop()
+        else:
+            await until(lambda: not service.child.running(), 5)
+            if service.child.running():
+                await service.child.stop(1, signal.SIGKILL)
+            await service.child.stop(1)
+            self.value["exit_code"] = service.child.exit_code
+            service.exited()
+        await settle(self.world.recorder)
+        lines = [line for line in service.child.tail if not line.startswith("{")]
+        self.value["line"] = lines[-1] if lines else ""
+
+    @contextlib.asynccontextmanager
+    async def _without_dependency(self) -> AsyncIterator[None]:
+        """Take the dependency away; it is back, if need be, when this ends."""
+        name = self.case.dependency
+        if name == "redis":
+            await self.world.redis.kill()
+        else:
+            await self._restart_stand_ins([other for other in NAMES if other != name])
+        if self.case.case == "hanging":
+            await self.hanging.start(self.world.downstreams.ports[name])
+        try:
+            yield
+        finally:
+            await self._give_back()
+
+    async def _give_back(self) -> None:
+        await self.hanging.stop()
+        if self.case.dependency == "redis":
+            if not await self.world.redis.alive():
+                await self.world.redis.restart()
+        elif self.case.dependency not in self.world.downstreams.only:
+            await self._restart_stand_ins(NAMES)
+
+    async def _restart_stand_ins(self, names: Sequence[str]) -> None:
+        stand_ins = self.world.downstreams
+        kept = dict(stand_ins.ports)
+        await stand_ins.stop()
+        stand_ins.only = tuple(names)
+        await stand_ins.start()
+        stand_ins.ports.update({name: kept[name] for name in NAMES if name not in names})
 
 
-async def _take_away(world: LiveWorld, case: StartupCase) -> list[_Hanging]:
-    if "redis" in case.absent:
-        await world.redis.kill()
-    gone = [name for name in case.absent if name in NAMES]
-    if gone:
-        await world.downstreams.stop()
-        world.downstreams.only = tuple(name for name in NAMES if name not in gone)
-        kept = dict(world.downstreams.ports)
-        await world.downstreams.start()
-        world.downstreams.ports.update({name: kept[name] for name in gone})
-    hanging = []
-    for name in case.absent if case.hang else ():
-        hanging.append(_Hanging())
-        await hanging[-1].start(world.redis.port if name == "redis" else world.downstreams.ports[name])
-    return hanging
-
-
-async def _give_back(world: LiveWorld, case: StartupCase, hanging: list[_Hanging]) -> None:
-    for one in hanging:
-        await one.stop()
-    if "redis" in case.absent:
-        await world.redis.restart()
-    if set(case.absent) & set(NAMES):
-        await world.downstreams.stop()
-        world.downstreams.only = NAMES
-        await world.downstreams.start()
-
-
-async def _observe(world: LiveWorld, case: StartupCase, ready_s: float, hanging: list[_Hanging]) -> None:
-    """Record how it came out; a service that serves is asked how ready it is, brought back to health, and ended."""
-    service = world.service
-    served = service.address is not None
-    value: dict[str, object] = {"probe": "startup", "case": case.name, "served": served, "absent": list(case.absent)}
-    value["elapsed_s"] = round(ready_s, 3)
-    if served:
-        ready = await probe_ready(world)
-        value["degraded"] = ready.get("degraded", [])
-        optional = set(case.absent) <= {"alert", "comms"}
-        if case.appear_after_s is None and optional and case.absent:
-            await _give_back(world, case, hanging)
-            value["recovered"] = await _becomes_whole(world)
-        exit_code = await service.stop()
-    else:
-        await until(lambda: not service.child.running(), 5)
-        if service.child.running():
-            await service.child.stop(1, signal.SIGKILL)
-        exit_code = service.child.exit_code
-        service.exited()
-    await settle(world.recorder)
-    lines = [line for line in service.child.tail if not line.startswith("{")]
-    value |= {"exit_code": exit_code, "line": lines[-1] if lines else "", "signalled": case.signal_after_s is not None}
-    world.recorder.add(world.now(), "harness", "state", "probe", value)
-
-
-async def _becomes_whole(world: LiveWorld, deadline_s: float = 12.0) -> bool:
-    end = world.now() + deadline_s
-    while world.now() < end:
-        ready = await probe_ready(world)
-        if ready.get("ready") and not ready.get("degraded"):
-            return True
-        await asyncio.sleep(0.25)
-    return False
+def _missing_in(ready: dict[str, Any]) -> list[str]:
+    """Dependencies that ``/ready`` says are missing or down."""
+    dependencies = ready.get("dependencies", {})
+    return sorted(name for name, state in dependencies.items() if state not in {"up", "ok", "closed"})

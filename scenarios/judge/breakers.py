@@ -52,7 +52,7 @@ def walks(history: History) -> list[Walk]:
         by_name = {name: Walk(name, ended_s=life.ended_s) for name in DOWNSTREAMS}
         for event in life.events:
             walk = by_name.get(str(event.value.get("name", "")))
-            if walk is None:
+            if walk is None or event.value.get("beside_breaker"):
                 continue
             kinds = {"breaker": walk.moves, "call": walk.calls, "breaker_probe": walk.probes}
             if event.f in kinds:
@@ -101,7 +101,7 @@ def _illegal_move(walk: Walk) -> list[Event]:
     return []
 
 
-def _half_open_too_early(walk: Walk, open_s: float) -> list[Event]:
+def half_open_too_early(walk: Walk, open_s: float) -> list[Event]:
     for before, after in zip(walk.moves, walk.moves[1:], strict=False):
         if before.value["new"] == "open" and after.value["new"] == "half_open":
             wanted_s = min(open_s, float(before.value.get("open_s") or open_s))
@@ -191,7 +191,7 @@ def judge_breaker_walk(history: History) -> Verdict:
         lease_s = figure(history, "downstreams", walk.name, "breaker", "probe_lease_s")
         for reason, evidence in (
             (f"{walk.name}: an illegal transition", _illegal_move(walk)),
-            (f"{walk.name}: half open before its open time was over", _half_open_too_early(walk, open_s)),
+            (f"{walk.name}: half open before its open time was over", half_open_too_early(walk, open_s)),
             (f"{walk.name}: a call reached it while its breaker was open", _arrived_while_open(walk, here, asked_at_s)),
             (f"{walk.name}: more than one probe while half open", _second_probe(walk, here)),
             (f"{walk.name}: a hung probe kept its lease", _hung_probe(walk, lease_s, last_s)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 from scenarios.judge.figures import CROSSING_SLACK_S
@@ -9,6 +10,12 @@ from scenarios.judge.history import Event, History
 from scenarios.judge.security import spoken
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
 from scenarios.judge.views import SERVER_ERROR_MIN, Life, arrivals, asked, lives, probes
+
+IDLE_S = 1.0
+"""After that a load that nobody waits for has been given up."""
+
+UNWINDING_S = 0.25
+"""What a cancelled load may take to close its connection and end."""
 
 LOAD_ENDS = frozenset({"loaded", "load_failed", "discarded"})
 
@@ -97,20 +104,35 @@ def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
     joins = life.states("cache", event="join")
     harmed: list[Event] = []
     concerned = 0
+    ended_index: dict[str, int] = {}
     for load in loads(life):
-        mine = [j for j in joins if j.value["key"] == load.key and load.began.index < j.index and load.outlasts(j)]
+        # Followers may join while the leader still looks the key up: they belong to the load that comes of it.
+        since = ended_index.get(load.key, -1)
+        mine = [j for j in joins if j.value["key"] == load.key and since < j.index and load.outlasts(j)]
+        ended_index[load.key] = load.ended.index if load.ended else load.began.index
         left = [e for e in (load.began, *mine) if e.id in gone]
         if not mine or not left:
             continue
         concerned += len(left)
-        if load.ended is not None and load.ended.value.get("why") in {"cancelled", "disconnect"}:
-            return concerned, [load.began, gone[left[0].id], load.ended]
+        others = [j for j in mine if j.id not in gone]
+        if others and load.ended is not None and _ended_by_cancellation(life, load):
+            return concerned, [load.began, gone[left[0].id], load.ended, others[0]]
         well = load.ended is not None and load.ended.value["event"] == "loaded"
         for event in (load.began, *mine):
             row = rows.get(event.id)
             if event.id not in gone and row is not None and well and row.status in {499, 500}:
                 harmed = [load.began, gone[left[0].id], *row.events()]
     return concerned, harmed
+
+
+def _ended_by_cancellation(life: Life, load: Load) -> bool:
+    """True when the load failed because its caller was cancelled, not because the ticker failed."""
+    if load.ended is None or load.ended.value["event"] != "load_failed":
+        return False
+    why = load.ended.value.get("why")
+    calls = [c for c in life.states("call", outcome="cancelled") if c.id == load.began.id]
+    near = any(abs(c.t - load.ended.t) <= CROSSING_SLACK_S for c in calls)
+    return why in {"cancelled", "disconnect"} or (why is None and near)
 
 
 def judge_one_load(history: History) -> Verdict:
@@ -150,23 +172,30 @@ def _invalidated_between(life: Life, first: Load, second: Load) -> bool:
 
 
 def _table_too_large(life: Life) -> list[Event]:
-    """A lock table larger than the calls in flight, or not empty at the end."""
-    running = 0
-    counts = []
-    for event in life.states("cache"):
-        kind = event.value["event"]
-        running += kind == "load"
-        running -= kind in LOAD_ENDS and running > 0
-        if kind == "locks":
-            counts.append(event)
-            calls = event.value.get("calls")
-            # Without the number of calls the running loads bound it: the first one's entry is made before its load.
-            if int(event.value["count"]) > (int(calls) if calls is not None else running + 1):
-                return [event]
-    over = life.exited is not None and not life.killed
-    if over and counts and int(counts[-1].value["count"]) > 0:
-        return [counts[-1]]
+    """A lock table larger than the calls in flight, or not empty once nobody is served any more."""
+    sizes = life.states("cache", event="locks")
+    for event in sizes:
+        if event.value.get("calls") is not None and int(event.value["count"]) > int(event.value["calls"]):
+            return [event]
+    idle = _idle_moments(life)
+    for moment in idle:
+        before = [e for e in sizes if e.t <= moment.t + IDLE_S]
+        if before and int(before[-1].value["count"]) > 0:
+            return [before[-1], moment]
     return []
+
+
+def _idle_moments(life: Life) -> list[Event]:
+    """Returns of the last permit after which nobody was served for a while, and the life's own end."""
+    found: list[Event] = []
+    marks = [e for e in life.events if e.f in {"permit_taken", "permit_returned"} and e.value["pool"] == "main"]
+    for number, event in enumerate(marks):
+        later_s = marks[number + 1].t if number + 1 < len(marks) else min(life.ended_s, life.events[-1].t)
+        if event.f == "permit_returned" and int(event.value["in_flight"]) == 0 and later_s - event.t > IDLE_S:
+            found.append(event)
+    if life.exited is not None and not life.killed:
+        found.append(life.exited)
+    return found
 
 
 def judge_locks(history: History) -> Verdict:

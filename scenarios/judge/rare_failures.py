@@ -56,6 +56,11 @@ def _requests_in_drain(rows: list[Asked], phases: dict[str, Event], exited: Even
     return "", [], in_flight
 
 
+def _listened(life: Life) -> bool:
+    """True when it had a listener at all: a start that was broken off has none to close."""
+    return any(e.value["phase"] == "listening" for e in life.states("startup")) or not life.states("startup")
+
+
 def judge_drain(history: History) -> Verdict:
     """C6.1: readiness false, in-flight requests ended, clients closed, exit code 0; a second signal changes nothing."""
     claim = "C6.1"
@@ -66,7 +71,7 @@ def judge_drain(history: History) -> Verdict:
         term = _asked_to_end(life)
         phases = _phases(life)
         served = "ready" in {str(e.value["phase"]) for e in life.states("startup")} or bool(life.states("request_done"))
-        if term is None or life.exited is None or not (served or phases):
+        if term is None or life.exited is None or not _listened(life) or not (served or phases):
             continue
         ends += 1
         if life.exited.value.get("exit_code") != 0:

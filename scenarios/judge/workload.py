@@ -26,6 +26,7 @@ class Operation:
         body: JSON value of the body, ``None`` for none.
         disconnect_after_s: break the connection so long after the request went out; ``None``: wait.
         timeout_s: give up after so long.
+        sends: what kind of key goes out: ``valid``, ``none``, ``wrong``, ``other_scope`` (for the judge of C4.5).
     """
 
     at_s: float
@@ -38,6 +39,7 @@ class Operation:
     body: Any = None
     disconnect_after_s: float | None = None
     timeout_s: float = 10.0
+    sends: Literal["valid", "none", "wrong", "other_scope"] = "valid"
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object, without what stands at its default."""

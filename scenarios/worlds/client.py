@@ -93,6 +93,7 @@ class Client:
             "user": credentials.user if credentials else "",
             "priority": operation.priority,
             "critical": operation.priority == "critical",
+            "key": operation.sends,
         }
         if body:
             value["body_digest"] = hashlib.sha256(body).hexdigest()

@@ -66,6 +66,8 @@ class StandIn:
         arrival = f"{self.name}-{next(self._ids)}"
         self._open[id(request)] = (arrival, self.monotonic(), False)
         value: dict[str, Any] = {"method": request.method, "path": request.path, "connection": request.connection}
+        if "?" in request.target:
+            value["query"] = request.target.partition("?")[2]
         for header, name in (("x-request-id", "request_id"), ("idempotency-key", "idempotency_key")):
             if header in request.headers:
                 value[name] = request.headers[header]

@@ -90,6 +90,7 @@ class _Call:
     request_id: str
     attempts: int = 0
     blamed: bool = False
+    beside_breaker: bool = False
 
     def outcome(self, error: DownstreamError) -> str:
         """The word for the event ``call``."""
@@ -180,7 +181,8 @@ class Downstream:
     async def mend(self) -> None:
         """When the breaker is due for a probe and no traffic brings one, let GET /health be it."""
         if self.breaker.state != "closed" and self.breaker.wait_s == 0:
-            await self.call(Ask("GET", "/health"), lambda _: None)
+            with contextlib.suppress(DownstreamError):  # still ill: the breaker knows it now
+                await self.call(Ask("GET", "/health"), lambda _: None)
 
     async def call(self, ask: Ask, parse: Callable[[Any], T]) -> T:
         """Ask, and hand the JSON of the answer through ``parse`` (ValueError: malformed).
@@ -245,6 +247,7 @@ class Downstream:
             idempotent=ask.repeatable,
             method=ask.method,
             key=ask.key,
+            **({"beside_breaker": True} if call.beside_breaker else {}),
         )
 
     async def _whole(self, call: _Call) -> Any:
@@ -290,6 +293,7 @@ class Downstream:
 
     async def _once(self, call: _Call) -> Any:
         """One attempt beside breaker and retries."""
+        call.beside_breaker = True
         current_deadline.set(call.deadline)
         outcome = "cancelled"
         try:
