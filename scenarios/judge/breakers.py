@@ -13,7 +13,6 @@ from scenarios.judge.views import (
     NEEDS,
     Arrival,
     Asked,
-    Life,
     arrivals,
     asked,
     faults,
@@ -102,6 +101,7 @@ def _illegal_move(walk: Walk) -> list[Event]:
 
 
 def half_open_too_early(walk: Walk, open_s: float) -> list[Event]:
+    """An opening and the half-open that came before its time was over, if there are any."""
     for before, after in zip(walk.moves, walk.moves[1:], strict=False):
         if before.value["new"] == "open" and after.value["new"] == "half_open":
             wanted_s = min(open_s, float(before.value.get("open_s") or open_s))
@@ -350,9 +350,3 @@ def judge_isolation(history: History) -> Verdict:
     if not spared:
         return unknown(claim, "too few requests that do not need what was out, before and during the outage")
     return passed(claim, openings, openings=openings, spared_requests=spared, spared_p95_s=round(p95_s, 4))
-
-
-def life_of(history: History, event: Event) -> Life:
-    """The life in which an event lies."""
-    found = lives(history)
-    return next((one for one in reversed(found) if one.began_s <= event.t), found[0])

@@ -1,0 +1,231 @@
+"""C5.2, C5.5 and C5.6: how long an entry lives, with Redis and without, and whatever the wall clock does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scenarios.judge.breakers import half_open_too_early, walks
+from scenarios.judge.budgets import rate_breach
+from scenarios.judge.cache import loads
+from scenarios.judge.figures import CROSSING_SLACK_S, figure, largest, smallest
+from scenarios.judge.history import Event, History
+from scenarios.judge.verdict import Verdict, failed, passed, unknown
+from scenarios.judge.views import PRODUCT_OPERATIONS, SERVER_ERROR_MIN, Asked, Life, asked, faults, lives, overlaps
+
+FORGET = frozenset({"evict", "invalidate", "corrupt", "discarded"})
+FAST_S = 2.0
+"""Failing fast: well below the time of a request, above a few tries of a command."""
+BACK_S = 5.0
+REDIS_LOOKS_MIN = 3
+
+
+def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float]]) -> tuple[str, list[Event]]:
+    """An entry that expired before its full time after a write, or was a hit after it.
+
+    Args:
+        history: for the figures.
+        life: the life to look at.
+        without: spans (Redis gone) in which an entry may honestly be unknown.
+    """
+    ttl_s = figure(history, "cache", "ttl_s")
+    gone = list(without)
+    written: dict[str, Event] = {}
+    for event in life.states("cache"):
+        key, kind = str(event.value["key"]), event.value["event"]
+        if kind == "write":
+            written[key] = event
+            said_s = event.value.get("ttl_s")
+            if said_s is not None and abs(float(said_s) - ttl_s) > CROSSING_SLACK_S:
+                return f"a write set {said_s} s of {ttl_s:g} s", [event]
+        elif kind in FORGET:
+            written.pop(key, None)
+        elif key in written:
+            age_s = event.t - written[key].t
+            if kind in {"expired", "miss"} and age_s < ttl_s - CROSSING_SLACK_S:
+                if not overlaps(gone, written[key].t, event.t):
+                    return f"it was gone {age_s:.3f} s after its write, of {ttl_s:g} s", [written[key], event]
+            elif kind == "hit" and event.value.get("layer") != "redis" and age_s > ttl_s + CROSSING_SLACK_S:
+                return f"it was a fresh hit {age_s:.3f} s after its write", [written[key], event]
+    return "", []
+
+
+def redis_gone(history: History, life: Life) -> list[tuple[float, float]]:
+    """Spans of one life in which Redis was lost, by the service's word or by a fault."""
+    spans: list[tuple[float, float]] = []
+    since: float | None = None
+    for event in life.states("redis"):
+        if event.value["event"] == "lost" and since is None:
+            since = event.t
+        elif event.value["event"] == "back" and since is not None:
+            spans.append((since, event.t))
+            since = None
+    if since is not None:
+        spans.append((since, life.ended_s))
+    return spans + [(b.inject.t, b.healed_s) for b in faults(history) if "redis" in (b.target, b.kind.split("_")[0])]
+
+
+def _overwritten(life: Life) -> tuple[int, list[Event]]:
+    """Slow loads that met something newer, and one that was written all the same."""
+    met = 0
+    events = life.states("cache")
+    for load in loads(life):
+        mine = [e for e in events if e.value["key"] == load.key and e.index > load.began.index]
+        newer: Event | None = None
+        for event in mine:
+            own = str(event.value.get("load_id") or "") == load.load_id
+            if event.value["event"] == "write" and own:
+                if newer is not None:
+                    return met + 1, [load.began, newer, event]
+                break
+            if event.value["event"] in {"discarded", "load_failed"} and own:
+                met += event.value["event"] == "discarded"
+                break
+            if event.value["event"] == "load":
+                break
+            if event.value["event"] in {"write", "invalidate"} and newer is None:
+                newer = event
+    return met, []
+
+
+def judge_ttl(history: History) -> Verdict:
+    """C5.2: each write sets the full TTL; a slow load overwrites neither a newer write nor an invalidation."""
+    claim = "C5.2"
+    rewritten, met = 0, 0
+    for life in lives(history):
+        reason, evidence = wrong_age(history, life, redis_gone(history, life))
+        if evidence:
+            return failed(claim, rewritten, reason, evidence)
+        count, evidence = _overwritten(life)
+        met += count
+        if evidence:
+            return failed(claim, met, "a slow load overwrote something newer", evidence)
+        keys = [str(e.value["key"]) for e in life.states("cache", event="write")]
+        rewritten += len(keys) - len(set(keys))
+    if not history.states("cache", event="write"):
+        return unknown(claim, "the cache was not recorded, or nothing was written")
+    if not rewritten:
+        return unknown(claim, "no key was written again")
+    if not met:
+        return unknown(claim, "no slow load met a newer write or an invalidation", rewritten=rewritten)
+    return passed(claim, rewritten + met, rewritten=rewritten, slow_loads_discarded=met)
+
+
+def _too_old(history: History) -> tuple[str, list[Event]]:
+    ttl_s, stale_s = largest(history, "cache", "ttl_s"), largest(history, "cache", "stale_s")
+    for event in history.states("cache"):
+        age_s = event.value.get("age_s")
+        if age_s is None:
+            continue
+        most_s = ttl_s if event.value["event"] == "hit" else ttl_s + stale_s
+        if event.value["event"] in {"hit", "stale"} and float(age_s) > most_s + CROSSING_SLACK_S:
+            return f"a {event.value['event']} of {float(age_s):.3f} s, at most {most_s:g} s", [event]
+    for one in asked(history):
+        age_s = one.get("age_s")
+        if age_s is not None and one.served and float(age_s) > ttl_s + stale_s + CROSSING_SLACK_S:
+            return f"an answer of {float(age_s):.3f} s", one.events()
+    return "", []
+
+
+def _bad_answer_without_redis(rows: list[Asked], begin: Event, until_s: float) -> tuple[int, str, list[Event]]:
+    """Product requests made without Redis, and one that was neither marked nor failed fast."""
+    count = 0
+    for one in rows:
+        inside = begin.t + CROSSING_SLACK_S < one.invoke.t and one.ended_s < until_s - CROSSING_SLACK_S
+        if one.operation not in PRODUCT_OPERATIONS or not inside or one.end is None or one.left:
+            continue
+        count += 1
+        if one.status >= SERVER_ERROR_MIN and one.latency_s > FAST_S:
+            return count, f"it took {one.latency_s:.3f} s to fail", [begin, *one.events()]
+        if one.served and one.get("source") in {"cache", "stale"} and not one.get("degraded"):
+            return count, "a copy was served without a mark", [begin, *one.events()]
+    return count, "", []
+
+
+def _not_used_again(history: History, life: Life) -> list[Event]:
+    """Redis lost and mended, the cache busy since, and Redis never taken up again."""
+    marks = life.states("redis")
+    if not marks or marks[-1].value["event"] != "lost":
+        return []
+    heals = [b.heal for b in faults(history) if b.heal is not None and "redis" in (b.target, b.kind.split("_")[0])]
+    if not heals or any(b.heal is None for b in faults(history)):
+        return []
+    since_s = max(heals[-1].t, marks[-1].t) + BACK_S
+    busy = [e for e in life.states("cache") if e.t > since_s and e.value["event"] in {"load", "write"}]
+    return [marks[-1], heals[-1], busy[-1]] if len(busy) >= REDIS_LOOKS_MIN else []
+
+
+def judge_without_redis(history: History) -> Verdict:
+    """C5.5: without Redis a marked copy or a fast failure; nothing too old; Redis is used again when it is back."""
+    claim = "C5.5"
+    rows = asked(history)
+    reason, evidence = _too_old(history)
+    if evidence:
+        return failed(claim, 1, reason, evidence)
+    outages, requests, returns = 0, 0, 0
+    for life in lives(history):
+        marks = life.states("redis")
+        for number, mark in enumerate(marks):
+            if mark.value["event"] != "lost":
+                continue
+            outages += 1
+            back = next((m for m in marks[number + 1 :] if m.value["event"] == "back"), None)
+            returns += back is not None
+            until_s = back.t if back is not None else life.ended_s
+            count, reason, evidence = _bad_answer_without_redis(rows, mark, until_s)
+            requests += count
+            if evidence:
+                return failed(claim, outages, reason, evidence)
+        if evidence := _not_used_again(history, life):
+            return failed(claim, outages, "Redis was back and was not used again", evidence)
+    for count, missing in (
+        (outages, "Redis was never lost"),
+        (requests, "nobody asked while Redis was lost"),
+        (returns, "Redis was lost and did not come back"),
+    ):
+        if not count:
+            return unknown(claim, missing, outages=outages, requests=requests)
+    return passed(claim, outages, outages=outages, requests_without_redis=requests, returns=returns)
+
+
+def _moved_by_the_clock(history: History, life: Life, spans: list[tuple[float, float]]) -> tuple[str, list[Event]]:
+    """What a jump of the wall clock must not move, and did."""
+    reason, evidence = wrong_age(history, life, redis_gone(history, life))
+    if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
+        return reason, evidence
+    most, window_s = int(largest(history, "budgets", "accepted_per_window")), figure(history, "budgets", "window_s")
+    evidence = rate_breach(life, most, window_s)
+    if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
+        return "the rate window was moved", evidence
+    request_s = smallest(history, "budgets", "request_s")
+    for done in life.states("request_done", status=504):
+        duration_s = float(done.value["duration_s"])
+        if duration_s < request_s - CROSSING_SLACK_S and overlaps(spans, done.t - duration_s, done.t):
+            return f"a deadline came after {duration_s:.3f} s", [done]
+    return "", []
+
+
+def judge_clock(history: History) -> Verdict:
+    """C5.6: a jump of the wall clock moves no expiry, breaker, rate window or deadline."""
+    claim = "C5.6"
+    jumps = [b for b in faults(history) if "clock" in b.kind or b.target == "clock"]
+    bit = [b for b in jumps if b.bit]
+    spans = [(b.inject.t, b.healed_s) for b in jumps]
+    if not bit:
+        return unknown(claim, "the wall clock was not moved")
+    for life in lives(history):
+        reason, evidence = _moved_by_the_clock(history, life, spans)
+        if evidence:
+            return failed(claim, len(bit), reason, evidence)
+    for walk in walks(history):
+        open_s = smallest(history, "downstreams", walk.name, "breaker", "open_s")
+        evidence = half_open_too_early(walk, open_s)
+        if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
+            return failed(claim, len(bit), f"{walk.name}: the breaker's open time was moved", evidence)
+    reason, evidence = _too_old(history)
+    if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
+        return failed(claim, len(bit), reason, evidence)
+    looked = [e for e in history.states("cache") if overlaps(spans, e.t, e.t)]
+    hits = sum(e.value["event"] == "hit" for e in looked)
+    if not hits:
+        return unknown(claim, "no cached answer was asked for while the clock was off", jumps=len(bit))
+    return passed(claim, len(bit), jumps=len(bit), hits_meanwhile=hits, looks_meanwhile=len(looked))

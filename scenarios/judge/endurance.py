@@ -1,0 +1,185 @@
+"""C2.5 to C2.7: memory over a soak, counters that agree with what was seen, and clients of ill will."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from scenarios.judge.figures import CROSSING_SLACK_S, figure
+from scenarios.judge.history import Event, History
+from scenarios.judge.pressure import heavy_without_thrift
+from scenarios.judge.verdict import Verdict, failed, passed, unknown
+from scenarios.judge.views import Asked, Life, asked, lives, probes
+
+MB = 1024 * 1024
+SAMPLES_MIN = 20
+KEYS_MIN = 100_000
+GROWTH_SHARE_MAX = 0.02
+"""Of the budget: what a soak may add before its slope counts; allocators round, a leak of 100,000 keys is more."""
+Z_95 = 1.96
+CUT_SLACK_S = 2.0
+RATE_LIMITED = 429
+
+
+def slope(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Least squares: the slope of y over x, and the half width of its 95 % interval.
+
+    Args:
+        points: at least three (x, y) with more than one x.
+    """
+    count = len(points)
+    mean_x, mean_y = sum(x for x, _ in points) / count, sum(y for _, y in points) / count
+    spread = sum((x - mean_x) ** 2 for x, _ in points)
+    rise = sum((x - mean_x) * (y - mean_y) for x, y in points) / spread
+    rest = sum((y - mean_y - rise * (x - mean_x)) ** 2 for x, y in points)
+    return rise, Z_95 * math.sqrt(rest / (count - 2) / spread)
+
+
+def judge_memory(history: History) -> Verdict:
+    """C2.5: RSS below its budget at all times, and no upward slope through the soak."""
+    claim = "C2.5"
+    budget_bytes = figure(history, "budgets", "memory_mb") * MB
+    samples = history.states("sample")
+    marks = probes(history, "soak")
+    begin = next((m for m in marks if m.value.get("phase") == "begin"), None)
+    end = next((m for m in marks if m.value.get("phase") == "end"), None)
+    if begin is None or end is None:
+        return unknown(claim, "there was no soak", samples=len(samples))
+    inside = [s for s in samples if begin.t <= s.t <= end.t]
+    for sample in inside:
+        if int(sample.value["rss_bytes"]) >= budget_bytes:
+            return failed(claim, 1, f"RSS above {budget_bytes / MB:g} MB", [sample])
+    if len(inside) < SAMPLES_MIN:
+        return unknown(claim, f"fewer than {SAMPLES_MIN} samples in the soak", samples=len(inside))
+    points = [(s.t, float(s.value["rss_bytes"])) for s in inside]
+    rise, width = slope(points)
+    span_s = points[-1][0] - points[0][0]
+    sure_bytes = (rise - width) * span_s
+    if sure_bytes > GROWTH_SHARE_MAX * budget_bytes:
+        reason = f"RSS grew by at least {sure_bytes / MB:.1f} MB in {span_s:.0f} s (95 %)"
+        return failed(claim, 1, reason, [begin, inside[0], inside[-1]])
+    keys, scrapes = int(end.value.get("distinct_keys", 0)), int(end.value.get("metrics_scrapes", 0))
+    if keys < KEYS_MIN or not scrapes:
+        return unknown(claim, f"the soak had {keys} of {KEYS_MIN} keys and {scrapes} scrapes")
+    return passed(
+        claim,
+        1,
+        samples=len(inside),
+        distinct_keys=keys,
+        metrics_scrapes=scrapes,
+        rss_max_mb=round(max(y for _, y in points) / MB, 1),
+        growth_mb=round(rise * span_s / MB, 2),
+        growth_sure_mb=round(max(sure_bytes, 0.0) / MB, 2),
+        span_s=round(span_s, 1),
+    )
+
+
+def _counted(life: Life, until_s: float) -> dict[str, list[Event]]:
+    """What the service said of itself until a moment, by the names of the counters."""
+    said = {
+        "level_changes": life.states("level"),
+        "sheds": life.states("shed"),
+        "breaker_changes": life.states("breaker"),
+    }
+    for event in life.states("rejected"):
+        said.setdefault(f"rejected.{event.value['reason']}", []).append(event)
+    return {name: [e for e in events if e.t <= until_s] for name, events in said.items()}
+
+
+def _flat(counters: object) -> dict[str, int]:
+    if not isinstance(counters, dict):
+        return {}
+    flat = {name: int(n) for name, n in counters.items() if isinstance(n, int | float)}
+    rejected = counters.get("rejected")
+    flat.update({f"rejected.{k}": int(n) for k, n in (rejected or {}).items()})
+    return flat
+
+
+def _miscounted(life: Life, probe: Event) -> tuple[str, list[Event]]:
+    """A counter that differs from the events; those within the scrape's own moment may or may not be in it."""
+    flat = _flat(probe.value.get("counters"))
+    early, late = _counted(life, probe.t - CROSSING_SLACK_S), _counted(life, probe.t + CROSSING_SLACK_S)
+    for name in sorted({*early, *late, *flat}):
+        least, most = len(early.get(name, [])), len(late.get(name, []))
+        counted = flat.get(name)
+        if counted is None and not least:
+            continue
+        if counted is None or not least <= counted <= most:
+            events = early.get(name, [])
+            return f"{name} is counted {counted}, and was {least} to {most}", [*events[-1:], probe]
+    return "", []
+
+
+def _clients_disagree(life: Life, probe: Event, rows: list[Asked]) -> tuple[str, list[Event]]:
+    """More answers 429 seen by clients than the counter has, or fewer by more than those that were not seen."""
+    counted = _flat(probe.value.get("counters")).get("rejected.rate", 0)
+    mine = [a for a in rows if life.began_s <= a.invoke.t and a.ended_s <= probe.t - CROSSING_SLACK_S]
+    seen = [a for a in mine if a.status == RATE_LIMITED]
+    # A client that left, or whose answer is still under way, was perhaps refused without our seeing it.
+    unseen = [a for a in rows if life.began_s <= a.invoke.t <= probe.t and a not in mine]
+    unseen += [a for a in mine if not a.status]
+    if len(seen) > counted or counted > len(seen) + len(unseen):
+        return f"clients saw {len(seen)} answers 429, counted are {counted}", [
+            *(e for a in seen[:1] for e in a.events()),
+            probe,
+        ]
+    return "", []
+
+
+def judge_metrics(history: History) -> Verdict:
+    """C2.6: counters agree with events and with clients' answers; under heavy pressure only essentials are recorded."""
+    claim = "C2.6"
+    scrapes = [p for p in probes(history, "metrics") if p.value.get("counters")]
+    rows = asked(history)
+    seen: Counter[str] = Counter()
+    for life in lives(history):
+        mine = [p for p in scrapes if life.began_s <= p.t <= life.ended_s]
+        for probe in mine:
+            for reason, evidence in (_miscounted(life, probe), _clients_disagree(life, probe, rows)):
+                if evidence:
+                    return failed(claim, len(scrapes), reason, evidence)
+        if evidence := heavy_without_thrift(life):
+            return failed(claim, len(scrapes), "metrics were recorded in full under heavy pressure", evidence)
+        if mine:
+            seen.update({name.split(".")[0]: len(events) for name, events in _counted(life, mine[-1].t).items()})
+    if not scrapes:
+        return unknown(claim, "the metrics were not scraped")
+    refusals = seen["sheds"] + seen["rejected"]
+    if not refusals or not seen["level_changes"] or not seen["breaker_changes"]:
+        return unknown(claim, "no shed or rejection, level change and breaker change before a scrape", **seen)
+    if not any(m.value["new"] == "heavy" for m in history.states("level")):
+        return unknown(claim, "pressure never became heavy", **seen)
+    return passed(claim, len(scrapes), scrapes=len(scrapes), **seen)
+
+
+def judge_rude_clients(history: History) -> Verdict:
+    """C2.7: slow and half-sent requests and floods take no permit, are cut at their limits, and harm nobody."""
+    claim = "C2.7"
+    tried = probes(history, "rude_clients")
+    head_s, body_s = figure(history, "clients", "head_s"), figure(history, "clients", "body_s")
+    limits_s = {"slow_head": head_s, "slow_body": body_s}
+    rude = {a.id for a in asked(history) if a.operation == "rude" and a.id}
+    paid = next((e for f in ("permit_taken", "admitted") for e in history.states(f) if e.id in rude), None)
+    if paid is not None:
+        return failed(claim, len(tried), "a rude client took a permit or a rate slot", [paid])
+    for probe in tried:
+        kind, opened, cut = str(probe.value["kind"]), int(probe.value["connections"]), int(probe.value["cut"])
+        if int(probe.value.get("permits", 0)) > 0:
+            return failed(claim, len(tried), f"{kind}: permits were taken", [probe])
+        if not int(probe.value["served"]):
+            return failed(claim, len(tried), f"{kind}: nobody else was served meanwhile", [probe])
+        if kind in limits_s and (cut < opened or float(probe.value["longest_s"]) > limits_s[kind] + CUT_SLACK_S):
+            reason = f"{kind}: {cut} of {opened} cut, the longest lived {probe.value['longest_s']} s"
+            return failed(claim, len(tried), reason, [probe])
+        most = figure(history, "clients", "connections")
+        if kind == "flood" and int(probe.value.get("accepted_max", opened)) > most:
+            return failed(claim, len(tried), f"more than {most:g} connections at once", [probe])
+    kinds = {str(p.value["kind"]) for p in tried}
+    missing = sorted({"slow_head", "slow_body", "flood", "descriptors"} - kinds)
+    if missing:
+        return unknown(claim, f"not tried: {', '.join(missing)}", tried=len(tried))
+    died = [e for e in history.states("process", state="exited") if any(abs(e.t - p.t) < 1.0 for p in tried)]
+    if died:
+        return failed(claim, len(tried), "the service ended under rude clients", died[:1])
+    return passed(claim, len(tried), kinds=sorted(kinds), connections=sum(int(p.value["connections"]) for p in tried))
