@@ -44,17 +44,21 @@ class Found(NamedTuple, Generic[V]):
 
 
 class _Entry(Generic[V]):
-    """A copy in process; moments on the monotonic clock; ``confirmed`` when Redis has it, or had it."""
+    """A copy in process of what was written, or read, as ``raw``; moments on the monotonic clock.
 
-    __slots__ = ("checked_s", "confirmed", "size_bytes", "value", "version", "written_s")
+    ``confirmed`` when Redis has it, or had it.
+    """
 
-    def __init__(self, value: V, version: int, written_s: float, checked_s: float, size_bytes: int) -> None:
+    __slots__ = ("checked_s", "confirmed", "mark", "size_bytes", "value", "version", "written_s")
+
+    def __init__(self, value: V, version: int, raw: bytes, written_s: float, checked_s: float) -> None:
         self.value = value
         self.version = version
+        self.mark = hash(raw)
+        self.size_bytes = len(raw)
         self.written_s = written_s
         self.checked_s = checked_s
         self.confirmed = False
-        self.size_bytes = size_bytes
 
 
 class _Flight:
@@ -218,7 +222,7 @@ class Cache(Generic[V]):
         if flight.superseded or outcome == "refused":
             self._emit("cache", key=key, event="discarded", load_id=load_id, version=version)
         else:
-            entry = _Entry(value, version, written_s, written_s, len(raw))
+            entry = _Entry(value, version, raw, written_s, written_s)
             entry.confirmed = outcome == "stored"
             self._remember(key, entry)
             self._emit("cache", key=key, event="write", load_id=load_id, version=version)
@@ -246,12 +250,12 @@ class Cache(Generic[V]):
         """Write; loads under way are superseded, and the full TTL begins anew."""
         version, now_s = next(self._versions), self._monotonic()
         raw = pack(key, version, self._keep_s, self._encode(value))
-        entry = _Entry(value, version, now_s, now_s, len(raw))
+        entry = _Entry(value, version, raw, now_s, now_s)
         self._supersede(key)
         self._remember(key, entry)
         self._emit("cache", key=key, event="write", version=version)
         self._distrust(key, now_s)
-        if await self._store(key, raw, lambda current: _version(key, current) < version) == "stored":
+        if await self._store(key, raw, lambda _: self._entries.get(key) is entry) == "stored":
             entry.confirmed = True
             self._trust(key, now_s)
 
@@ -264,7 +268,7 @@ class Cache(Generic[V]):
         version = next(self._versions)
         self._emit("cache", key=key, event="invalidate", version=version)
         raw = tombstone(key, version, self._keep_s)
-        if await self._store(key, raw, lambda _: True) == "stored":
+        if await self._store(key, raw, lambda _: key not in self._entries) == "stored":
             self._supersede(key)  # a look-up begun meanwhile may have read what was there before
             self._trust(key, now_s)
 
@@ -330,7 +334,7 @@ class Cache(Generic[V]):
         written_s = now_s - envelope.age_s
         if written_s <= self._distrusted.get(key, -1.0):
             return self._hit(key, own, "memory"), raw
-        if own is not None and own.version == envelope.version:
+        if own is not None and own.mark == hash(raw):
             own.checked_s, own.confirmed = now_s, True
             return self._hit(key, own, "redis"), raw
         if own is not None and not own.confirmed and own.written_s > written_s:
@@ -338,7 +342,7 @@ class Cache(Generic[V]):
         if value is None:  # invalidated, perhaps by another process, after the copy here was made
             self._forget(key)
             return None, raw
-        entry = _Entry(value, envelope.version, written_s, now_s, len(raw))
+        entry = _Entry(value, envelope.version, raw, written_s, now_s)
         entry.confirmed = True
         if flight is not None:
             self._remember(key, entry)
@@ -393,13 +397,3 @@ async def _read(client: Redis, name: str) -> tuple[bytes | None, float]:
         pipe.pttl(name)
         raw, left_ms = await pipe.execute()
     return raw, left_ms / 1000
-
-
-def _version(key: str, raw: bytes | None) -> int:
-    """Version of what Redis holds, -1 when it is nothing that could be kept."""
-    if raw is None:
-        return -1
-    try:
-        return unpack(key, raw, None).version
-    except ValueError:
-        return -1

@@ -1,0 +1,384 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import fakeredis
+import pytest
+from back_world import Clock, Events, run
+from redis.exceptions import ResponseError
+
+from service.clients.errors import BreakerOpenError, DownstreamError
+from service.outbox import KeyConflictError, Outbox, OutboxFullError, OutboxUnavailableError
+from service.outbox_worker import Worker
+from service.redis_link import RedisGoneError, RedisLink
+from service.settings import OutboxSettings
+
+BODY = {"symbol": "ACME", "rule": {"indicator": "rsi", "op": "<", "value": 30}, "channel": "mail"}
+
+
+class Receiver:
+    """Takes alerts, or fails as it is told; de-duplicates by id as the real ones do."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.effects: dict[str, Mapping[str, Any]] = {}
+        self.errors: list[Exception] = []
+        self.always: Exception | None = None
+
+    async def __call__(self, alert: Mapping[str, Any]) -> None:
+        self.seen.append(alert["alert_id"])
+        error = self.errors.pop(0) if self.errors else self.always
+        if error is not None:
+            raise error
+        self.effects.setdefault(alert["alert_id"], alert)
+
+
+class World:
+    def __init__(self, **settings: Any) -> None:
+        self.clock, self.events = Clock(), Events()
+        self.client = fakeredis.FakeAsyncRedis()
+        self.settings = OutboxSettings(**settings)
+        self.alert, self.comms = Receiver(), Receiver()
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process over the same Redis and the same receivers."""
+        self.link = RedisLink(self.client, self.events, self.clock)
+        self.outbox = Outbox(self.link, self.settings, emit=self.events, monotonic=self.clock)
+        self.worker = Worker(
+            self.link,
+            self.outbox.names,
+            {"alert": self.alert, "comms": self.comms},
+            self.settings,
+            emit=self.events,
+            monotonic=self.clock,
+            rng=random.Random(5),
+        )
+        self.outbox.wake = self.worker.wake
+
+    async def work(self, rounds: int = 5, seconds: float = 0.0) -> None:
+        for _ in range(rounds):
+            self.clock.now_s += seconds
+            while await self.worker.step():
+                pass
+
+    def break_redis(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def gone(*_: Any) -> Any:
+            raise RedisGoneError
+
+        monkeypatch.setattr(self.link, "run", gone)
+
+
+def failure(name: str = "comms", status: int = 503) -> DownstreamError:
+    return DownstreamError(name, "client_error" if status < 500 else "status", status=status)
+
+
+def test_an_accepted_alert_reaches_both_receivers_once_and_leaves_the_outbox():
+    async def main() -> None:
+        world = World()
+        accepted = await world.outbox.accept("bob", "k1", BODY, "ACME: rsi < 30")
+        assert accepted.first
+        assert await world.client.xlen(world.outbox.names.stream) == 1  # durable before the answer
+        await world.work()
+        for receiver in (world.alert, world.comms):
+            assert receiver.seen == [accepted.alert_id]
+            assert receiver.effects[accepted.alert_id] == {
+                **BODY, "user": "bob", "text": "ACME: rsi < 30", "alert_id": accepted.alert_id,
+            }  # fmt: skip
+        assert await world.outbox.state() == {"undelivered": 0, "dead": 0, "reachable": True}
+        assert world.worker.waiting == 0
+        assert await world.client.hlen(world.outbox.names.progress) == 0
+        assert len(world.events.of("outbox", event="delivered")) == 2
+
+    run(main())
+
+
+def test_a_key_used_again_gives_the_first_answer_and_with_another_body_a_conflict():
+    async def main() -> None:
+        world = World()
+        assert await world.outbox.replay("bob", "k1", BODY) is None
+        first = await world.outbox.accept("bob", "k1", BODY)
+        again = await world.outbox.accept("bob", "k1", dict(reversed(BODY.items())))
+        assert (again.alert_id, again.first) == (first.alert_id, False)
+        assert await world.outbox.replay("bob", "k1", BODY) == again
+        for use in (world.outbox.accept, world.outbox.replay):
+            with pytest.raises(KeyConflictError):
+                await use("bob", "k1", {**BODY, "symbol": "OTHER"})
+        other = await world.outbox.accept("eve", "k1", BODY)
+        assert other.first
+        assert other.alert_id != first.alert_id
+        await world.work()
+        assert len(world.alert.seen) == 2
+
+    run(main())
+
+
+def test_many_uses_of_one_key_at_once_store_one_alert():
+    async def main() -> None:
+        world = World()
+        found = await asyncio.gather(*(world.outbox.accept("bob", "k1", BODY) for _ in range(20)))
+        assert sum(answer.first for answer in found) == 1
+        assert len({answer.alert_id for answer in found}) == 1
+        assert await world.client.xlen(world.outbox.names.stream) == 1
+
+    run(main())
+
+
+def test_two_processes_racing_for_one_key_store_one_alert():
+    async def main() -> None:
+        world = World()
+        here = world.outbox
+        world.restart()
+        found = await asyncio.gather(
+            *(box.accept("bob", f"k{n}", BODY) for n in range(10) for box in (here, world.outbox))
+        )
+        assert sum(answer.first for answer in found) == 10
+        assert await world.client.xlen(world.outbox.names.stream) == 10
+
+    run(main())
+
+
+def test_the_outbox_is_full_at_its_capacity_exactly_and_has_room_again_after_delivery():
+    async def main() -> None:
+        world = World(capacity=5)
+        found = await asyncio.gather(
+            *(world.outbox.accept("bob", f"k{n}", BODY) for n in range(9)), return_exceptions=True
+        )
+        assert sum(isinstance(answer, OutboxFullError) for answer in found) == 4
+        assert len(world.events.of("outbox", event="full")) == 4
+        assert not (await world.outbox.accept("bob", "k0", BODY)).first  # a replay needs no room
+        await world.work()
+        assert (await world.outbox.accept("bob", "k9", BODY)).first
+
+    run(main())
+
+
+def test_without_redis_nothing_is_accepted(monkeypatch: pytest.MonkeyPatch):
+    async def main() -> None:
+        world = World()
+        world.break_redis(monkeypatch)
+        with pytest.raises(OutboxUnavailableError):
+            await world.outbox.accept("bob", "k1", BODY)
+        with pytest.raises(OutboxUnavailableError):
+            await world.outbox.replay("bob", "k1", BODY)
+        assert len(world.events.of("outbox", event="unavailable")) == 2
+        assert not world.events.of("outbox", event="accepted")
+        assert (await world.outbox.state())["reachable"] is False
+
+    run(main())
+
+
+def test_an_error_of_redis_is_no_acceptance(monkeypatch: pytest.MonkeyPatch):
+    async def main() -> None:
+        world = World()
+
+        async def refuse(*_: Any, **__: Any) -> Any:
+            raise ResponseError("OOM command not allowed when used memory > 'maxmemory'")
+
+        monkeypatch.setattr(world.outbox, "_write", refuse)
+        with pytest.raises(OutboxUnavailableError):
+            await world.outbox.accept("bob", "k1", BODY)
+
+    run(main())
+
+
+def test_failures_are_retried_for_ever_with_growing_waits_and_one_receiver_does_not_hold_up_the_other():
+    async def main() -> None:
+        world = World(max_attempts=1)
+        world.comms.always = failure()
+        accepted = await world.outbox.accept("bob", "k1", BODY)
+        await world.work(rounds=200, seconds=31)
+        assert world.alert.seen == [accepted.alert_id]
+        assert len(world.comms.seen) >= 199
+        assert (await world.outbox.state())["undelivered"] == 1
+        world.comms.always = None
+        await world.work(rounds=2, seconds=31)
+        assert accepted.alert_id in world.comms.effects
+        assert (await world.outbox.state())["undelivered"] == 0
+
+    run(main())
+
+
+def test_an_open_breaker_is_waited_for():
+    async def main() -> None:
+        world = World()
+        world.comms.errors = [BreakerOpenError("comms", 12.0)]
+        await world.outbox.accept("bob", "k1", BODY)
+        await world.work(rounds=1)
+        await world.work(rounds=11, seconds=1)
+        assert len(world.comms.seen) == 1
+        await world.work(rounds=2, seconds=1)
+        assert len(world.comms.seen) == 2
+
+    run(main())
+
+
+def test_a_refusal_for_good_ends_in_a_visible_counted_dead_letter_and_the_other_receiver_still_gets_it():
+    async def main() -> None:
+        world = World()
+        world.alert.always = failure("alert", 422)
+        accepted = await world.outbox.accept("bob", "k1", BODY)
+        await world.work(rounds=3, seconds=31)
+        assert len(world.alert.seen) == 1
+        assert accepted.alert_id in world.comms.effects
+        assert await world.outbox.state() == {"undelivered": 0, "dead": 1, "reachable": True}
+        [letter] = await world.outbox.dead_letters()
+        assert (letter["receiver"], letter["error"]) == ("alert", "alert: client_error 422")
+        assert json.loads(letter["alert"])["alert_id"] == accepted.alert_id
+        assert world.events.of("outbox", event="dead", receiver="alert", alert_id=accepted.alert_id)
+
+    run(main())
+
+
+@pytest.mark.parametrize("junk", [{"alert": "{"}, {"alert": "[]"}, {"other": "x"}])
+def test_an_entry_that_is_no_alert_ends_as_dead_letters_and_holds_nothing_up(junk: dict[str, str]):
+    async def main() -> None:
+        world = World()
+        await world.client.xadd(world.outbox.names.stream, junk)  # type: ignore[arg-type]
+        accepted = await world.outbox.accept("bob", "k1", BODY)
+        await world.work()
+        assert world.alert.seen == world.comms.seen == [accepted.alert_id]
+        assert await world.outbox.state() == {"undelivered": 0, "dead": 2, "reachable": True}
+
+    run(main())
+
+
+def test_what_a_killed_process_left_is_delivered_by_the_next_and_what_was_settled_is_not_sent_again():
+    async def main() -> None:
+        world = World()
+        world.comms.always = failure()
+        ids = [(await world.outbox.accept("bob", f"k{n}", BODY)).alert_id for n in range(40)]
+        await world.work(rounds=1)
+        assert sorted(world.alert.seen) == sorted(ids)
+        world.restart()  # nothing was said good-bye to
+        world.comms.always = None
+        await world.work(rounds=3, seconds=16)
+        assert set(world.comms.effects) == set(ids)
+        assert sorted(world.alert.seen) == sorted(ids)
+        assert await world.outbox.state() == {"undelivered": 0, "dead": 0, "reachable": True}
+
+    run(main())
+
+
+@pytest.mark.parametrize("crash_at", range(1, 12))
+def test_killed_at_any_command_an_accepted_alert_is_still_delivered_once_in_effect(crash_at: int):
+    """The process dies at its n-th exchange with Redis; whether that one had its effect is tried both ways."""
+
+    async def main(effective: bool) -> None:
+        world = World()
+        count = 0
+        real = world.link.run
+
+        class Killed(BaseException):
+            pass
+
+        async def run_(work: Any, timeout_s: float = 0.25) -> Any:
+            nonlocal count
+            count += 1
+            if count == crash_at and not effective:
+                raise Killed
+            result = await real(work, timeout_s)
+            if count == crash_at:
+                raise Killed
+            return result
+
+        world.link.run = run_  # type: ignore[method-assign]
+        world.comms.errors = [failure()]
+        accepted: list[str] = []
+        try:
+            for number in range(2):
+                accepted.append((await world.outbox.accept("bob", f"k{number}", BODY)).alert_id)
+                await world.work(rounds=2, seconds=2)
+        except Killed:
+            pass
+        world.restart()
+        await world.work(rounds=4, seconds=31)
+        assert set(accepted) <= set(world.alert.effects)
+        assert set(world.alert.effects) == set(world.comms.effects)
+        assert (await world.outbox.state())["undelivered"] == 0
+
+    run(main(effective=True))
+    run(main(effective=False))
+
+
+def test_an_unknown_outcome_of_writing_a_dead_letter_down_does_not_count_it_twice():
+    async def main() -> None:
+        world = World()
+        real = world.link.run
+        lies = 3
+
+        async def run_(work: Any, timeout_s: float = 0.25) -> Any:
+            nonlocal lies
+            result = await real(work, timeout_s)
+            if world.alert.seen and lies:
+                lies -= 1
+                raise RedisGoneError  # it had its effect, and nobody learnt of it
+            return result
+
+        world.link.run = run_  # type: ignore[method-assign]
+        world.alert.always = failure("alert", 400)
+        await world.outbox.accept("bob", "k1", BODY)
+        await world.work(rounds=10, seconds=1)
+        assert await world.outbox.state() == {"undelivered": 0, "dead": 1, "reachable": True}
+        assert len(world.comms.seen) == 1
+
+    run(main())
+
+
+def test_a_redis_that_lost_its_data_gets_a_new_group_and_delivery_goes_on():
+    async def main() -> None:
+        world = World()
+        await world.outbox.accept("bob", "k1", BODY)
+        await world.work()
+        await world.client.flushall()
+        accepted = await world.outbox.accept("bob", "k2", BODY)
+        await world.work()
+        assert accepted.alert_id in world.comms.effects
+
+    run(main())
+
+
+def test_the_worker_runs_until_it_is_drained_and_leaves_the_rest_in_the_stream():
+    async def main() -> None:
+        world = World()
+        running = asyncio.ensure_future(world.worker.run())
+        accepted = await world.outbox.accept("bob", "k1", BODY)
+        for _ in range(500):
+            if accepted.alert_id in world.comms.effects and not world.worker.waiting:
+                break
+            await asyncio.sleep(0)
+        assert accepted.alert_id in world.comms.effects
+        await world.worker.drain(1.0)
+        assert running.done()
+        await world.outbox.accept("bob", "k2", BODY)
+        assert (await world.outbox.state())["undelivered"] == 1
+
+    run(main())
+
+
+def test_durability_is_told_from_the_configuration_and_never_guessed(monkeypatch: pytest.MonkeyPatch):
+    async def main() -> None:
+        world = World()
+        assert await world.outbox.durability() == "unknown"  # fakeredis has no CONFIG
+
+        config = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+
+        async def config_get(name: str) -> dict[str, str]:
+            return {name: config[name]}
+
+        monkeypatch.setattr(world.client, "config_get", config_get)
+        assert await world.outbox.durability() == "unknown"  # not asked again at once
+        world.clock.now_s += 5
+        assert await world.outbox.durability() == "durable"
+        config["appendfsync"] = "everysec"
+        world.clock.now_s += 5
+        assert await world.outbox.durability() == "volatile"
+        world.clock.now_s += 5
+        assert await world.outbox.durability() == "volatile"
+        assert len(world.events.of("redis", event="volatile")) == 1
+
+    run(main())
