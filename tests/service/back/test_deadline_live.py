@@ -1,4 +1,4 @@
-"""Deadlines and cancellations over real sockets: what is dripped, hung or abandoned ends in time, and leaves nothing."""
+"""Deadlines over real sockets: what is dripped, hung or abandoned ends in time, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import random
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 import httpcore
 import pytest
@@ -34,7 +34,7 @@ class Server:
         self.open = 0
         self.made = 0
 
-    async def __aenter__(self) -> Server:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         self._tasks: set[asyncio.Task[None]] = set()
