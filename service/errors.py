@@ -141,7 +141,10 @@ def install(app: FastAPI, redact: Callable[[str], str], emit: EmitEvent) -> None
 
     async def on_http(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        response = respond(Problem(UNNAMED.get(error.status_code, "internal")))
+        response = respond(
+            # FastAPI's own 400 means a body that it could not parse.
+            Problem(UNNAMED.get(error.status_code, "internal"), field="body" if error.status_code == 400 else None)
+        )
         for name, value in (error.headers or {}).items():
             response.headers[name] = value
         return response

@@ -43,6 +43,7 @@ COUNTED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 
 NAMES = ("ticker", "user", "alert", "comms")
 FROM_ZERO: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "admitted": (("high", "normal", "low"),),
     "rejected": (("key", "scope", "rate", "permit", "too_large", "slow", "invalid", "connections"),),
     "shed": (("light", "moderate", "heavy"), ("high", "normal", "low")),
     "breaker": (NAMES, ("open", "half_open", "closed")),
