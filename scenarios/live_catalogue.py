@@ -7,6 +7,8 @@ import random
 from faults.schedule import Schedule
 from scenarios.judge.workload import Operation, Workload, alert, herd, signal, steady
 from scenarios.scenario import Reload, Scenario, StartupCase
+from scenarios.worlds import leaky_library
+from scenarios.worlds.keys import Secrets
 
 SYMBOLS = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
 
@@ -113,31 +115,54 @@ def service_killed(seed: int) -> Scenario:
     )
 
 
-def secrets(seed: int) -> Scenario:
-    """Secrets in query strings, headers, bodies and paths; wrong keys; nobody's scope."""
+def planted_secrets(seed: int) -> tuple[dict[str, str], ...]:
+    """Canaries of every kind, drawn from the seed; the card is a test number that passes Luhn."""
     rng = random.Random(f"canaries-{seed}")
-    token = "".join(rng.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(32))
-    canaries = (
-        {"name": "query_token", "kind": "token", "value": f"tok_{token}"},
-        {"name": "password", "kind": "password", "value": f"hunter-{token[:14]}"},
-        {"name": "wrong_key", "kind": "api_key", "value": f"sk_{token[::-1]}"},
-        {"name": "card", "kind": "card", "value": "4929731084426093"},
-        {"name": "email", "kind": "email", "value": f"jane.{token[:6]}@example.org"},
-    )
-    query, password, wrong, card, email = (canary["value"] for canary in canaries)
+
+    def text(length: int) -> str:
+        return "".join(rng.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(length))
+
+    jwt = ".".join(["eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9", "eyJ" + text(40), text(43)])
+    kinds = {
+        "query_token": ("token", f"tok_{text(32)}"),
+        "password": ("password", f"hunter-{text(14)}"),
+        "wrong_key": ("api_key", f"sk_{text(32)}"),
+        "card": ("card", "4929731084426097"),
+        "email": ("email", f"jane.{text(6)}@example.org"),
+        "jwt": ("jwt", jwt),
+        "database_url": ("url", f"postgresql://app:{text(16)}@db.internal:5432/prices"),
+        "phone": ("phone", f"+49 30 {rng.randrange(10**7, 10**8)}"),
+    }
+    return tuple({"name": name, "kind": kind, "value": value} for name, (kind, value) in kinds.items())
+
+
+KEEP = (
+    '{"t":1795442340,"o":264.8013,"h":265.1,"l":263.9,"c":264.02,"v":4929731}',
+    "symbol AAPL price 187.4432 volume 1234567890 change -0.0213",
+    "request 0f8fad5b-d9cb-469f-a165-70867728950e done at 2026-11-23T14:01:22.842287+00:00",
+    "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    "generation 17 epoch 1795442340123 bars 200",
+)
+
+
+def secrets(seed: int) -> Scenario:
+    """Secrets in query strings, headers, bodies, paths, and in what a library logs; wrong keys; nobody's scope."""
+    canaries = planted_secrets(seed)
+    own = [canary for canary in Secrets.draw(seed).canaries() if canary["kind"] == "own"]
+    query, password, wrong, card, email = (canary["value"] for canary in canaries[:5])
     rude = [
-        Operation(0.1, "rude", path=f"/v2/signals/AAPL?api_key={query}&timeframe=1m", key="demo"),
-        Operation(0.2, "rude", path=f"/v2/signals/AAPL?timeframe={query}", key="demo"),
-        Operation(0.3, "rude", path="/v2/signals/AAPL", headers={"X-API-Key": wrong}, sends="wrong"),
-        Operation(0.4, "rude", path="/v2/signals/AAPL", headers={"Authorization": f"Bearer {wrong}"}, sends="wrong"),
-        Operation(0.5, "rude", path=f"/v2/signals/{email}", key="demo"),
-        Operation(0.6, "rude", "POST", "/v2/alerts", "demo", body={"symbol": "AAPL", "password": password}),
-        Operation(0.7, "rude", "POST", "/v2/alerts", "demo", body=f'{{"card": "{card}", '),
-        Operation(0.8, "rude", path="/admin/state", key="demo", sends="other_scope"),
-        Operation(0.9, "rude", path="/metrics", key="demo", sends="other_scope"),
-        Operation(1.0, "rude", path="/v2/signals/AAPL", sends="none"),
-        Operation(1.1, "rude", path=f"/no/such/{query}?password={password}", key="demo"),
-        Operation(1.2, "rude", path="/v2/signals/AAPL", headers={"X-Request-Id": f"{query} {email}"}, key="demo"),
+        Operation(0.1, "signal", path=f"/v2/signals/AAPL?api_key={query}&timeframe=1m", key="demo"),
+        Operation(0.2, "signal", path=f"/v2/signals/AAPL?timeframe={query}", key="demo"),
+        Operation(0.3, "signal", path="/v2/signals/AAPL", headers={"X-API-Key": wrong}, sends="wrong"),
+        Operation(0.4, "signal", path="/v2/signals/AAPL", headers={"Authorization": f"Bearer {wrong}"}, sends="wrong"),
+        Operation(0.5, "signal", path=f"/v2/signals/{email}", key="demo"),
+        Operation(0.6, "alert", "POST", "/v2/alerts", "demo", body={"symbol": "AAPL", "password": password}),
+        Operation(0.7, "alert", "POST", "/v2/alerts", "demo", body=f'{{"card": "{card}", '),
+        Operation(0.8, "admin", path="/admin/state", key="demo", sends="other_scope"),
+        Operation(0.9, "metrics", path="/metrics", key="demo", sends="other_scope"),
+        Operation(1.0, "signal", path="/v2/signals/AAPL", sends="none"),
+        Operation(1.1, "signal", path=f"/no/such/{query}?password={password}", key="demo"),
+        Operation(1.2, "signal", path="/v2/signals/AAPL", headers={"X-Request-Id": f"{query} {email}"}, key="demo"),
         signal(1.3, "AAPL", key="inactive"),
     ]
     good = [signal(0.15 + i * 0.1, SYMBOLS[i % 6], key=("demo", "high")[i % 2]) for i in range(16)]
@@ -148,6 +173,8 @@ def secrets(seed: int) -> Scenario:
         steady=_steady(seed, "secrets", for_s=1.0),
         workload=Workload.of([*rude, *good, *admin]),
         canaries=canaries,
+        keep=KEEP,
+        environment=leaky_library.variables([*canaries, *own], KEEP),
         recovery_s=2.0,
     )
 

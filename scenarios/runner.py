@@ -80,6 +80,9 @@ async def run_live(scenario: Scenario, spec: LiveSpec, on_phase: Callable[[str],
 
     async def body() -> None:
         async with world:
+            for text in spec.keep:
+                planted = {"probe": "planted", "surface": "stdout", "keep": text}
+                world.recorder.add(world.now(), "harness", "state", "probe", planted)
             await run.steady("steady")
             await run.break_it()
             if world.service.child.running() and scenario.term_at_s is None:
@@ -88,7 +91,7 @@ async def run_live(scenario: Scenario, spec: LiveSpec, on_phase: Callable[[str],
                 await probe_metrics(world)
             await run.end()
             await settle(world.recorder)
-            await probe_after_end(world)
+            probe_after_end(world)
 
     return await observed(world, body)
 

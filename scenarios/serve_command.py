@@ -117,6 +117,7 @@ def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, 
         redis_url=os.environ.get("REDIS_URL", ""),
         service_urls=urls,
         port=port,
+        proxied=False,
         scenario="serve",
         echo=(lambda line: click.echo(line, err=True)) if logs else None,
     )

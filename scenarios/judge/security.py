@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from scenarios.judge.history import Event, History
@@ -81,7 +82,9 @@ def judge_kept(history: History) -> Verdict:
     texts = [(e.value["surface"], str(e.value["text"])) for e in spoken(history)]
     for event in planted:
         surface, keep = event.value.get("surface"), str(event.value["keep"])
-        if not any(keep in text for where, text in texts if where == surface):
+        # Inside a JSON line the text stands escaped; anything else that differs is a change.
+        forms = (keep, json.dumps(keep)[1:-1], json.dumps(keep, ensure_ascii=False)[1:-1])
+        if not any(form in text for where, text in texts if where == surface for form in forms):
             return failed(claim, len(planted), f"{keep[:60]!r} did not stand unchanged in {surface}", [event])
     if not planted:
         return unknown(claim, "no harmless text was written on purpose")

@@ -77,6 +77,8 @@ class Agent:
         self.lookups.install()
         self.loops.install()
         listener = socket.socket(socket.AF_UNIX)
+        # The process before us, killed and started again, left its socket there.
+        self.path.unlink(missing_ok=True)
         listener.bind(str(self.path))
         listener.listen(16)
         threading.Thread(target=self._accept, args=(listener,), name="fault-agent", daemon=True).start()

@@ -34,7 +34,7 @@ class Ballast:
     @staticmethod
     def rss_bytes() -> int:
         """This process's resident set."""
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no Path: keep out of the way
+        with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * mmap.PAGESIZE
 
     def says(self) -> Mapping[str, Any]:
@@ -57,7 +57,7 @@ class AddressSpace:
 
     def __init__(self, amount: float) -> None:
         self._before = resource.getrlimit(resource.RLIMIT_AS)
-        with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123
+        with open("/proc/self/statm", encoding="ascii") as file:
             mapped = int(file.read().split()[0]) * mmap.PAGESIZE
         self._limit = mapped + int(amount)
         self._refused = 0

@@ -92,7 +92,7 @@ class Lookups:
 
     def install(self) -> None:
         """Patch."""
-        socket.getaddrinfo = self._look_up  # type: ignore[assignment]
+        socket.getaddrinfo = self._look_up
 
     def _look_up(self, host: Any, *args: Any, **kwargs: Any) -> Any:
         name = host.decode("ascii", "replace") if isinstance(host, bytes) else str(host)
@@ -149,7 +149,7 @@ class LoopWatch:
             running.append(weakref.ref(loop))
             run_forever(loop)
 
-        asyncio.BaseEventLoop.run_forever = noted  # type: ignore[method-assign]
+        asyncio.BaseEventLoop.run_forever = noted  # type: ignore[method-assign, assignment]
 
     def _loop(self) -> asyncio.AbstractEventLoop:
         for reference in reversed(self._running):

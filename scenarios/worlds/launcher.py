@@ -1,8 +1,8 @@
 """Starts the service in this process, after a sabotage was applied and with the in-process means some faults need.
 
-``python -m scenarios.worlds.launcher [--sabotage FILE.py:NAME] -- ARGUMENTS OF THE SERVICE``
+``python -m scenarios.worlds.launcher [--agent SOCKET] [--sabotage FILE.py:NAME] -- ARGUMENTS OF THE SERVICE``
 
-The service knows nothing of it: a sabotage is ``def NAME() -> None`` that patches ``service`` before it runs.
+The agent (``scenarios.worlds.agent``) listens on SOCKET and is started first, so that it sees every seam. The service knows nothing of it: a sabotage is ``def NAME() -> None`` that patches ``service`` before it runs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from scenarios.worlds import leaky_library
+
 USAGE = 2
+_OPTIONS = ("--agent", "--sabotage")
 
 
 class SabotageError(ValueError):
@@ -46,18 +49,30 @@ def load_sabotage(reference: str) -> Callable[[], None]:
     return function  # type: ignore[no-any-return]
 
 
+def _options(own: list[str]) -> dict[str, str] | None:
+    """The launcher's own options, ``None`` when they are not what it takes."""
+    names, values = own[::2], own[1::2]
+    if len(names) != len(values) or len(set(names)) != len(names) or set(names) - set(_OPTIONS):
+        return None
+    return dict(zip(names, values, strict=True))
+
+
 def main(argv: list[str]) -> int:
-    """Apply the sabotage, if any, then run the service's own ``main``; returns its exit code."""
+    """Start the agent and apply the sabotage, if any, then run the service's ``main``; returns its exit code."""
     split = argv.index("--") if "--" in argv else len(argv)
     own, rest = argv[:split], argv[split + 1 :]
-    if own[:1] == ["--sabotage"] and len(own) == 2:
-        try:
-            load_sabotage(own[1])()
-        except SabotageError as error:
-            print(f"launcher: {error}", file=sys.stderr)  # noqa: T201 - stderr is where usage errors go
-            return USAGE
-    elif own:
-        print(f"launcher: arguments are {own!r}, allowed: --sabotage FILE.py:NAME --", file=sys.stderr)  # noqa: T201
+    options = _options(own)
+    if options is None:
+        allowed = "[--agent SOCKET] [--sabotage FILE.py:NAME] --"
+        print(f"launcher: arguments are {own!r}, allowed: {allowed}", file=sys.stderr)  # noqa: T201
+        return USAGE
+    try:
+        if "--agent" in options:
+            Agent(Path(options["--agent"])).start()
+        if "--sabotage" in options:
+            load_sabotage(options["--sabotage"])()
+    except (SabotageError, AgentError) as error:
+        print(f"launcher: {error}", file=sys.stderr)  # noqa: T201 - stderr is where usage errors go
         return USAGE
     from service.__main__ import main as serve  # noqa: PLC0415 - after the sabotage has patched it
 

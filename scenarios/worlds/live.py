@@ -12,7 +12,7 @@ import copy
 import os
 import platform
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -28,6 +28,7 @@ from scenarios.worlds.client import Client
 from scenarios.worlds.downstream_process import DownstreamProcess, settle
 from scenarios.worlds.downstreams import NAMES
 from scenarios.worlds.keys import Secrets
+from scenarios.worlds.links import Links
 from scenarios.worlds.processes import free_port
 from scenarios.worlds.service_process import ServiceProcess
 from scenarios.worlds.valkey import ValkeyServer, server_binary
@@ -50,6 +51,7 @@ class LiveSpec:
         redis_url: somebody's Redis instead of ours.
         service_urls: somebody's downstreams instead of the stand-ins, by name.
         port: port of the service, 0 for a free one.
+        proxied: put a Toxiproxy into every link of the service.
         environment: further variables for the service's process.
     """
 
@@ -63,6 +65,7 @@ class LiveSpec:
     redis_url: str = ""
     service_urls: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
+    proxied: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
     scenario: str = ""
     commit: str = "unknown"
@@ -101,6 +104,7 @@ class LiveWorld:
         self.run = RunDirectory()
         self.redis = ValkeyServer(self.run, durable=spec.durable, password=self.secrets.redis_password)
         self.redis.on_state = self._redis_state
+        self.links = Links(self.run, spec.seed)
         self.recorder = Recorder(self._header({}))
         only = tuple(name for name in NAMES if name not in spec.absent)
         self.downstreams = DownstreamProcess(
@@ -111,7 +115,6 @@ class LiveWorld:
         )
         self.client = Client(self._address, self.recorder, self.now, self.secrets.keys)
         self._sampler: asyncio.Task[None] | None = None
-        self._closers: list[Callable[[], Awaitable[object]]] = []
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -135,7 +138,7 @@ class LiveWorld:
             seed=spec.seed,
             commit=spec.commit,
             canaries=(*self.secrets.canaries(), *spec.canaries),
-            versions=versions(),
+            versions={**versions(), "toxiproxy": self.links.kind},
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
             scenario=spec.scenario,
             keep=spec.keep,
@@ -149,7 +152,7 @@ class LiveWorld:
             "host": "127.0.0.1",
             "port": port,
             "log_events": "all",
-            "redis_url": self.spec.redis_url or self.redis.url,
+            "redis_url": self.spec.redis_url or self._redis_url(),
             "service_token": self.secrets.service_token,
             "audit_key": self.secrets.audit_key,
             "audit_path": str(self.audit_path),
@@ -158,9 +161,22 @@ class LiveWorld:
         }
         return merge(own, self.spec.settings)
 
+    def _redis_url(self) -> str:
+        if "redis" not in self.links.by_name:
+            return self.redis.url
+        return self.redis.url.replace(f"127.0.0.1:{self.redis.port}", self.links.address("redis"))
+
     def _url(self, name: str) -> str:
+        if name in self.links.by_name:
+            return f"http://{self.links.address(name)}"
         port = self.downstreams.ports.get(name)
         return f"http://127.0.0.1:{port if port is not None else free_port()}"
+
+    async def _open_links(self) -> None:
+        upstreams = {"redis": f"127.0.0.1:{self.redis.port}"} if not self.spec.redis_url else {}
+        ports = self.downstreams.ports
+        upstreams |= {n: f"127.0.0.1:{ports[n]}" for n in NAMES if n in ports and n not in self.spec.service_urls}
+        await self.links.open(upstreams)
 
     @property
     def audit_path(self) -> Path:
@@ -178,7 +194,11 @@ class LiveWorld:
         starts = [self.redis.start()] if own_redis else []
         if set(NAMES) - set(self.spec.service_urls):
             starts.append(self.downstreams.start())
+        if self.spec.proxied:
+            starts.append(self.links.start())
         await asyncio.gather(*starts)
+        if self.spec.proxied:
+            await self._open_links()
         self.service.settings.update(self._settings())
         hidden = ("api_keys", "service_token", "redis_url", "audit_key", "audit_path")
         shown = {name: value for name, value in self.service.settings.items() if name not in hidden}
@@ -210,7 +230,7 @@ class LiveWorld:
         with contextlib.ExitStack() as stack:
             stack.callback(self.run.__exit__, None, None, None)
             try:
-                for stop in (*reversed(self._closers), self.service.stop, self.downstreams.stop):
+                for stop in (self.service.stop, self.links.stop, self.downstreams.stop):
                     await asyncio.shield(asyncio.ensure_future(stop()))
             finally:
                 await asyncio.shield(asyncio.ensure_future(self.redis.stop()))
@@ -225,6 +245,7 @@ class LiveWorld:
         known: dict[tuple[str, str], object] = {("process", "service"): self.service}
         if not self.spec.redis_url:
             known[("redis", "redis")] = self.redis
+        known |= {("link", name): link for name, link in self.links.by_name.items()}
         known |= {("downstream", n): self.downstreams.target(n) for n in self.downstreams.only}
         if (protocol, name) not in known:
             allowed = ", ".join(sorted(f"{p} {n}" for p, n in known))

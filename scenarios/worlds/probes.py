@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -29,32 +33,94 @@ async def probe_ready(world: LiveWorld) -> dict[str, Any]:
     return value
 
 
-async def probe_metrics(world: LiveWorld) -> dict[str, float]:
-    """Scrape ``/metrics`` as the operator and record every counter and gauge by ``name{labels}``."""
+METRIC_TOTALS = {
+    "level_changes": "signal_level_changes_total",
+    "sheds": "signal_shed_total",
+    "breaker_changes": "signal_breaker_changes_total",
+}
+
+
+async def probe_metrics(world: LiveWorld) -> dict[str, Any]:
+    """Scrape ``/metrics`` as the operator; record the totals that the judge compares, and every series."""
     answer = await world.client.send(Operation(0, "metrics", "GET", "/metrics", "operator", "critical"))
     if answer is None or answer[0] != 200:
         return {}
-    counters: dict[str, float] = {}
+    series: dict[str, float] = {}
+    totals: dict[str, Any] = dict.fromkeys(METRIC_TOTALS, 0.0)
+    rejected: dict[str, float] = {}
     text = answer[2].decode()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
             if not sample.name.endswith("_bucket"):
-                counters[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
-    world.recorder.add(world.now(), "harness", "state", "probe", {"probe": "metrics", "counters": counters})
+                series[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+            for total, name in METRIC_TOTALS.items():
+                totals[total] += sample.value if sample.name == name else 0.0
+            if sample.name == "signal_rejected_total":
+                reason = sample.labels["reason"]
+                rejected[reason] = rejected.get(reason, 0.0) + sample.value
+    value = {"probe": "metrics", "counters": {**totals, "rejected": rejected}, "series": series}
+    world.recorder.add(world.now(), "harness", "state", "probe", value)
     world.recorder.add(world.now(), "service", "log", "line", {"surface": "metrics", "text": text})
-    return counters
+    return value
 
 
-async def probe_after_end(world: LiveWorld) -> None:
-    """What can be seen once the service has ended: its audit log, line by line, and whether its chain holds."""
-    from service.security.audit import verify_audit  # noqa: PLC0415 - the service's own verifier, only here
+AUDIT_FIELDS = ("time", "action", "actor", "outcome", "request_id")
+AUDIT_KINDS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
+    "authentication": lambda record: record["action"] == "authentication",
+    "authorisation": lambda record: record["action"] == "authorisation",
+    "rate": lambda record: record["action"] == "rate",
+    "reload_refused": lambda record: record["action"] == "reload" and record["outcome"] == "refused",
+    "breaker_open": lambda record: record["action"] == "breaker" and record["outcome"] == "open",
+    "level": lambda record: record["action"] == "level",
+}
+"""Which audit record is which kind of security event; the names are the service's."""
 
-    if not world.audit_path.exists():
+
+def probe_after_end(world: LiveWorld) -> None:
+    """What can be seen once the service has ended: its audit log, whether its chain holds, and forgeries found."""
+    path = world.audit_path
+    if not path.exists():
         return
-    lines = world.audit_path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    records: list[dict[str, Any]] = []
     for line in lines:
         world.recorder.add(world.now(), "service", "log", "line", {"surface": "audit", "text": line})
-    problems = [str(problem) for problem in verify_audit(world.audit_path)]
-    value = {"probe": "audit_chain", "intact": not problems, "records": len(lines), "problems": problems[:5]}
+        with contextlib.suppress(ValueError):
+            records.append(json.loads(line))
+    problems = _audit_problems(world, path)
+    value = {
+        "probe": "audit_chain",
+        "intact": not problems,
+        "records": len(lines),
+        "counts": {kind: sum(map(test, records)) for kind, test in AUDIT_KINDS.items()},
+        "incomplete": sum(any(name not in record for name in AUDIT_FIELDS) for record in records),
+        "problems": problems[:5],
+    }
     world.recorder.add(world.now(), "harness", "state", "probe", value)
+    if len(lines) >= 3:
+        _probe_forgeries(world, path, lines)
+
+
+def _probe_forgeries(world: LiveWorld, path: Path, lines: list[str]) -> None:
+    """Alter and remove a record in copies of the audit log: the service's own verifier has to notice."""
+    middle = len(lines) // 2
+    altered = [*lines[:middle], lines[middle].replace("refused", "allowed", 1).replace("none", "nine", 1)]
+    if altered[-1] == lines[middle]:
+        altered[-1] = lines[middle].replace('"actor":"', '"actor":"x', 1)
+    copies = {"altered": [*altered, *lines[middle + 1 :]], "removed": [*lines[:middle], *lines[middle + 1 :]]}
+    for how, changed in copies.items():
+        copy = path.with_name(f"{how}-{path.name}")
+        # The head beside the log anchors its tail; it is copied as it is.
+        for beside in path.parent.glob(f"{path.name}.*"):
+            shutil.copy(beside, beside.with_name(f"{how}-{beside.name}"))
+        copy.write_text("\n".join(changed) + "\n", encoding="utf-8")
+        found = bool(_audit_problems(world, copy))
+        value = {"probe": "forged", "how": how, "found": found}
+        world.recorder.add(world.now(), "harness", "state", "probe", value)
+
+
+def _audit_problems(world: LiveWorld, path: Path) -> list[str]:
+    from service.security.audit_chain import verify_audit  # noqa: PLC0415 - the service's own verifier, only here
+
+    return [str(problem) for problem in verify_audit(path, world.secrets.audit_key)]

@@ -1,0 +1,66 @@
+"""Somebody else's library inside the service's process, that logs secrets in every way a library can.
+
+A service cannot choose what its libraries log; it can choose what leaves the process. The texts come through the
+environment as JSON: ``{"secrets": [{"kind", "value"}], "keep": [text]}``; each goes through the ordinary logging.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+import urllib.parse
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+VARIABLE = "HARDENING_LEAKY_LIBRARY"
+LOGGER = "some.library"
+BARE_KINDS = frozenset({"own", "api_key", "jwt", "url", "card", "email", "phone", "pem"})
+"""Kinds that are known for what they are; any other text is a secret only beside a name such as ``password``."""
+
+_LOGGING_READY_S_MAX = 10.0
+
+
+def variables(secrets: Sequence[Mapping[str, str]], keep: Sequence[str]) -> dict[str, str]:
+    """The environment that makes the launcher start it."""
+    chosen = [{"kind": secret["kind"], "value": secret["value"]} for secret in secrets]
+    return {VARIABLE: json.dumps({"secrets": chosen, "keep": list(keep)})}
+
+
+def start_from_environment() -> None:
+    """Start the library's thread when the environment asks for it; the variable is gone afterwards."""
+    text = os.environ.pop(VARIABLE, "")
+    if text:
+        threading.Thread(target=_leak_all, args=(json.loads(text),), name="leaky-library", daemon=True).start()
+
+
+def _leak_all(plan: Mapping[str, Any]) -> None:
+    end = time.monotonic() + _LOGGING_READY_S_MAX
+    while not logging.getLogger().handlers and time.monotonic() < end:
+        time.sleep(0.02)
+    for secret in plan["secrets"]:
+        leak(secret["kind"], secret["value"])
+    for text in plan["keep"]:
+        logging.getLogger(LOGGER).warning("%s", text)
+
+
+def leak(kind: str, value: str) -> None:
+    """Log one secret: message, argument, extra, nested, URL-encoded, exception text, chained traceback, warning."""
+    log = logging.getLogger(LOGGER)
+    shown = value if kind in BARE_KINDS else f"password={value}"
+    encoded = urllib.parse.quote(value, safe="")
+    log.warning(f"connecting with {shown} failed")
+    log.warning("retrying with %s", shown)
+    log.warning("a record with an extra", extra={"detail": {"nested": [{"password": value}, shown]}})
+    log.warning("GET https://example.org/v1/things?page=2&api_key=%s&limit=5", encoded)
+    try:
+        try:
+            raise ConnectionError(f"authentication with {shown} refused")
+        except ConnectionError as inner:
+            raise RuntimeError(f"giving up on {shown}") from inner
+    except RuntimeError:
+        log.exception("a library call failed")
+    warnings.warn(f"deprecated credential {shown}", UserWarning, stacklevel=1)
