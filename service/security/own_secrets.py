@@ -10,7 +10,6 @@ English word, and needs twelve.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, urlsplit
@@ -19,7 +18,7 @@ Span = tuple[int, int]
 
 SECRET_LENGTH_MIN = 12
 END_LENGTH_MIN = 8
-RUN_LENGTH_MIN = 12
+RUN_LENGTH_MIN = 16
 MASK = "[redacted]"
 
 _STRIDE = RUN_LENGTH_MIN - END_LENGTH_MIN + 1  # every window of RUN_LENGTH_MIN then holds a whole fragment
@@ -110,12 +109,6 @@ def _forms(secret: str) -> Iterator[str]:
     yield quote(secret, safe="", errors="replace")
     yield json.dumps(secret)[1:-1]
     yield json.dumps(json.dumps(secret)[1:-1])[1:-1]
-    raw = secret.encode("utf-8", "surrogatepass")
-    for shift in range(3):  # where the secret begins within a group of three bytes decides how its base64 reads
-        whole = base64.b64encode(b"\0" * shift + raw).decode()
-        inner = whole[(shift * 8 + 5) // 6 : (len(raw) + shift) * 8 // 6]
-        yield inner
-        yield inner.replace("+", "-").replace("/", "_")
 
 
 def _sample(length: int) -> list[int]:

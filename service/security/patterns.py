@@ -20,20 +20,17 @@ SECRET_PARTS = (
 )
 """A name that contains one of these, read without ``-``, ``_`` and ``.``, names a secret."""
 
-SECRET_NAMES = {"auth", "session", "sid", "pin", "pan", "dsn", "jwt", "email", "phone", "mobile", "msisdn"}
+SECRET_NAMES = {"auth", "pass", "session", "sid", "pin", "pan", "dsn", "jwt", "email", "phone", "mobile", "msisdn"}
 """Names that name a secret only when they stand alone."""
 
 HARMLESS_ENDINGS = ("tokens", "count", "limit", "type", "ttl", "expires", "expiresin", "length", "sha256", "digest")
 """``token_count`` and ``key_sha256`` tell nothing."""
 
-_STEMS = (
-    *("passw", "passphrase", "pwd", "secret", "token", "credential", "authorization", "cookie", "cvv", "session"),
-    *("apikey", "api_key", "api-key", "accesskey", "access_key", "access-key", "privatekey", "private_key"),
-    *("signingkey", "signing_key", "encryption_key", "audit_key", "redis_url", "database_url", "card_number"),
-    *('"auth"', "auth=", '"pin"', '"pan"', '"sid"', "sid=", "dsn", "jwt", "phone", "email"),
-)
+_STEMS = ("pass", "pwd", "secret", "token", "cookie", "sess", "key", "auth")
+"""Where the search for such a name begins; what else may bear such a name is found by its own shape."""
+
 _NAME_REST = re.compile(r"""["']?[\w.-]{0,40}""")
-_NAME_BACK = re.compile(r"[\w.-]{0,40}\Z")
+_NAME_BACK = re.compile(r"[\w.-]{0,40}")
 _ASSIGN = re.compile(
     r"""(?P<close>\\{0,7}["'])?(?:\s{0,8}(?:=>|[:=])|(?<=["']),)\s{0,8}(?:\[\s{0,8}|\(\s{0,8})?b?(?P<slash>\\{0,7})(?P<open>["'])?"""
 )
@@ -42,20 +39,19 @@ _IN_SINGLE = re.compile(r"""(?:[^'"\\\n]|\\.)++""")
 _IN_ESCAPED = re.compile(r"""(?:[^"'\\]|\\{1,7}[^"'\\])++""")
 _BARE = re.compile(r"""(?:[^\s"'\\&,;)}\]\[{(]|\\[^"'nrt]|[,;)}\]](?![\s"'\\,;)}\]]|\Z))++""")
 _REST_OF_LINE = re.compile(r"""(?:[^"\\\r\n]|\\[^"nr])++""")
-_LITERAL = re.compile(r"(?:null|none|true|false|-?\d{1,19}(?:\.\d{1,19})?)(?![\w.])", re.IGNORECASE)
+NUMBER = re.compile(r"-?\d{1,512}(?:\.\d{1,512})?(?:[eE][+-]?\d{1,4})?")
+_LITERAL = re.compile(rf"(?:null|none|true|false|nan|-?infinity|{NUMBER.pattern})(?![\w.])", re.IGNORECASE)
 _DIGITS_TELL = re.compile(r"pass|pwd|pin|pan|cvv|card|phone|mobile|msisdn|secret")
 
 _URL = re.compile(r"""[^\s"'<>\\|]++""")
-_SCHEME_BACK = re.compile(r"[a-z][a-z0-9+.-]{1,30}\Z")
+_SCHEME_BACK = re.compile(r"[a-z0-9+.-]{1,31}")
 _DATABASE = re.compile(
     r"(?:rediss?|valkeys?|unix|postgres(?:ql)?|mysql|mariadb|mongodb|mssql|oracle|amqps?|clickhouse|cockroachdb|jdbc)\b"
 )
 _USERINFO = re.compile(r"""[^\s"'<>\\/?#@]{1,512}@(?:[^\s"'<>\\/?#@]{1,256}@)?""")
 
-_BEARER = re.compile(r"""(?:bearer|token)[\s+:=]{1,4}(?:token\s)?["']?([\w.~+/=-]{6,8}[\w.~+/=-]*+)""", re.IGNORECASE)
-_BASIC = re.compile(
-    r"""(?:basic|digest|negotiate)[\s+]{1,4}([A-Za-z0-9+/=_-]{8,16}[A-Za-z0-9+/=_-]*+)""", re.IGNORECASE
-)
+_BEARER = re.compile(r"""bearer[\s+:=]{1,4}(?:token\s)?["']?([\w.~+/=-]{6,8}[\w.~+/=-]*+)""", re.IGNORECASE)
+_BASIC = re.compile(r"""basic[\s+]{1,4}([A-Za-z0-9+/=_-]{8,16}[A-Za-z0-9+/=_-]*+)""", re.IGNORECASE)
 _JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,16}[A-Za-z0-9_.=-]*+")
 _KEY_PREFIX = {
     "_live_": re.compile(r"_live_[A-Za-z0-9_-]{4,8}[A-Za-z0-9_-]*+"),
@@ -63,30 +59,32 @@ _KEY_PREFIX = {
     "_demo_": re.compile(r"_demo_[A-Za-z0-9_-]{8,9}[A-Za-z0-9_-]*+"),
     "sk-": re.compile(r"sk-[A-Za-z0-9_-]{16,17}[A-Za-z0-9_-]*+"),
     "sk_": re.compile(r"sk_[A-Za-z0-9_-]{8,9}[A-Za-z0-9_-]*+"),
-    "pk_": re.compile(r"pk_[A-Za-z0-9_-]{12,13}[A-Za-z0-9_-]*+"),
-    "gh": re.compile(r"gh(?:[opsur]_|ithub_pat_)[A-Za-z0-9_]{10,16}[A-Za-z0-9_]*+"),
+    "ghp_": re.compile(r"ghp_[A-Za-z0-9_]{10,16}[A-Za-z0-9_]*+"),
     "github_pat_": re.compile(r"github_pat_[A-Za-z0-9_]{10,16}[A-Za-z0-9_]*+"),
-    "xox": re.compile(r"xox[abeprs]-[A-Za-z0-9-]{10,16}[A-Za-z0-9-]*+"),
-    "glpat-": re.compile(r"glpat-[A-Za-z0-9_-]{10,16}[A-Za-z0-9_-]*+"),
     "AKIA": re.compile(r"AKIA[A-Z0-9]{12,16}"),
-    "ASIA": re.compile(r"ASIA[A-Z0-9]{12,16}"),
     "AIza": re.compile(r"AIza[A-Za-z0-9_-]{20,35}[A-Za-z0-9_-]*+"),
 }
-_KEY_BACK = re.compile(r"[A-Za-z0-9]{0,16}\Z")
+_KEY_BACK = re.compile(r"[A-Za-z0-9]{0,16}")
 _PEM = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:[A-Za-z0-9+/=:,\s-]|\\{1,7}[nrt])*+")
 
-_EMAIL_LOCAL = re.compile(r"[\w.+-]{1,64}\Z")
+_EMAIL_LOCAL = re.compile(r"[\w.+-]{1,64}")
 _EMAIL_DOMAIN = re.compile(r"@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9])")
-_PLUS_PHONE = re.compile(r"\+[1-9](?:[ .()-]{0,2}\d){7,14}(?!\w)")
-_FLOAT = re.compile(r"\+\d{1,20}\.\d{1,20}\Z")
+_PLUS_PHONE = re.compile(r"\+[1-9](?:[ .()-]{0,2}\d){7,14}(?!\w|\.\d)")
+_FLOAT = re.compile(r"\+\d{1,20}\.\d{1,20}(?![\d.-])")
 _NUMBER = re.compile(
     r"\d(?<![\w.].)(?:"
     r"\d{12,18}(?!\w|\.\d)"  # a card in one piece
     r"|\d{3}(?P<s>[ +-])\d{4}(?P=s)\d{4}(?P=s)\d{1,7}(?!\w)"  # 4-4-4-4
     r"|\d{3}(?P<t>[ +-])\d{6}(?P=t)\d{4,5}(?!\w)"  # 4-6-5
     r"|(?P<phone>\d{2}(?:\) ?\d{3}[ .-]|(?P<u>[ .-])\d{3}(?P=u))\d{4}(?!\w|[. -]\d)"  # 999-999-9999, (999) 999-9999
-    r"|(?<=0)\d{2,4}[ /-]\d{3,4}[ -]?\d{3,6}(?!\w|[. -]\d)))"  # 0999 9999 999
+    r"|(?<=0)[1-9]\d{1,3}[ /-]\d{3,4}[ -]?\d{3,6}(?!\w|[. -]\d)))",  # 0999 9999 999
+    re.ASCII,
 )
+_NUMBER_MAX = 24
+_CLASSES = bytes(57 if chr(code) in "0123456789" else 32 if chr(code) in "+-/" else code for code in range(256))
+_SHAPES = ((b"9" * 13, 0), (b"999 9999", 12), (b".999.9999", 4))
+"""What each number below holds after ``_CLASSES``, and how far before it the number may begin."""
+
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _ISSUERS = (
     *((4, 4, {13, 16, 19}), (51, 55, {16}), (2221, 2720, {16}), (34, 34, {15}), (37, 37, {15}), (2200, 2204, {16})),
@@ -112,31 +110,31 @@ def digits_tell(name: str) -> bool:
     return _DIGITS_TELL.search(name.lower()) is not None
 
 
-def _anchors(text: str, anchor: str) -> Iterator[int]:
-    hit = text.find(anchor)
-    while hit >= 0:
-        yield hit
-        hit = text.find(anchor, hit + 1)
+def back_to(pattern: re.Pattern[str], text: str, at: int, width: int) -> int:
+    """Where the characters of ``pattern`` that end at ``at`` begin, at most ``width`` before; read backwards, once."""
+    match = pattern.match(text[max(0, at - width) : at][::-1])
+    return at - match.end() if match is not None else at
 
 
 def keyed(text: str, lowered: str) -> Iterator[Span]:
     """Values of fields, headers, parameters and assignments whose name says that they are secret."""
     for stem in _STEMS:
-        for hit in _anchors(lowered, stem):
-            span = _keyed_at(text, hit, stem)
+        hit = lowered.find(stem)
+        while hit >= 0:
+            alone = stem == "key" and lowered[hit - 1 : hit] == '"'  # "key" says nothing, and is everywhere
+            span = None if alone else _keyed_at(text, hit)
             if span is not None:
                 yield span
+            hit = lowered.find(stem, span[1] if span is not None else hit + 1)
 
 
-def _keyed_at(text: str, hit: int, stem: str) -> Span | None:
-    start = hit + 1 if stem[0] == '"' else hit
-    back = _NAME_BACK.search(text, max(0, start - 40), start)
+def _keyed_at(text: str, start: int) -> Span | None:
     rest = _NAME_REST.match(text, start)
-    if back is None or rest is None:
+    assign = _ASSIGN.match(text, rest.end()) if rest is not None else None
+    if rest is None or assign is None:
         return None
-    name = back.group() + rest.group()
-    assign = _ASSIGN.match(text, rest.end())
-    if assign is None or not is_secret_name(name):
+    name = text[back_to(_NAME_BACK, text, start, 40) : rest.end()]
+    if not is_secret_name(name):
         return None
     literal = _LITERAL.match(text, assign.end())
     if literal is not None and not (assign["open"] or (digits_tell(name) and literal.group()[-1].isdigit())):
@@ -155,58 +153,74 @@ def _value_pattern(name: str, assign: re.Match[str]) -> re.Pattern[str]:
     return _BARE
 
 
+def _matches(pattern: re.Pattern[str], anchor: str, text: str, searched: str) -> Iterator[re.Match[str]]:
+    """Matches of ``pattern`` where ``anchor`` stands; what one match took is not looked at again."""
+    hit = searched.find(anchor)
+    while hit >= 0:
+        match = pattern.match(text, hit)
+        if match is not None:
+            yield match
+        hit = searched.find(anchor, hit + 1 if match is None else max(match.end(), hit + 1))
+
+
 def urls(text: str, lowered: str) -> Iterator[Span]:
     """Database and Redis URLs whole but for the scheme; of any other URL the user and password."""
-    for hit in _anchors(text, "://"):
-        scheme = _SCHEME_BACK.search(lowered, max(0, hit - 31), hit)
-        if scheme is None:
-            continue
-        database = _DATABASE.match(scheme.group())
+    hit = text.find("://")
+    while hit >= 0:
+        scheme = lowered[back_to(_SCHEME_BACK, lowered, hit, 31) : hit]
+        database = _DATABASE.search(scheme)
         match = (_URL if database else _USERINFO).match(text, hit + 3)
         if match is not None:
             yield match.start(), match.end() - (0 if database else 1)
+        hit = text.find("://", match.end() if match is not None else hit + 3)
 
 
 def tokens(text: str, lowered: str) -> Iterator[Span]:
     """Bearer and basic credentials, JWTs, keys of well-known shapes, private keys."""
-    for stem, pattern in (("bearer", _BEARER), ("basic", _BASIC), ("digest", _BASIC)):
-        for hit in _anchors(lowered, stem):
-            match = pattern.match(text, hit)
-            if match is not None and (stem == "bearer" or not match[1].isalpha() or not match[1].islower()):
+    for stem, pattern in (("bearer", _BEARER), ("basic ", _BASIC)):
+        for match in _matches(pattern, stem, text, lowered):
+            if stem == "bearer" or not match[1].isalpha() or not match[1].islower():
                 yield match.span(1)
-    for hit in _anchors(text, "eyJ"):
-        match = _JWT.match(text, hit)
-        if match is not None:
-            yield match.span()
-    for hit in _anchors(text, "-----BEGIN"):
-        match = _PEM.match(text, hit)
-        if match is not None:
+    for anchor, pattern in (("eyJ", _JWT), ("-----BEGIN", _PEM)):
+        for match in _matches(pattern, anchor, text, text):
             yield match.span()
     for anchor, pattern in _KEY_PREFIX.items():
-        for hit in _anchors(text, anchor):
-            match = pattern.match(text, hit)
-            if match is not None and (hit == 0 or anchor[0] == "_" or not text[hit - 1].isalnum()):
-                back = _KEY_BACK.search(text, max(0, hit - 16), hit) if anchor[0] == "_" else None
-                yield (back.start() if back else hit), match.end()
+        for match in _matches(pattern, anchor, text, text):
+            start = match.start()
+            if anchor[0] == "_":
+                yield back_to(_KEY_BACK, text, start, 16), match.end()
+            elif not (start and text[start - 1].isalnum()):
+                yield match.span()
 
 
 def people(text: str, lowered: str) -> Iterator[Span]:
     """E-mail addresses, international phone numbers."""
-    for hit in _anchors(text, "@"):
-        domain = _EMAIL_DOMAIN.match(text, hit)
-        local = _EMAIL_LOCAL.search(text, max(0, hit - 64), hit) if domain else None
-        if domain is not None and local is not None:
-            yield local.start(), domain.end()
-    for hit in _anchors(text, "+"):
-        phone = _PLUS_PHONE.match(text, hit)
-        if phone is None or (hit and text[hit - 1].isalnum()) or _FLOAT.match(phone.group()):
-            continue
-        yield phone.span()
+    for domain in _matches(_EMAIL_DOMAIN, "@", text, text):
+        start = back_to(_EMAIL_LOCAL, text, domain.start(), 64)
+        if start < domain.start():
+            yield start, domain.end()
+    for phone in _matches(_PLUS_PHONE, "+", text, text):
+        start = phone.start()
+        if not (start and text[start - 1].isalnum()) and not _FLOAT.match(text, start):
+            yield phone.span()
+
+
+def _numbers(text: str) -> Iterator[re.Match[str]]:
+    """Candidates: shapes of digits and separators are found as fast as a literal, and looked at in full only there."""
+    shapes = text.encode("latin-1", "replace").translate(_CLASSES)
+    for shape, back in _SHAPES:
+        hit = shapes.find(shape)
+        while hit >= 0:
+            end = hit + len(shape)
+            for match in _NUMBER.finditer(text, max(0, hit - back), end + _NUMBER_MAX):
+                end = max(end, match.end())
+                yield match
+            hit = shapes.find(shape, end)
 
 
 def numbers(text: str, lowered: str) -> Iterator[Span]:
     """Card numbers (issuer and Luhn) and phone numbers as they are written nationally."""
-    for match in _NUMBER.finditer(text):
+    for match in _numbers(text):
         start, end = match.span()
         if match["phone"] is not None:
             if _is_phone(text, start, end):

@@ -7,17 +7,21 @@ found. What is found is never given out, not even in part.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
 from service.security.own_secrets import MASK, OwnSecrets, Span, replace
-from service.security.patterns import RULES, digits_tell, is_secret_name
+from service.security.patterns import NUMBER, RULES, back_to, digits_tell, is_secret_name
 
-_ENCODED = re.compile(r"""[^\s"'<>&?;,%]{0,512}%[0-9A-Fa-f]{2}[^\s"'<>&?;,\\]*+""")
-_ESCAPED = re.compile(r"""\\{1,8}(?:u00([2-7][0-9A-Fa-f])|x([2-7][0-9A-Fa-f])|(/))""")
-_STRETCH = re.compile(r"""[^\s"<>]{0,512}\\{1,8}(?:u00[2-7][0-9A-Fa-f]|x[2-7][0-9A-Fa-f]|/)[^\s"<>]*+""")
+_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
+_PERCENT_BACK = re.compile(r"""[^\s"'<>&?;,\\]{0,512}""")
+_PERCENT_ON = re.compile(r"""[^\s"'<>&?;,\\]*+""")
+_ESCAPED = re.compile(r"""\\{1,8}(?:u00([0-7][0-9A-Fa-f])|x([0-7][0-9A-Fa-f])|(/))""")
+_ESCAPED_BACK = re.compile(r"""[^\s"<>]{0,512}""")
+_ESCAPED_ON = re.compile(r"""[^\s"<>]*+""")
 _DECODINGS_MAX = 3
 _DEPTH_MAX = 24
 
@@ -71,10 +75,13 @@ class Redactor:
             spans += rule(text, lowered)
         text = _replace(text, spans) if spans else text
         if decodings:
-            if "%" in text:
-                text = _ENCODED.sub(lambda match: self._decoded(match.group(), decodings), text)
-            if "\\u00" in text or "\\/" in text or "\\x" in text:
-                text = _STRETCH.sub(lambda match: self._unescaped(match.group(), decodings), text)
+            text = _per_stretch(
+                text, "%", _PERCENT, _PERCENT_BACK, _PERCENT_ON, lambda one: self._decoded(one, decodings)
+            )
+            for anchor in ("\\u00", "\\x", "\\/"):
+                text = _per_stretch(
+                    text, anchor, _ESCAPED, _ESCAPED_BACK, _ESCAPED_ON, lambda one: self._unescaped(one, decodings)
+                )
         return text
 
     def _decoded(self, stretch: str, decodings: int) -> str:
@@ -87,7 +94,7 @@ class Redactor:
         masked = self._text(plain, decodings - 1)
         if masked == plain:
             return stretch
-        return masked if '"' not in masked else MASK
+        return json.dumps(masked)[1:-1]
 
     def _walk(self, value: Any, change: Any, depth: int) -> Any:
         if isinstance(value, str):
@@ -101,22 +108,65 @@ class Redactor:
         return self.text(str(value))
 
 
+def _per_stretch(
+    text: str,
+    anchor: str,
+    code: re.Pattern[str],
+    back: re.Pattern[str],
+    on: re.Pattern[str],
+    change: Callable[[str], str],
+) -> str:
+    """``text`` with every unbroken stretch changed that holds an encoded character; each is looked at once."""
+    hit = text.find(anchor)
+    if hit < 0:
+        return text
+    parts: list[str] = []
+    done = 0
+    while hit >= 0:
+        if code.match(text, hit) is None:
+            hit = text.find(anchor, hit + 1)
+            continue
+        start = max(done, back_to(back, text, hit, 512))
+        match = on.match(text, hit)
+        end = match.end() if match is not None else hit + 1
+        parts += [text[done:start], change(text[start:end])]
+        done = end
+        hit = text.find(anchor, end)
+    parts.append(text[done:])
+    return "".join(parts)
+
+
 def _replace(text: str, spans: list[Span]) -> str:
     """Mask the spans; a bare number of a JSON text becomes 0, a mask without quotes would break its line."""
+    spans = [_whole_escapes(text, *span) for span in spans] if "\\" in text else spans
     numbers = {span for span in spans if _is_bare_number(text, *span)}
     if not numbers:
         return replace(text, spans)
     for start, end in sorted(numbers, reverse=True):
-        text = f"{text[:start]}{'0':>{end - start}}{text[end:]}"
+        text = f"{text[:start]}{'0':<{end - start}}{text[end:]}"
     return replace(text, (span for span in spans if span not in numbers))
 
 
+def _whole_escapes(text: str, start: int, end: int) -> Span:
+    """The span widened so that it cuts no backslash from what it escapes: the text may be JSON and must stay it."""
+    if _backslashes_before(text, start) % 2:
+        start -= 1
+    if _backslashes_before(text, end) % 2 and end < len(text):
+        end += 1
+    return start, end
+
+
+def _backslashes_before(text: str, at: int) -> int:
+    start = at
+    while start and text[start - 1] == "\\":
+        start -= 1
+    return at - start
+
+
 def _is_bare_number(text: str, start: int, end: int) -> bool:
-    return (
-        text[end : end + 1] in {",", "}", "]"}
-        and text[start - 1 : start] in {":", ",", "[", " "}
-        and text[start:end].isdigit()
-    )
+    before = text[max(0, start - 4) : start].removesuffix("-")
+    standing = text[end : end + 1] in {",", "}", "]", "\n"} and before.endswith(('":', '": ', "[", ",", ", "))
+    return standing and NUMBER.fullmatch(text, start, end) is not None
 
 
 def _mask_names(value: Any, depth: int) -> Any:

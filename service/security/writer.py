@@ -26,6 +26,11 @@ TEXT_LENGTH_MAX = 1_000_000
 _PIPE_PIECE_BYTES = 4096  # POSIX: a pipe that polls writable takes this much without blocking
 _FILE_PIECE_BYTES = 1_048_576
 _POLL_MS = 50
+WAKE_RECORDS = 512
+GATHER_S = 0.02
+IDLE_ROUNDS = 10
+"""After a batch the thread gathers for a while before it looks again, and only after idle rounds waits to be woken:
+waking a thread costs the event loop more than all the rest of ``put``."""
 
 
 class LineWriter:
@@ -69,7 +74,7 @@ class LineWriter:
             return False
         self._chars += chars
         self._queue.append((record, chars))
-        if self._idle:
+        if self._idle or len(self._queue) == WAKE_RECORDS:
             self._wake.set()
         return True
 
@@ -83,16 +88,22 @@ class LineWriter:
         return not self._queue and not self._thread.is_alive()
 
     def _run(self) -> None:
+        empty_rounds = 0
         while not self._give_up.is_set():
             batch = self._take()
             if batch:
+                empty_rounds = 0
                 self._write(self._lines(batch))
                 continue
             if self._stop.is_set():
                 return
-            self._idle = True
-            if not self._queue:
+            empty_rounds += 1
+            self._idle = empty_rounds > IDLE_ROUNDS
+            if not self._idle:
+                self._wake.wait(GATHER_S)
+            elif not self._queue:  # looked at after _idle was set: a record put since then wakes
                 self._wake.wait()
+                empty_rounds = 0
             self._idle = False
             self._wake.clear()
 
