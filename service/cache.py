@@ -43,6 +43,9 @@ class Found(NamedTuple, Generic[V]):
     degraded: bool
 
 
+_new = tuple.__new__
+
+
 class _Entry(Generic[V]):
     """A copy in process of what was written, or read, as ``raw``; moments on the monotonic clock.
 
@@ -131,10 +134,11 @@ class Cache(Generic[V]):
         if entry is not None:
             now_s = self._monotonic()
             age_s = now_s - entry.written_s
-            if age_s < self._ttl_s and (now_s - entry.checked_s < NEAR_S):
+            if now_s - entry.checked_s < NEAR_S and age_s < self._ttl_s:
                 self._entries.move_to_end(key)
                 self._emit("cache", key=key, event="hit", version=entry.version, age_s=age_s, layer="memory")
-                return Found(entry.value, "cache", age_s, not self._link.up)
+                # The hot path: a named tuple's own constructor would cost as much as all the rest.
+                return _new(Found, (entry.value, "cache", age_s, not self._link.up))
         return await self._join(key, load)
 
     async def _join(self, key: str, load: Callable[[], Awaitable[V]]) -> Found[V]:

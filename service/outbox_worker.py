@@ -246,7 +246,7 @@ class Worker:
                     attempt=item.attempts,
                     error=str(error),
                 )
-                return self._backoff(item.attempts, error.retry_after_s)
+                return self._backoff(item, error)
             self._settle(item, alert_id, receiver, "dead", str(error))
         except (KeyError, TypeError) as error:
             self._settle(item, alert_id, receiver, "dead", f"not an alert: {type(error).__name__}")
@@ -254,10 +254,13 @@ class Worker:
             self._settle(item, alert_id, receiver, "delivered")
         return 0.0
 
-    def _backoff(self, attempts: int, retry_after_s: float | None) -> float:
-        doubled_s = self._settings.base_s * 2.0 ** min(attempts - 1, 20)
-        wait_s = self._rng.uniform(self._settings.base_s / 2, min(self._settings.cap_s, doubled_s))
-        return wait_s if retry_after_s is None else min(self._settings.cap_s, max(wait_s, retry_after_s))
+    def _backoff(self, item: _Item, error: DownstreamError) -> float:
+        """Full jitter under a doubling bound; where an open breaker said when, a moment after that."""
+        base_s = self._settings.base_s
+        if error.kind == "refused":
+            return (error.retry_after_s or 0.0) + self._rng.uniform(0.0, base_s)
+        bound_s = min(self._settings.cap_s, base_s * 2.0 ** min(item.attempts - 1, 20))
+        return self._rng.uniform(min(base_s, bound_s) / 2, bound_s)
 
     def _settle(self, item: _Item, alert_id: str, receiver: str, how: str, error: str = "") -> None:
         item.settled[receiver] = how

@@ -27,6 +27,10 @@ TRANSITIONS: dict[tuple[State, Cause], State] = {
 """The only legal steps; whatever is not here cannot happen."""
 
 
+PROBE_HINT_S = 1.0
+"""Whoever is refused because of a probe is told to come back then: most probes end long before their lease."""
+
+
 class Ticket:
     """Permission for one call. The first of ``success``, ``failure``, ``release`` counts, later ones do nothing."""
 
@@ -105,7 +109,7 @@ class Breaker:
             return Ticket(self, self.generation, False)
         wait_s = self.wait_s
         if wait_s > 0:
-            raise BreakerOpenError(self.name, wait_s)
+            raise BreakerOpenError(self.name, wait_s if self.state == "open" else min(wait_s, PROBE_HINT_S))
         if self.state == "open":
             self._move("elapsed")
         elif self._probing:

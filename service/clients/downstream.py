@@ -292,19 +292,9 @@ class Downstream:
         )
 
     async def _once(self, call: _Call) -> Any:
-        """One attempt beside breaker and retries."""
-        call.beside_breaker = True
+        """One attempt beside breaker and retries, of which nothing is counted."""
         current_deadline.set(call.deadline)
-        outcome = "cancelled"
-        try:
-            result = await self._attempt(call, 1, 0.0)
-            outcome = "ok"
-            return result
-        except DownstreamError as error:
-            outcome = call.outcome(error)
-            raise
-        finally:
-            self._report(call, outcome)
+        return call.parse(await self._send(call, 1))
 
     async def _attempt(self, call: _Call, number: int, wait_s: float) -> Any:
         call.attempts = number

@@ -8,7 +8,10 @@ the attempt's time, and an abandoned call ends the same way: as a read that time
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import ipaddress
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
@@ -38,6 +41,11 @@ class Deadline:
         """Seconds until the call must have ended."""
         return 0.0 if self.aborted else self.at_s - self._monotonic()
 
+    @property
+    def attempt_left_s(self) -> float:
+        """Seconds until the attempt must have ended."""
+        return 0.0 if self.aborted else self.attempt_at_s - self._monotonic()
+
     def begin_attempt(self, timeout_s: float) -> float:
         """Give an attempt ``timeout_s`` or what is left, and return it."""
         granted_s = min(timeout_s, self.left_s)
@@ -56,7 +64,7 @@ class Deadline:
         Raises:
             TimeoutError: when the time is over.
         """
-        left_s = 0.0 if self.aborted else self.attempt_at_s - self._monotonic()
+        left_s = self.attempt_left_s
         if left_s <= 0:
             raise TimeoutError
         async with asyncio.timeout(left_s) as self._alarm:
@@ -114,12 +122,16 @@ class DeadlineStream(httpcore.AsyncNetworkStream):
 class DeadlineBackend(httpcore.AsyncNetworkBackend):
     """Opens connections within the current deadline.
 
+    A name is looked up once for all who wait for it: lookups occupy threads that the whole process shares, and a
+    resolver that hangs on one name must not take them from the others.
+
     Args:
         inner: the real (or simulated) network.
     """
 
     def __init__(self, inner: httpcore.AsyncNetworkBackend) -> None:
         self._inner = inner
+        self._lookups: dict[tuple[str, int], asyncio.Task[list[str]]] = {}
 
     async def connect_tcp(
         self,
@@ -129,16 +141,46 @@ class DeadlineBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """See httpcore; raises ConnectTimeout at the deadline."""
-        inner = await _capped(
-            lambda: self._inner.connect_tcp(host, port, timeout, local_address, socket_options),
-            httpcore.ConnectTimeout,
-        )
-        return DeadlineStream(inner)
+        """See httpcore; raises ConnectTimeout at the deadline, ConnectError for a name that does not resolve."""
+        addresses = await _capped(lambda: self._look_up(host, port), httpcore.ConnectTimeout)
+        for index, address in enumerate(addresses):
+            deadline = current_deadline.get()
+            share_s = timeout if deadline is None else deadline.attempt_left_s / (len(addresses) - index)
+            try:
+                inner = await _capped(
+                    functools.partial(self._inner.connect_tcp, address, port, share_s, local_address, socket_options),
+                    httpcore.ConnectTimeout,
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if index == len(addresses) - 1:
+                    raise
+            else:
+                return DeadlineStream(inner)
+        raise httpcore.ConnectError("the name has no address")
+
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        with contextlib.suppress(ValueError):
+            return [str(ipaddress.ip_address(host))]
+        task = self._lookups.get((host, port))
+        if task is None:
+            task = asyncio.get_running_loop().create_task(_addresses(host, port))
+            self._lookups[host, port] = task
+            task.add_done_callback(lambda _: self._lookups.pop((host, port)))
+        await asyncio.wait([task])
+        return task.result()
 
     async def sleep(self, seconds: float) -> None:
         """See httpcore."""
         await self._inner.sleep(seconds)
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    """The addresses of a name, none when it does not resolve."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return [str(address[0]) for *_, address in found]
 
 
 @functools.cache
@@ -149,13 +191,19 @@ def shared_ssl_context() -> ssl.SSLContext:
     return context
 
 
+@functools.cache
+def _placeholder() -> ssl.SSLContext:
+    """Keeps httpcore from making a context for every connection."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 class DeadlineTransport(httpx.AsyncHTTPTransport):
     """httpx's transport over a pool that connects through ``backend``; makes no SSL context of its own."""
 
     def __init__(self, backend: httpcore.AsyncNetworkBackend, connections: int) -> None:
         # The base class's own initialiser offers no way to hand a network backend in.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+            ssl_context=_placeholder(),
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=IDLE_S,
