@@ -101,6 +101,36 @@ class RedisServer(Protocol):
 
 
 @runtime_checkable
+class RedisSession(Protocol):
+    """One connection to a Redis server, kept open: it outlives a server that accepts no new ones."""
+
+    async def command(self, *words: str | bytes | int) -> Any:
+        """Run one command on it."""
+
+    async def close(self) -> None:
+        """Close it."""
+
+
+@runtime_checkable
+class RedisSessions(Protocol):
+    """What a ``RedisServer`` offers besides when it can hold a connection open."""
+
+    async def session(self) -> RedisSession:
+        """Open a connection that stays."""
+
+
+@runtime_checkable
+class Moments(Protocol):
+    """What a ``Process`` offers besides when its world can see what the process is doing."""
+
+    async def reached(self, moment: str, deadline_s: float) -> bool:
+        """Wait for ``before_first_byte``, ``mid_request``, ``mid_reload`` or ``in_drain``.
+
+        False when ``deadline_s`` seconds passed first.
+        """
+
+
+@runtime_checkable
 class Link(Protocol):
     """A network link through a Toxiproxy-compatible proxy (``redis``, ``ticker`` ...)."""
 
@@ -119,16 +149,22 @@ class Link(Protocol):
 
 @runtime_checkable
 class Resources(Protocol):
-    """Memory, CPU and descriptors of the service's process."""
+    """Memory, processor time and descriptors of the service's process, and its neighbours on the machine.
+
+    The resources: ``memory_bytes`` (held by ballast), ``memory_headroom_bytes`` (the cgroup's limit falls to what
+    is in use plus so much), ``address_space_bytes`` (the same by RLIMIT_AS), ``cpu_share`` (burnt by threads),
+    ``cpu_quota`` (the cgroup's quota in cores), ``descriptors_spare`` (all are taken but so many),
+    ``neighbours`` (processes that burn a core each).
+    """
 
     async def hold(self, resource: str, amount: float) -> Mapping[str, Any]:
-        """Take ``amount`` of ``memory_bytes``, ``cpu_share`` or ``descriptors``; says which means it used."""
+        """Take it; says which ``means`` it used. Raises UnsupportedTargetError when it has none."""
 
-    async def release(self, resource: str) -> None:
-        """Give it back."""
+    async def release(self, resource: str) -> Mapping[str, float]:
+        """Give it back; returns counts. What is not held is no error (and no counts)."""
 
     async def reading(self, resource: str) -> float:
-        """The service's own reading of it, as seen from outside."""
+        """The service's own reading of it, or, where it has none, the reading from outside."""
 
 
 @runtime_checkable
@@ -188,6 +224,23 @@ class Listener(Protocol):
     def address(self) -> tuple[str, int]:
         """Host and port."""
 
+    def headers(self) -> Mapping[str, str]:
+        """Headers with which a client of good standing is let in."""
+
+
+@runtime_checkable
+class Names(Protocol):
+    """How a process looks up the host name of one downstream."""
+
+    async def fail(self, how: str, delay_s: float) -> None:
+        """Fail each look-up: ``not_found``, ``try_again`` or ``slow`` (right, but ``delay_s`` late)."""
+
+    async def restore(self) -> None:
+        """Look it up as before."""
+
+    async def hurt(self) -> int:
+        """How many look-ups were hurt since ``fail``."""
+
 
 TARGETS: Mapping[str, type] = {
     "process": Process,
@@ -199,6 +252,7 @@ TARGETS: Mapping[str, type] = {
     "files": Files,
     "downstream": Downstream,
     "listener": Listener,
+    "names": Names,
 }
 
 
@@ -213,6 +267,8 @@ class World(Protocol):
         """
 
 
+_UNITS = frozenset({"s", "ms", "bytes", "mb"})
+
 # --- faults --------------------------------------------------------------------------------------------------
 
 
@@ -225,26 +281,34 @@ class Fault(ABC):
         protocol: the ``TARGETS`` protocol it acts on.
         targets: target names that make sense; the first is the default.
         summary: one line for a person.
+        signed: fields that may be below zero although their names end in a unit.
     """
 
     kind: ClassVar[str]
     protocol: ClassVar[str]
     targets: ClassVar[tuple[str, ...]]
     summary: ClassVar[str]
+    signed: ClassVar[tuple[str, ...]] = ()
 
     target: str
 
     def __post_init__(self) -> None:
         if self.target not in self.targets:
             raise FaultError("fault.target", self.target, ", ".join(self.targets))
+        for spec in dataclasses.fields(self):
+            value = getattr(self, spec.name)
+            unit = spec.name.rpartition("_")[2]
+            if unit in _UNITS and spec.name not in self.signed and value is not None and value < 0:
+                raise FaultError(f"fault.{spec.name}", value, "0 or more")
         self.validate()
 
     def validate(self) -> None:
-        """Refuse impossible parameters.
+        """Refuse impossible parameters; for a fault without any there is nothing to refuse.
 
         Raises:
             FaultError: naming the field.
         """
+        return
 
     @abstractmethod
     async def inject(self, target: Any) -> object:

@@ -6,10 +6,40 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from faults.base import Fault, FaultError, FaultSpec
+from faults.client_faults import ConnectionFlood, DisconnectMidAnswer, HalfClosed, SlowBody, SlowHead
+from faults.clock_skew import ClockDrift, ClockJump
+from faults.cpu_pressure import CpuPressure, NoisyNeighbour
+from faults.descriptors import DescriptorsExhausted
+from faults.disk_full import DiskFull, LogReaderBlocked
+from faults.dns_failure import DnsFailure
+from faults.http_faults import HttpFault
+from faults.loop_stall import EventLoopStall
+from faults.memory_pressure import MemoryPressure
+from faults.network import NETWORK_FAULTS
 from faults.process_signals import ProcessSignal
-from faults.redis_outage import RedisKilled
+from faults.redis_entries import RedisEntriesDamaged, RedisExpiryStorm
+from faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
+from faults.redis_refusals import RedisEvicting, RedisLoading, RedisMemoryFull, RedisReadOnly
+from faults.redis_stalls import RedisClientPause, RedisClientsKilled, RedisSlowCommands
 
-CATALOGUE: Mapping[str, type[Fault]] = MappingProxyType({fault.kind: fault for fault in (RedisKilled, ProcessSignal)})
+REDIS_FAULTS: tuple[type[Fault], ...] = (
+    *(RedisKilled, RedisShutdown, RedisRestarted, RedisStopped, RedisRefusing),
+    *(RedisMemoryFull, RedisEvicting, RedisReadOnly, RedisLoading),
+    *(RedisClientPause, RedisSlowCommands, RedisClientsKilled),
+    *(RedisEntriesDamaged, RedisExpiryStorm),
+)
+PROCESS_FAULTS: tuple[type[Fault], ...] = (
+    *(ProcessSignal, MemoryPressure, CpuPressure, NoisyNeighbour, DescriptorsExhausted),
+    *(EventLoopStall, ClockJump, ClockDrift, DiskFull, LogReaderBlocked),
+)
+OUTSIDE_FAULTS: tuple[type[Fault], ...] = (
+    *(HttpFault, DnsFailure),
+    *(SlowHead, SlowBody, HalfClosed, ConnectionFlood, DisconnectMidAnswer),
+)
+
+CATALOGUE: Mapping[str, type[Fault]] = MappingProxyType(
+    {fault.kind: fault for fault in (*REDIS_FAULTS, *PROCESS_FAULTS, *OUTSIDE_FAULTS, *NETWORK_FAULTS)}
+)
 
 
 def build(data: object) -> Fault:

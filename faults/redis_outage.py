@@ -1,12 +1,17 @@
-"""Outages of a Redis (or Valkey) server of ours."""
+"""A Redis (or Valkey) server of ours that is gone, frozen, or accepts nobody."""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from faults.base import Bite, Fault, HealError, RedisServer
+from redis.exceptions import RedisError
+
+from faults.base import Bite, Fault, HealError, RedisServer, RedisSession, RedisSessions, UnsupportedTargetError
+from faults.redis_info import config
+from faults.waiting import healed, wait_until
+
+UP_S_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,20 +34,148 @@ class RedisKilled(Fault):
 
     async def heal(self, target: RedisServer, token: object) -> Bite:
         """Start it again and wait for its PONG."""
-        was_killed = not await target.alive()
-        if was_killed:
-            await target.restart(keep_data=self.keep_data)
+        return Bite({"kills": float(await _start_again(target, self.keep_data) and bool(token))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisShutdown(Fault):
+    """A graceful end: it saves, then closes its connections; healing starts it again."""
+
+    kind: ClassVar[str] = "redis_shutdown"
+    protocol: ClassVar[str] = "redis"
+    targets: ClassVar[tuple[str, ...]] = ("redis",)
+    summary: ClassVar[str] = "shut the Redis server down gracefully, start it again on heal"
+
+    target: str = "redis"
+    keep_data: bool = True
+
+    async def inject(self, target: RedisServer) -> object:
+        """Shut it down."""
+        was_alive = await target.alive()
+        await target.shutdown()
+        return was_alive
+
+    async def heal(self, target: RedisServer, token: object) -> Bite:
+        """Start it again and wait for its PONG."""
+        return Bite({"shutdowns": float(await _start_again(target, self.keep_data) and bool(token))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisRestarted(Fault):
+    """A quick restart: gone and back at once, so that nothing but its connections (and data) is lost."""
+
+    kind: ClassVar[str] = "redis_restarted"
+    protocol: ClassVar[str] = "redis"
+    targets: ClassVar[tuple[str, ...]] = ("redis",)
+    summary: ClassVar[str] = "restart the Redis server at once, with or without its data"
+
+    target: str = "redis"
+    keep_data: bool = True
+    graceful: bool = True
+
+    async def inject(self, target: RedisServer) -> object:
+        """End it and start it; the process that answers afterwards must be another one."""
+        before = await _run_id(target)
+        await (target.shutdown() if self.graceful else target.kill())
+        await target.restart(keep_data=self.keep_data)
+        return before != await _run_id(target)
+
+    async def heal(self, target: RedisServer, token: object) -> Bite:
+        """Nothing is broken any more unless the restart itself went wrong; then start it."""
+        await _start_again(target, self.keep_data)
+        return Bite({"restarts": float(bool(token))})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisStopped(Fault):
+    """SIGSTOP: connections stay open and nothing answers; healing sends SIGCONT."""
+
+    kind: ClassVar[str] = "redis_stopped"
+    protocol: ClassVar[str] = "redis"
+    targets: ClassVar[tuple[str, ...]] = ("redis",)
+    summary: ClassVar[str] = "freeze the Redis server by SIGSTOP, continue it on heal"
+
+    target: str = "redis"
+
+    async def inject(self, target: RedisServer) -> object:
+        """Stop it; the token says whether it answered before and does not now."""
+        was_alive = await target.alive()
+        await target.pause()
+        return was_alive and not await target.alive()
+
+    async def heal(self, target: RedisServer, token: object) -> Bite:
+        """Continue it and wait for its PONG; one that ended meanwhile has nothing to continue."""
         if not await target.alive():
-            raise HealError("redis does not answer PING after its restart")
-        return Bite({"kills": float(bool(token) and was_killed)})
+            try:
+                await target.resume()
+            except ProcessLookupError:
+                return Bite({"stops": float(bool(token))})
+        await healed(target.alive, UP_S_MAX, "redis does not answer PING after SIGCONT")
+        return Bite({"stops": float(bool(token))})
 
 
-async def wait_until(condition: object, deadline_s: float, step_s: float = 0.01) -> bool:
-    """Poll an async predicate until it holds or ``deadline_s`` seconds have passed."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + deadline_s
-    while not await condition():  # type: ignore[operator]
-        if loop.time() >= end:
-            return False
-        await asyncio.sleep(step_s)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisRefusing(Fault):
+    """New connections are refused by the kernel while those already open live on.
+
+    The server stops listening (``CONFIG SET port 0``); one connection kept open brings it back.
+    """
+
+    kind: ClassVar[str] = "redis_refusing"
+    protocol: ClassVar[str] = "redis"
+    targets: ClassVar[tuple[str, ...]] = ("redis",)
+    summary: ClassVar[str] = "refuse new connections to Redis, keep the open ones"
+
+    target: str = "redis"
+
+    async def inject(self, target: RedisServer) -> object:
+        """Stop listening."""
+        if not isinstance(target, RedisSessions):
+            raise UnsupportedTargetError("fault.target", self.target, "a Redis server that can hold a session open")
+        session = await target.session()
+        try:
+            port = (await config(session, "port"))["port"]
+            await session.command("CONFIG", "SET", "port", 0)
+        except BaseException:
+            await session.close()
+            raise
+        return session, port, not await target.alive()
+
+    async def heal(self, target: RedisServer, token: object) -> Bite:
+        """Listen again on the old port and wait for a PONG on a new connection."""
+        if not isinstance(token, tuple):
+            # The session died with its harness: only a restart makes such a server listen again.
+            if not await target.alive():
+                await target.restart(keep_data=True)
+            return Bite({"refusals": 0.0})
+        session, port, refused = token
+        if not await _listen_again(session, port) and not await target.alive():
+            await target.restart(keep_data=True)
+        await healed(target.alive, UP_S_MAX, f"redis does not listen on port {port} again")
+        return Bite({"refusals": float(refused)})
+
+
+async def _listen_again(session: RedisSession, port: str) -> bool:
+    """False when the session broke, that is: when the server ended meanwhile."""
+    try:
+        await session.command("CONFIG", "SET", "port", port)
+    except (OSError, RedisError):
+        return False
+    finally:
+        await session.close()
     return True
+
+
+async def _start_again(target: RedisServer, keep_data: bool) -> bool:
+    """Start it when it is gone; true when it was. Raises HealError when it stays silent."""
+    was_gone = not await target.alive()
+    if was_gone:
+        await target.restart(keep_data=keep_data)
+    if not await wait_until(target.alive, UP_S_MAX):
+        raise HealError("redis does not answer PING after its restart")
+    return was_gone
+
+
+async def _run_id(target: RedisServer) -> str:
+    found: dict[str, object] = await target.command("INFO", "server")
+    return str(found["run_id"])

@@ -4,6 +4,9 @@ Every run holds a directory with a lock file. Each process that the run starts i
 anything else happens to it, by pid *and* start time, so that a recycled pid is never mistaken for ours. A
 directory whose lock can be taken belongs to nobody alive: its processes are killed, its clean-up actions done,
 and it is removed. A live sibling keeps its lock and is never touched.
+
+What outlives processes (a cgroup's limit, a network namespace) is written down as an *undo record* before it is
+done: ``{"undo": "write", "path": ..., "text": ...}`` or ``{"undo": "netns", "name": ...}``.
 """
 
 from __future__ import annotations
@@ -14,13 +17,17 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import psutil
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+NAMESPACE_PREFIX = "hardening-"
 
 
 def default_root() -> Path:
@@ -73,6 +80,20 @@ class RunDirectory:
         """Every process that was ever written down here."""
         return list(_read_owned(self.path))
 
+    def undo_later(self, record: Mapping[str, str]) -> Path:
+        """Write an undo record down; delete the returned file once it was undone.
+
+        Raises:
+            ValueError: for a record that ``undo`` would refuse.
+        """
+        check_undo(record)
+        handle, name = tempfile.mkstemp(prefix="undo-", suffix=".json", dir=self.path)
+        with os.fdopen(handle, "w") as file:
+            json.dump(dict(record), file)
+            file.flush()
+            os.fsync(file.fileno())
+        return Path(name)
+
     def __enter__(self) -> Self:
         return self
 
@@ -91,18 +112,49 @@ def _read_owned(path: Path) -> Iterator[OwnedPid]:
                 yield OwnedPid(int(record["pid"]), float(record["started_s"]), str(record["name"]))
 
 
+def check_undo(record: Mapping[str, str]) -> None:
+    """Refuse a record that would touch anything but what faults change; raises ValueError."""
+    kind = record.get("undo")
+    if kind == "write" and Path(record.get("path", "")).resolve().is_relative_to(CONTROL_GROUPS):
+        return
+    if kind == "netns" and record.get("name", "").startswith(NAMESPACE_PREFIX):
+        return
+    allowed = f"write (below {CONTROL_GROUPS}) or netns (a name that begins with {NAMESPACE_PREFIX})"
+    raise ValueError(f"undo is {dict(record)!r}, allowed: {allowed}")
+
+
+def undo(record: Mapping[str, str]) -> bool:
+    """Do what the record says; false when there was nothing left to undo. Raises ValueError, OSError."""
+    check_undo(record)
+    if record["undo"] == "write":
+        path = Path(record["path"])
+        if not path.exists():
+            return False
+        path.write_text(record["text"])
+        return True
+    done = subprocess.run(["ip", "netns", "delete", record["name"]], capture_output=True, check=False)
+    return done.returncode == 0
+
+
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What a sweep found: directories of dead runs and the processes that it had to kill."""
+    """What a sweep found: directories of dead runs, the processes it had to kill, and what it undid or could not."""
 
     directories: tuple[str, ...]
     killed: tuple[OwnedPid, ...]
+    undone: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 def sweep(root: Path | None = None) -> Cleaned:
-    """Find what killed runs left behind and remove it; live siblings are left alone."""
+    """Find what killed runs left behind and remove it; live siblings are left alone.
+
+    A directory with an undo record that could not be done is kept, for the next sweep.
+    """
     directories: list[str] = []
     killed: list[OwnedPid] = []
+    undone: list[str] = []
+    failed: list[str] = []
     base = root or default_root()
     for path in sorted(base.glob("run-*")) if base.is_dir() else []:
         try:
@@ -114,11 +166,37 @@ def sweep(root: Path | None = None) -> Cleaned:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-            for owned in _read_owned(path):
-                if owned.is_running():
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(owned.pid, signal.SIGKILL)
-                    killed.append(owned)
-            directories.append(path.name)
-            shutil.rmtree(path, ignore_errors=True)
-    return Cleaned(tuple(directories), tuple(killed))
+            killed += _kill_owned(path)
+            done, not_done = _undo_all(path)
+            undone += done
+            failed += not_done
+            if not not_done:
+                directories.append(path.name)
+                shutil.rmtree(path, ignore_errors=True)
+    return Cleaned(tuple(directories), tuple(killed), tuple(undone), tuple(failed))
+
+
+def _kill_owned(path: Path) -> list[OwnedPid]:
+    killed = []
+    for owned in _read_owned(path):
+        if owned.is_running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(owned.pid, signal.SIGKILL)
+            killed.append(owned)
+    return killed
+
+
+def _undo_all(path: Path) -> tuple[list[str], list[str]]:
+    done: list[str] = []
+    failed: list[str] = []
+    for file in sorted(path.glob("undo-*.json")):
+        try:
+            record = json.loads(file.read_text())
+            if undo(record):
+                done.append(json.dumps(record, sort_keys=True))
+        except (ValueError, TypeError, AttributeError):
+            # Cut short by the end of its writer: it was written before the deed, so nothing was done.
+            continue
+        except OSError as error:
+            failed.append(f"{file.name}: {error}")
+    return done, failed

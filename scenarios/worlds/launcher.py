@@ -2,7 +2,8 @@
 
 ``python -m scenarios.worlds.launcher [--agent SOCKET] [--sabotage FILE.py:NAME] -- ARGUMENTS OF THE SERVICE``
 
-The agent (``scenarios.worlds.agent``) listens on SOCKET and is started first, so that it sees every seam. The service knows nothing of it: a sabotage is ``def NAME() -> None`` that patches ``service`` before it runs.
+The agent (``scenarios.worlds.agent``) listens on SOCKET and is started first, so that it sees every seam. The
+service knows nothing of it: a sabotage is ``def NAME() -> None`` that patches ``service`` before it runs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from scenarios.worlds import leaky_library
+from scenarios.worlds.agent import Agent, AgentError
 
 USAGE = 2
 _OPTIONS = ("--agent", "--sabotage")
@@ -74,6 +76,7 @@ def main(argv: list[str]) -> int:
     except (SabotageError, AgentError) as error:
         print(f"launcher: {error}", file=sys.stderr)  # noqa: T201 - stderr is where usage errors go
         return USAGE
+    leaky_library.start_from_environment()
     from service.__main__ import main as serve  # noqa: PLC0415 - after the sabotage has patched it
 
     return serve(rest)

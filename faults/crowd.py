@@ -1,0 +1,157 @@
+"""A crowd of raw TCP connections that behave badly, each on a task of its own, all sent home together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Self
+
+_CONNECT_S_MAX = 5.0
+_AT_ONCE = 64
+_LINGER_RESET = struct.pack("ii", 1, 0)
+
+
+class Crowd:
+    """Connections to one address; ``counts`` says what they did.
+
+    Counts: ``connections_opened``, ``connections_refused`` (could not be opened), ``connections_cut`` (ended by
+    the other side), ``bytes_dripped``, ``disconnects`` (left by us in mid-answer).
+    """
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.counts: Counter[str] = Counter()
+        self.address = address
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ones: list[Crowd.One] = []
+        self.gate = asyncio.Semaphore(_AT_ONCE)
+
+    @classmethod
+    async def gather(cls, address: tuple[str, int], count: int, behave: Callable[[Crowd.One], Awaitable[None]]) -> Self:
+        """Open ``count`` connections, each of which then behaves; returns when each was opened or refused."""
+        crowd = cls(address)
+        arrived = [asyncio.Event() for _ in range(count)]
+        for event in arrived:
+            one = cls.One(crowd)
+            crowd._ones.append(one)
+            crowd._tasks.append(asyncio.create_task(crowd._live(one, behave, event), name="ill-client"))
+        try:
+            await asyncio.gather(*(event.wait() for event in arrived))
+        except BaseException:
+            await crowd.leave()
+            raise
+        return crowd
+
+    async def _live(
+        self, one: Crowd.One, behave: Callable[[Crowd.One], Awaitable[None]], arrived: asyncio.Event
+    ) -> None:
+        try:
+            await one.connect()
+            arrived.set()
+            await behave(one)
+        except OSError:
+            self.counts["connections_cut" if arrived.is_set() else "connections_refused"] += 1
+        finally:
+            arrived.set()
+            one.close()
+
+    async def leave(self) -> None:
+        """End every task and close every connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for one in self._ones:
+            one.close()
+
+    def left_open(self) -> int:
+        """Connections still open; 0 after ``leave``."""
+        return sum(one.is_open() for one in self._ones)
+
+    class One:
+        """One connection of the crowd. Its methods raise OSError when the other side ends it."""
+
+        def __init__(self, crowd: Crowd) -> None:
+            self._crowd = crowd
+            self._socket: socket.socket | None = None
+
+        async def connect(self) -> None:
+            """Open it; raises OSError."""
+            loop = asyncio.get_running_loop()
+            host, port = self._crowd.address
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            async with self._crowd.gate:
+                self._socket = socket.socket(family, socket.SOCK_STREAM)
+                self._socket.setblocking(False)
+                async with asyncio.timeout(_CONNECT_S_MAX):
+                    await loop.sock_connect(self._socket, (host, port))
+            self._crowd.counts["connections_opened"] += 1
+
+        async def reconnect(self) -> None:
+            """Open another one in its place."""
+            self.close()
+            await self.connect()
+
+        def _open(self) -> socket.socket:
+            if self._socket is None:
+                raise ConnectionAbortedError("the connection is closed")
+            return self._socket
+
+        async def send(self, data: bytes) -> None:
+            """Send all of it."""
+            await asyncio.get_running_loop().sock_sendall(self._open(), data)
+
+        async def drip(self, first: bytes, every_s: float) -> None:
+            """Send ``first``, then a byte every ``every_s``, until the other side ends it."""
+            await self.send(first)
+            cut = asyncio.ensure_future(self.wait_cut())
+            try:
+                while True:
+                    await asyncio.wait({cut}, timeout=every_s)
+                    if cut.done():
+                        cut.result()
+                        return
+                    await self.send(b"x")
+                    self._crowd.counts["bytes_dripped"] += 1
+            finally:
+                cut.cancel()
+                await asyncio.gather(cut, return_exceptions=True)
+
+        async def end_sending(self) -> None:
+            """Close the sending side only."""
+            self._open().shutdown(socket.SHUT_WR)
+
+        async def wait_cut(self) -> None:
+            """Read until the other side ends it; that raises ConnectionResetError, however it was ended."""
+            loop = asyncio.get_running_loop()
+            while await loop.sock_recv(self._open(), 65536):
+                pass
+            raise ConnectionResetError("the other side closed")
+
+        async def leave_after(self, count: int, wait_s: float) -> None:
+            """Wait for ``count`` bytes of the answer (0: for ``wait_s``), then go away with a reset."""
+            loop = asyncio.get_running_loop()
+            connection = self._open()
+            got = 0
+            if not count:
+                await asyncio.sleep(wait_s)
+            while got < count:
+                data = await loop.sock_recv(connection, count - got)
+                if not data:
+                    raise ConnectionResetError("the other side closed")
+                got += len(data)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            self._crowd.counts["disconnects"] += 1
+
+        def is_open(self) -> bool:
+            """True until closed."""
+            return self._socket is not None
+
+        def close(self) -> None:
+            """Close it."""
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.close()
+            self._socket = None

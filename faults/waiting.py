@@ -1,0 +1,39 @@
+"""Waiting for a condition, with a deadline: how healing is verified."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from faults.base import HealError
+
+
+async def wait_until(condition: Callable[[], Awaitable[bool]], deadline_s: float, step_s: float = 0.01) -> bool:
+    """Poll an async predicate until it holds (true) or ``deadline_s`` seconds have passed (false)."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while not await condition():
+        if loop.time() >= end:
+            return False
+        await asyncio.sleep(step_s)
+    return True
+
+
+async def healed(condition: Callable[[], Awaitable[bool]], deadline_s: float, otherwise: str) -> None:
+    """Wait until it is mended.
+
+    Raises:
+        HealError: ``otherwise``, when ``deadline_s`` seconds have passed.
+    """
+    if not await wait_until(condition, deadline_s):
+        raise HealError(otherwise)
+
+
+async def end_task(task: asyncio.Task[object] | None) -> None:
+    """Cancel a task of ours and wait for its end; what it raised on the way is of no further use."""
+    if task is None:
+        return
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await asyncio.shield(asyncio.gather(task, return_exceptions=True))
