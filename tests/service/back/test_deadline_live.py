@@ -7,6 +7,7 @@ import gc
 import json
 import random
 import socket
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
@@ -18,6 +19,7 @@ from back_world import Events, candles_json, make_settings
 from service.clients.downstream import World
 from service.clients.errors import DownstreamError
 from service.clients.factory import ClientManager
+from service.clients.transport import Deadline, DeadlineStream, current_deadline, shared_ssl_context
 from service.context import RequestContext, current_request
 
 pytestmark = pytest.mark.live
@@ -236,3 +238,52 @@ async def test_a_name_that_does_not_resolve_harms_only_its_own_client():
         assert failed.value.kind == "connect"
         assert await ask(manager, 1)
         await manager.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_resolver_that_hangs_on_one_name_is_asked_once_and_holds_up_nobody_else():
+    async with Server(answer) as server:
+        settings = make_settings(
+            downstreams={
+                "ticker": {"url": f"http://localhost:{server.port}"},
+                "user": {"url": "http://hung.invalid:1", "retries": 0, "timeout_s": 0.2, "breaker": {"failures": 99}},
+            }
+        )
+        loop = asyncio.get_running_loop()
+        real, release, asked = loop.getaddrinfo, asyncio.Event(), 0
+
+        async def getaddrinfo(host: Any, *args: Any, **kwargs: Any) -> Any:
+            nonlocal asked
+            if host == "hung.invalid":
+                asked += 1
+                await release.wait()
+                raise OSError("gave up")
+            return await real(host, *args, **kwargs)
+
+        loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign]
+        world = World(Events(), time.monotonic, asyncio.sleep, random.Random(1), httpcore.AnyIOBackend)
+        manager = ClientManager(settings, world)
+        hung = [asyncio.ensure_future(manager.user.entitlement("bob")) for _ in range(30)]
+        assert await ask(manager, 1)
+        await asyncio.wait(hung)
+        assert all(isinstance(task.exception(), DownstreamError) for task in hung)
+        assert asked == 1
+        release.set()
+        await manager.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_handshake_uses_the_one_shared_context_and_ends_by_the_deadline():
+    contexts = []
+
+    class Silent(httpcore.AsyncNetworkStream):
+        async def start_tls(self, ssl_context: Any, *_: Any, **__: Any) -> Any:
+            contexts.append(ssl_context)
+            await asyncio.sleep(60)
+
+    deadline = Deadline(time.monotonic() + 0.05, time.monotonic)
+    current_deadline.set(deadline)
+    with pytest.raises(httpcore.ConnectTimeout):
+        await DeadlineStream(Silent()).start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    assert contexts == [shared_ssl_context()]
+    assert contexts[0].check_hostname
