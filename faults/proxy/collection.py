@@ -144,6 +144,7 @@ class Collection:
         """
         proxy = self.get(name)
         fields = Fields(parse(raw))
+        fields.text("name", "")  # ignored, but it must be a string
         upstream = fields.text("upstream", proxy.upstream)
         listen, is_enabled = fields.text("listen", proxy.listen), fields.flag("enabled", proxy.enabled)
         resolved = await _resolve_listen(listen, "")
@@ -185,8 +186,10 @@ class Collection:
         return done, None
 
     async def _add_or_replace(self, entry: Entry) -> Proxy:
+        # Toxiproxy compares with a known proxy first, and words the same fault differently there.
         is_known = entry.name in self.proxies
-        resolved = await _resolve_listen(entry.listen, "") if is_known or entry.enabled else None
+        prefix = "" if is_known else "listen tcp: "
+        resolved = await _resolve_listen(entry.listen, prefix) if is_known or entry.enabled else None
         existing = self.proxies.get(entry.name)
         if existing is not None and resolved is not None:
             if address.written(resolved) == existing.listen and existing.upstream == entry.upstream:

@@ -169,7 +169,8 @@ class Corrupt(Toxic):
             return 0
         if probability <= 0:
             return math.inf
-        return math.floor(math.log(1 - self.rng.random()) / math.log1p(-probability))
+        gap = math.log(1 - self.rng.random()) / math.log1p(-probability)
+        return math.floor(gap) if math.isfinite(gap) else math.inf  # a tiny probability overflows
 
     def feed(self, data: bytes, now: float) -> list[Timed]:
         """Same length, some bytes changed."""

@@ -1,0 +1,391 @@
+"""What toxics do to bytes, against every Toxiproxy that can be had. Real sockets, real (short) waits."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from proxy_driving import FarEnd, Pair, Server, eventually, is_silent, read_exactly
+
+pytestmark = [pytest.mark.conformance, pytest.mark.live]
+
+Connect = Callable[[], Pair]
+STREAMS = ["upstream", "downstream"]
+BIG = bytes(range(256)) * 4096  # 1 MiB
+
+
+def ends(pair: Pair, stream: str) -> tuple[socket.socket, socket.socket]:
+    """(source, sink) of a direction."""
+    return (pair.client, pair.upstream) if stream == "upstream" else (pair.upstream, pair.client)
+
+
+def send_aside(sock: socket.socket, data: bytes) -> threading.Thread:
+    """Send without waiting for it to be taken."""
+
+    def send() -> None:
+        with contextlib.suppress(OSError):  # the test may end the connection
+            sock.sendall(data)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def since(start: float) -> float:
+    return time.monotonic() - start
+
+
+# --- the bare proxy --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("size", [0, 1, 64, 65_536, 1_048_576])
+def test_bytes_pass_unchanged_and_the_end_behind_them(connect: Connect, stream: str, size: int) -> None:
+    source, sink = ends(connect(), stream)
+    thread = send_aside(source, BIG[:size])
+    assert read_exactly(sink, size) == BIG[:size]
+    thread.join()
+    source.close()
+    assert sink.recv(1) == b""
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_an_end_in_one_direction_closes_the_other_too(connect: Connect, stream: str) -> None:
+    pair = connect()
+    source, sink = ends(pair, stream)
+    source.shutdown(socket.SHUT_WR)
+    assert sink.recv(1) == b""
+    assert source.recv(1) == b""
+
+
+def test_a_failed_dial_closes_the_client(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    address = server.proxy(f"127.0.0.1:{port}")
+    with socket.create_connection(address, timeout=5) as client:
+        assert client.recv(1) == b""
+
+
+@pytest.mark.parametrize("how", ["disable", "delete", "move"])
+def test_a_proxy_that_goes_drops_its_connections_and_its_port(server: Server, connect: Connect, how: str) -> None:
+    pair = connect()
+    address = pair.client.getpeername()
+    if how == "disable":
+        server.send("PATCH", "/proxies/p", {"enabled": False})
+    elif how == "delete":
+        server.send("DELETE", "/proxies/p")
+    else:
+        server.send("PATCH", "/proxies/p", {"listen": "127.0.0.1:0"})
+    assert pair.client.recv(1) == b""
+    assert pair.upstream.recv(1) == b""
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address, timeout=5)
+
+
+def test_an_enabled_proxy_serves_again_on_its_port(server: Server, connect: Connect) -> None:
+    first = connect()
+    server.send("PATCH", "/proxies/p", {"enabled": False})
+    server.send("PATCH", "/proxies/p", {"enabled": True})
+    second = connect()
+    assert second.client.getpeername() == first.client.getpeername()
+    second.client.sendall(b"x")
+    assert second.upstream.recv(1) == b"x"
+
+
+# --- latency ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_latency_delays_one_direction_only(server: Server, connect: Connect, stream: str) -> None:
+    source, sink = ends(connect(), stream)
+    server.toxic("latency", {"latency": 150}, stream)
+    start = time.monotonic()
+    sink.sendall(b"back")
+    assert read_exactly(source, 4) == b"back"
+    assert since(start) < 0.12
+    start = time.monotonic()
+    source.sendall(b"slow")
+    assert read_exactly(sink, 4) == b"slow"
+    assert 0.145 <= since(start) < 0.4
+
+
+def test_latency_keeps_throughput(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("latency", {"latency": 200})
+    start = time.monotonic()
+    for number in range(20):
+        pair.upstream.sendall(bytes([number]))
+        time.sleep(0.01)
+    assert read_exactly(pair.client, 20) == bytes(range(20))
+    assert since(start) < 0.8
+
+
+def test_two_latencies_add_up(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("latency", {"latency": 100}, name="one")
+    server.toxic("latency", {"latency": 80}, name="two")
+    start = time.monotonic()
+    pair.upstream.sendall(b"x")
+    assert pair.client.recv(1) == b"x"
+    assert 0.175 <= since(start) < 0.4
+
+
+def test_jitter_stays_within_its_bounds(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("latency", {"latency": 30, "jitter": 20})
+    taken = []
+    for _ in range(10):
+        start = time.monotonic()
+        pair.upstream.sendall(b"x")
+        pair.client.recv(1)
+        taken.append(since(start))
+    assert min(taken) >= 0.009
+    assert max(taken) < 0.25
+    assert max(taken) - min(taken) > 0.002
+
+
+def test_removing_a_latency_loses_no_byte(server: Server, connect: Connect) -> None:
+    pair = connect()
+    name = server.toxic("latency", {"latency": 2000})
+    thread = send_aside(pair.upstream, BIG)
+    time.sleep(0.1)
+    start = time.monotonic()
+    assert server.send("DELETE", f"/proxies/p/toxics/{name}").status == 204
+    assert read_exactly(pair.client, len(BIG)) == BIG
+    assert since(start) < 1.9
+    thread.join()
+
+
+def test_the_end_waits_for_the_bytes_before_it(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("latency", {"latency": 150})
+    pair.upstream.sendall(b"last")
+    pair.upstream.close()
+    assert read_exactly(pair.client, 4) == b"last"
+    assert pair.client.recv(1) == b""
+
+
+def test_the_end_alone_is_not_delayed(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("latency", {"latency": 1500})
+    start = time.monotonic()
+    pair.upstream.close()
+    assert pair.client.recv(1) == b""
+    assert since(start) < 1.0
+
+
+# --- bandwidth -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("rate", [100, 1000])
+def test_bandwidth_lets_so_many_thousand_bytes_pass_each_second(
+    server: Server, connect: Connect, stream: str, rate: int
+) -> None:
+    source, sink = ends(connect(), stream)
+    server.toxic("bandwidth", {"rate": rate}, stream)
+    size = rate * 1000 // 2
+    start = time.monotonic()
+    thread = send_aside(source, BIG[:size])
+    assert read_exactly(sink, size) == BIG[:size]
+    assert 0.45 <= since(start) < 0.75
+    thread.join()
+
+
+def test_a_rate_of_zero_holds_everything_and_closes_nothing(server: Server, connect: Connect) -> None:
+    pair = connect()
+    name = server.toxic("bandwidth", {"rate": 0})
+    pair.upstream.sendall(b"held")
+    assert is_silent(pair.client, 0.3)
+    server.send("DELETE", f"/proxies/p/toxics/{name}")
+    assert read_exactly(pair.client, 4) == b"held"
+
+
+def test_removing_a_bandwidth_loses_no_byte(server: Server, connect: Connect) -> None:
+    pair = connect()
+    name = server.toxic("bandwidth", {"rate": 100})
+    thread = send_aside(pair.upstream, BIG)
+    time.sleep(0.25)
+    server.send("DELETE", f"/proxies/p/toxics/{name}")
+    assert read_exactly(pair.client, len(BIG)) == BIG
+    thread.join()
+
+
+# --- slow_close, timeout, reset_peer ---------------------------------------------------------------------------------
+
+
+def test_slow_close_delays_the_end_and_no_byte(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("slow_close", {"delay": 250})
+    start = time.monotonic()
+    pair.upstream.sendall(b"quick")
+    assert read_exactly(pair.client, 5) == b"quick"
+    assert since(start) < 0.2
+    start = time.monotonic()
+    pair.upstream.close()
+    assert pair.client.recv(1) == b""
+    assert 0.24 <= since(start) < 0.6
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_timeout_drops_bytes_and_closes(server: Server, connect: Connect, stream: str) -> None:
+    pair = connect()
+    source, sink = ends(pair, stream)
+    server.toxic("timeout", {"timeout": 200}, stream)
+    start = time.monotonic()
+    source.sendall(b"lost")
+    assert sink.recv(4) == b""
+    assert 0.19 <= since(start) < 0.6
+
+
+def test_timeout_closes_an_idle_connection_too(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("timeout", {"timeout": 150})
+    start = time.monotonic()
+    assert pair.client.recv(1) == b""
+    assert since(start) < 0.6
+
+
+def test_a_timeout_of_zero_never_closes_until_it_is_removed(server: Server, connect: Connect) -> None:
+    pair = connect()
+    name = server.toxic("timeout", {"timeout": 0})
+    pair.upstream.sendall(b"lost")
+    assert is_silent(pair.client, 0.3)
+    server.send("DELETE", f"/proxies/p/toxics/{name}")
+    assert pair.client.recv(1) == b""
+
+
+def test_reset_peer_resets_the_client(server: Server, far_end: FarEnd) -> None:
+    address = server.proxy(far_end.address)
+    server.toxic("reset_peer", {"timeout": 100})
+    pair = Pair(address, far_end)
+    start = time.monotonic()
+    pair.upstream.sendall(b"x")
+    with pytest.raises(ConnectionResetError):
+        pair.client.recv(1)
+    assert 0.09 <= since(start) < 0.5
+    pair.close()
+
+
+def test_reset_peer_lets_an_idle_connection_be(server: Server, far_end: FarEnd) -> None:
+    address = server.proxy(far_end.address)
+    server.toxic("reset_peer", {"timeout": 0})
+    pair = Pair(address, far_end)
+    assert is_silent(pair.client, 0.2)
+    pair.close()
+
+
+# --- slicer, limit_data ----------------------------------------------------------------------------------------------
+
+
+def test_the_slicer_cuts_and_pauses_and_changes_nothing(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("slicer", {"average_size": 100, "size_variation": 10, "delay": 10_000})
+    data = BIG[:1000]
+    start = time.monotonic()
+    pair.upstream.sendall(data)
+    pieces = []
+    while sum(map(len, pieces)) < len(data):
+        pieces.append(pair.client.recv(4096))
+    assert b"".join(pieces) == data
+    assert len(pieces) >= 6
+    assert max(map(len, pieces)) <= 250
+    assert since(start) >= 0.06
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("limit", [1, 100, 70_000])
+def test_limit_data_passes_exactly_so_many_bytes_then_closes(
+    server: Server, connect: Connect, stream: str, limit: int
+) -> None:
+    source, sink = ends(connect(), stream)
+    server.toxic("limit_data", {"bytes": limit}, stream)
+    thread = send_aside(source, BIG[: limit * 2])
+    assert read_exactly(sink, limit * 2) == BIG[:limit]
+    thread.join()
+
+
+def test_limit_data_counts_over_several_writes_and_updates_of_others(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("limit_data", {"bytes": 10})
+    other = server.toxic("latency", {"latency": 1})
+    for _ in range(3):
+        pair.upstream.sendall(b"abc")
+        assert read_exactly(pair.client, 3) == b"abc"
+        server.send("PATCH", f"/proxies/p/toxics/{other}", {"attributes": {"latency": 2}})
+    pair.upstream.sendall(b"abc")
+    assert read_exactly(pair.client, 3) == b"a"
+
+
+def test_a_limit_of_zero_closes_on_the_first_byte(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("limit_data", {"bytes": 0})
+    assert is_silent(pair.client, 0.15)
+    pair.upstream.sendall(b"x")
+    assert pair.client.recv(1) == b""
+
+
+def test_limit_data_counts_each_connection_by_itself(server: Server, connect: Connect) -> None:
+    first = connect()
+    server.toxic("limit_data", {"bytes": 4})
+    second = connect()
+    for pair in (first, second):
+        pair.upstream.sendall(b"12345678")
+        assert read_exactly(pair.client, 8) == b"1234"
+
+
+# --- toxicity, order, reset ------------------------------------------------------------------------------------------
+
+
+def test_a_toxicity_of_zero_spares_everybody(server: Server, connect: Connect) -> None:
+    pairs = [connect() for _ in range(5)]
+    server.toxic("timeout", {"timeout": 0}, toxicity=0)
+    for pair in pairs:
+        pair.upstream.sendall(b"x")
+        assert pair.client.recv(1) == b"x"
+
+
+def test_a_toxicity_of_a_half_hits_some_connections(server: Server, far_end: FarEnd) -> None:
+    address = server.proxy(far_end.address)
+    server.toxic("limit_data", {"bytes": 0}, toxicity=0.5)
+    spared = 0
+    for _ in range(40):
+        pair = Pair(address, far_end)
+        pair.upstream.sendall(b"x")
+        spared += pair.client.recv(1) == b"x"
+        pair.close()
+    assert 4 <= spared <= 36
+
+
+def test_reset_frees_what_is_held(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("bandwidth", {"rate": 0})
+    pair.upstream.sendall(b"held")
+    assert is_silent(pair.client, 0.1)
+    assert server.send("POST", "/reset").status == 204
+    assert read_exactly(pair.client, 4) == b"held"
+
+
+def test_an_update_acts_on_live_connections(server: Server, connect: Connect) -> None:
+    pair = connect()
+    name = server.toxic("latency", {"latency": 0})
+    server.send("PATCH", f"/proxies/p/toxics/{name}", {"attributes": {"latency": 120}})
+    start = time.monotonic()
+    pair.upstream.sendall(b"x")
+    assert pair.client.recv(1) == b"x"
+    assert since(start) >= 0.115
+
+
+def test_many_connections_pass_at_once(server: Server, connect: Connect) -> None:
+    pairs = [connect() for _ in range(50)]
+    for number, pair in enumerate(pairs):
+        pair.client.sendall(b"%04d" % number)
+    for number, pair in enumerate(pairs):
+        assert read_exactly(pair.upstream, 4) == b"%04d" % number
+    for pair in pairs:
+        pair.client.close()
+    assert eventually(lambda: all(pair.upstream.recv(1) == b"" for pair in pairs))

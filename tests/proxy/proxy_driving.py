@@ -1,0 +1,140 @@
+"""How tests drive a Toxiproxy: synchronous requests, sockets on both ends, a loop in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+
+class LoopThread:
+    """An event loop in a thread, for servers that outlive a test."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(20)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+@dataclass
+class Reply:
+    status: int
+    json: Any
+    text: str
+
+
+class Server:
+    """A Toxiproxy under test."""
+
+    def __init__(self, flavour: str, url: str) -> None:
+        self.flavour = flavour
+        self.url = url
+        self._client = httpx.Client(base_url=url, trust_env=False, timeout=10)
+
+    def send(self, method: str, path: str, body: Any = None, raw: bytes | None = None, **headers: str) -> Reply:
+        content = raw if raw is not None else (None if body is None else json.dumps(body).encode())
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        response = self._client.request(method, path, content=content, headers=named)
+        try:
+            parsed = response.json()
+        except ValueError:
+            parsed = None
+        return Reply(response.status_code, parsed, response.text)
+
+    def clear(self) -> None:
+        for name in self.send("GET", "/proxies").json:
+            self.send("DELETE", f"/proxies/{name}")
+
+    def proxy(self, upstream: str, name: str = "p", **more: Any) -> tuple[str, int]:
+        """Create a proxy; its address."""
+        reply = self.send("POST", "/proxies", {"name": name, "upstream": upstream, "listen": "127.0.0.1:0", **more})
+        assert reply.status == 201, reply.text
+        host, _, port = reply.json["listen"].rpartition(":")
+        return host, int(port)
+
+    def toxic(self, kind: str, attributes: dict[str, Any], stream: str = "downstream", **more: Any) -> str:
+        """Add a toxic to the proxy ``p``; its name."""
+        reply = self.send(
+            "POST", "/proxies/p/toxics", {"type": kind, "stream": stream, "attributes": attributes, **more}
+        )
+        assert reply.status == 200, reply.text
+        return str(reply.json["name"])
+
+    def close(self) -> None:
+        self._client.close()
+
+
+class FarEnd:
+    """A TCP server that the test itself speaks for: ``accept`` gives the proxied connection."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener.settimeout(5)
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def accept(self) -> socket.socket:
+        sock, _ = self._listener.accept()
+        sock.settimeout(5)
+        return sock
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+class Pair:
+    """Client and upstream side of one proxied connection."""
+
+    def __init__(self, address: tuple[str, int], far_end: FarEnd) -> None:
+        self.client = socket.create_connection(address, timeout=5)
+        self.upstream = far_end.accept()
+
+    def close(self) -> None:
+        self.client.close()
+        self.upstream.close()
+
+
+def read_exactly(sock: socket.socket, count: int) -> bytes:
+    """That many bytes; fewer when the peer closes before."""
+    parts = bytearray()
+    while len(parts) < count:
+        part = sock.recv(min(65536, count - len(parts)))
+        if not part:
+            break
+        parts += part
+    return bytes(parts)
+
+
+def is_silent(sock: socket.socket, seconds: float) -> bool:
+    """True when neither a byte nor the end comes for so long."""
+    sock.settimeout(seconds)
+    try:
+        sock.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return True
+    finally:
+        sock.settimeout(5)
+    return False
+
+
+def eventually(condition: Any, deadline_s: float = 5.0) -> bool:
+    """Poll until it holds."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
