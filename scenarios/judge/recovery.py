@@ -51,13 +51,10 @@ def _not_at_rest(history: History, moment_s: float) -> tuple[str, list[Event]]:
     levels = [e for e in life.states("level") if e.t <= moment_s]
     if levels and levels[-1].value["new"] != "none":
         return f"the level is {levels[-1].value['new']}", [levels[-1]]
-    depths = [p for p in probes(history, "outbox") if p.t <= moment_s]
-    if (
-        depths
-        and int(depths[-1].value["depth"]) > 0
-        and depths[-1].t > moment_s - figure(history, "recovery", "extra_s")
-    ):
-        return f"{depths[-1].value['depth']} alerts wait in the outbox", [depths[-1]]
+    # New alerts may be on their way at any one look; at no look at all may it be because old ones are stuck.
+    looks = [p for p in probes(history, "outbox") if p.t >= moment_s - CROSSING_SLACK_S]
+    if looks and min(int(p.value["depth"]) for p in looks) > 0:
+        return f"{looks[-1].value['depth']} alerts wait in the outbox", [looks[-1]]
     return "", []
 
 
