@@ -148,7 +148,7 @@ def _value_pattern(name: str, assign: re.Match[str]) -> re.Pattern[str]:
         if assign["slash"]:
             return _IN_ESCAPED
         return _IN_DOUBLE if assign["open"] == '"' else _IN_SINGLE
-    if "cookie" in name or "authorization" in name:
+    if not assign["close"] and ("cookie" in name or "authorization" in name):
         return _REST_OF_LINE
     return _BARE
 
