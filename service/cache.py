@@ -330,7 +330,7 @@ class Cache(Generic[V]):
         try:
             envelope = unpack(key, raw, left_s) if raw is not None else None
             value = self._decode(envelope.data) if envelope is not None and not envelope.dead else None
-        except ValueError as error:
+        except (ValueError, TypeError, LookupError) as error:
             await self._drop_corrupt(key, error)
             return self._hit(key, self._own(key), "memory"), None
         if raw is None or envelope is None:
@@ -359,7 +359,7 @@ class Cache(Generic[V]):
                 self._emit("cache", key=key, event="hit", version=entry.version, age_s=age_s, layer=layer)
         return entry
 
-    async def _drop_corrupt(self, key: str, error: ValueError) -> None:
+    async def _drop_corrupt(self, key: str, error: Exception) -> None:
         why = error.why if isinstance(error, CorruptError) else "value"
         self._emit("cache", key=key, event="corrupt", why=why)
         try:

@@ -118,7 +118,12 @@ class Worker:
         self._running = asyncio.current_task()
         while not self._stopping:
             self._wake.clear()
-            if not await self.step():
+            try:
+                more = await self.step()
+            except Exception as error:  # noqa: BLE001 - alerts that were promised must not wait for a restart
+                self._emit("outbox", event="unavailable", error=repr(error))
+                more = False
+            if not more:
                 await self._nap()
 
     async def drain(self, max_s: float) -> None:

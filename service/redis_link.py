@@ -28,6 +28,11 @@ PAUSE_FAST_S = 0.05
 """After a refused connection: a try costs nearly nothing, and Redis is to be used again at the next need."""
 
 
+SLOW = (TimeoutError, RedisTimeoutError)
+FAST = (RedisConnectionError, OSError)
+"""BusyLoading and refused passwords are connection errors, too."""
+
+
 class RedisGoneError(Exception):
     """Redis did not answer, or is being left alone after it did not."""
 
@@ -38,7 +43,7 @@ def open_redis(url: str) -> Redis:
     Raises:
         ValueError: for a URL that cannot be.
     """
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=5.0, socket_connect_timeout=1.0, protocol=2)
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), socket_timeout=2.0, socket_connect_timeout=1.0, protocol=2)
 
 
 class RedisLink:
@@ -57,7 +62,7 @@ class RedisLink:
         self._emit = emit
         self._monotonic = monotonic
         self._retry_at_s = 0.0
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], asyncio.TimerHandle] = {}
 
     async def run(self, work: Callable[[Redis], Awaitable[T]], timeout_s: float = COMMAND_S) -> T:
         """Run commands.
@@ -71,43 +76,44 @@ class RedisLink:
             if now_s < self._retry_at_s:
                 raise RedisGoneError
             self._retry_at_s = now_s + timeout_s  # this caller tries, the others need not
-        task = asyncio.get_running_loop().create_task(self._bounded(work, timeout_s))
-        self._tasks.add(task)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._call(work))
+        self._tasks[task] = loop.call_later(timeout_s, self._expire, task)
         task.add_done_callback(self._ended)
-        await asyncio.wait([task])
+        # Bounded here as well: cancelled between WATCH and EXEC, redis-py first reconnects to say UNWATCH.
+        await asyncio.wait([task], timeout=timeout_s)
+        if not task.done() or task.cancelled():
+            raise RedisGoneError
+        error = task.exception()
+        if isinstance(error, SLOW + FAST):
+            raise RedisGoneError from error
         return task.result()
 
-    async def _bounded(self, work: Callable[[Redis], Awaitable[T]], timeout_s: float) -> T:
-        try:
-            async with asyncio.timeout(timeout_s):
-                result = await work(self._client)
-        except (TimeoutError, RedisTimeoutError) as error:
-            self._lost(error, PAUSE_SLOW_S)
-            raise RedisGoneError from error
-        except (RedisConnectionError, OSError) as error:  # BusyLoading and authentication failures are of this kind
-            self._lost(error, PAUSE_FAST_S)
-            raise RedisGoneError from error
-        except ResponseError:
-            self._back()
-            raise
-        self._back()
-        return result
+    async def _call(self, work: Callable[[Redis], Awaitable[T]]) -> T:
+        return await work(self._client)
+
+    def _expire(self, task: asyncio.Task[Any]) -> None:
+        self._lost("timeout", PAUSE_SLOW_S)
+        task.cancel()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # a caller that went away never asks for it
+        self._tasks.pop(task).cancel()
+        if task.cancelled():
+            return
+        error = task.exception()  # asked for here: a caller that went away never does
+        if isinstance(error, SLOW):
+            self._lost(type(error).__name__, PAUSE_SLOW_S)
+        elif isinstance(error, FAST):
+            self._lost(type(error).__name__, PAUSE_FAST_S)
+        elif not self.up and (error is None or isinstance(error, ResponseError)):
+            self.up = True
+            self._emit("redis", event="back")
 
-    def _lost(self, error: Exception, pause_s: float) -> None:
+    def _lost(self, error: str, pause_s: float) -> None:
         self._retry_at_s = self._monotonic() + pause_s
         if self.up:
             self.up = False
-            self._emit("redis", event="lost", error=type(error).__name__)
-
-    def _back(self) -> None:
-        if not self.up:
-            self.up = True
-            self._emit("redis", event="back")
+            self._emit("redis", event="lost", error=error)
 
     async def ping(self, timeout_s: float = COMMAND_S) -> None:
         """Raises RedisGoneError (or RedisError) when Redis is not well."""

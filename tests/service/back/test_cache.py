@@ -276,6 +276,24 @@ def test_an_entry_that_redis_would_keep_longer_than_it_may_be_kept_is_corrupt(px
     run(main())
 
 
+@pytest.mark.parametrize("error", [ValueError, TypeError, KeyError, IndexError])
+def test_an_entry_whose_value_cannot_be_decoded_is_corrupt(error: type[Exception]):
+    async def main() -> None:
+        cache, _, _, clock, events, source = world()
+        await cache.put("k", "v")
+        clock.now_s += 2
+
+        def decode(_: Any) -> Any:
+            raise error
+
+        cache._decode = decode
+        cache._forget("k")
+        assert (await cache.get("k", source.load)).value == 1
+        assert events.of("cache", event="corrupt", why="value")
+
+    run(main())
+
+
 def test_a_key_of_another_type_in_redis_is_survived():
     async def main() -> None:
         cache, _, client, _, _, source = world()

@@ -263,3 +263,30 @@ async def test_a_store_that_may_forget_is_called_volatile(valkey: Valkey, link: 
     async with Redis(port=valkey.port) as admin:
         await admin.config_set("appendfsync", "everysec")
         assert await outbox.durability() == "volatile"
+
+
+@pytest.mark.asyncio
+async def test_a_redis_that_hangs_between_watch_and_exec_is_given_up_in_time(valkey: Valkey):
+    events = Events()
+    link = RedisLink(open_redis(valkey.url), events, time.monotonic)
+
+    async def work(client: Redis) -> None:
+        async with client.pipeline(transaction=True) as pipe:
+            await pipe.watch("k")
+            valkey.signal(signal.SIGSTOP)
+            pipe.multi()
+            pipe.set("k", "v")
+            await pipe.execute()
+
+    try:
+        began_s = time.monotonic()
+        with pytest.raises(RedisGoneError):
+            await link.run(work)
+        assert time.monotonic() - began_s < 0.4
+        assert not link.up
+    finally:
+        valkey.signal(signal.SIGCONT)
+    await asyncio.sleep(0.6)
+    await link.ping()
+    assert link.up
+    await link.aclose()
