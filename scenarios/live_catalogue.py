@@ -4,33 +4,23 @@ from __future__ import annotations
 
 import random
 
-from faults.schedule import Schedule
-from scenarios.judge.workload import Operation, Workload, alert, herd, signal, steady
+from scenarios.judge.workload import Operation, Workload, alert, herd, signal
+from scenarios.live_outages import OUTAGES, SYMBOLS, calm, schedule
 from scenarios.scenario import Reload, Scenario, StartupCase
 from scenarios.worlds import leaky_library
 from scenarios.worlds.keys import Secrets
 
-SYMBOLS = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
-
-
-def _schedule(*faults: tuple[float, float, dict[str, object]]) -> Schedule:
-    return Schedule.from_json([{"at_s": at_s, "for_s": for_s, "fault": fault} for at_s, for_s, fault in faults])
-
-
-def _steady(seed: int, name: str, for_s: float = 1.5, per_s: float = 6.0) -> Workload:
-    return steady(random.Random(f"{name}-{seed}"), for_s=for_s, per_s=per_s, symbols=SYMBOLS)
-
 
 def redis_outage(seed: int) -> Scenario:
     """Redis dies by SIGKILL under load and comes back with its data."""
-    work = _steady(seed, "redis-work", for_s=4.0, per_s=12.0)
+    work = calm(seed, "redis-work", for_s=4.0, per_s=12.0)
     cold = Workload.of(signal(0.6 + i * 0.2, f"COLD{i}") for i in range(12))
     return Scenario(
         name="redis-outage",
         summary="Redis is killed under load, and restarted",
-        steady=_steady(seed, "redis-outage"),
+        steady=calm(seed, "redis-outage"),
         workload=work + cold,
-        schedule=_schedule((0.5, 2.0, {"kind": "redis_killed"})),
+        schedule=schedule((0.5, 2.0, {"kind": "redis_killed"})),
     )
 
 
@@ -59,10 +49,10 @@ def cancelled_herd(seed: int) -> Scenario:
     return Scenario(
         name="cancelled-herd",
         summary="callers by the dozen on one cold key and on ninety, many of whom hang up",
-        steady=_steady(seed, "herd", for_s=1.0, per_s=4.0),
+        steady=calm(seed, "herd", for_s=1.0, per_s=4.0),
         workload=herds + crowd,
         latency_s={"ticker": 0.4},
-        schedule=_schedule((4.5, 0.5, {"kind": "process_signal", "signal": "STOP"})),
+        schedule=schedule((4.5, 0.5, {"kind": "process_signal", "signal": "STOP"})),
     )
 
 
@@ -76,7 +66,7 @@ def signals(seed: int) -> Scenario:
     return Scenario(
         name="signals",
         summary="reloads good and bad in mid-request, and TERM with requests in flight",
-        steady=_steady(seed, "signals", for_s=1.0),
+        steady=calm(seed, "signals", for_s=1.0),
         workload=asked + last,
         latency_s={"ticker": 0.3},
         reloads=(
@@ -106,10 +96,10 @@ def service_killed(seed: int) -> Scenario:
     return Scenario(
         name="service-killed",
         summary="SIGKILL of the service between accepting alerts and delivering them, Redis killed on top",
-        steady=_steady(seed, "killed", for_s=1.0, per_s=4.0),
-        workload=alerts + again + other + _steady(seed, "killed-after", for_s=4.0, per_s=4.0).shifted(2.5),
+        steady=calm(seed, "killed", for_s=1.0, per_s=4.0),
+        workload=alerts + again + other + calm(seed, "killed-after", for_s=4.0, per_s=4.0).shifted(2.5),
         latency_s={"alert": 0.15, "comms": 0.1},
-        schedule=_schedule(
+        schedule=schedule(
             (1.0, 0.3, {"kind": "process_signal", "signal": "KILL"}), (1.5, 0.6, {"kind": "redis_killed"})
         ),
     )
@@ -170,7 +160,7 @@ def secrets(seed: int) -> Scenario:
     return Scenario(
         name="secrets",
         summary="secrets where they do not belong, wrong keys, wrong scopes",
-        steady=_steady(seed, "secrets", for_s=1.0),
+        steady=calm(seed, "secrets", for_s=1.0),
         workload=Workload.of([*rude, *good, *admin]),
         canaries=canaries,
         keep=KEEP,
@@ -181,7 +171,7 @@ def secrets(seed: int) -> Scenario:
 
 def live_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every live scenario, longest first."""
-    makers = (service_killed, redis_outage, cancelled_herd, signals, burst, secrets)
+    makers = (*OUTAGES, service_killed, redis_outage, cancelled_herd, signals, burst, secrets)
     return tuple(make(seed) for make in makers)
 
 

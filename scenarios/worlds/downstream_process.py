@@ -73,11 +73,19 @@ class DownstreamProcess:
             await self._child.stop(5)
 
     async def control(self, name: str, fault: Mapping[str, Any] | None, *, put: bool) -> int:
-        """Set or read the misbehaviour of one stand-in; returns how often the one before hurt."""
+        """Set or read the misbehaviour of one stand-in; returns how often the one before hurt.
+
+        Raises:
+            ProcessError: when the stand-ins do not answer.
+        """
         async with httpx.AsyncClient(trust_env=False, timeout=5, verify=False) as client:  # noqa: S501 - plain http
             url = f"http://127.0.0.1:{self.ports['control']}/{name}"
-            answer = await (client.put(url, json=fault) if put else client.get(url))
-            answer.raise_for_status()
+            try:
+                # Not json=fault: httpx takes None for "no body", and here it means "heal".
+                answer = await (client.put(url, content=json.dumps(fault)) if put else client.get(url))
+                answer.raise_for_status()
+            except httpx.HTTPError as error:
+                raise ProcessError(f"the stand-ins' control port failed: {error}") from error
             return int(answer.json()["hurt"])
 
     def target(self, name: str) -> DownstreamTarget:

@@ -31,6 +31,7 @@ from scenarios.worlds.keys import Secrets
 from scenarios.worlds.links import Links
 from scenarios.worlds.processes import free_port
 from scenarios.worlds.service_process import ServiceProcess
+from scenarios.worlds.targets import agent_targets
 from scenarios.worlds.valkey import ValkeyServer, server_binary
 
 SAMPLE_EVERY_S = 0.5
@@ -114,6 +115,7 @@ class LiveWorld:
             self.run, {}, self.recorder, self.now, self.epoch_s, spec.sabotage, spec.environment, echo=spec.echo
         )
         self.client = Client(self._address, self.recorder, self.now, self.secrets.keys)
+        self._targets = agent_targets(self)
         self._sampler: asyncio.Task[None] | None = None
 
     def now(self) -> float:
@@ -242,9 +244,7 @@ class LiveWorld:
 
     def target(self, protocol: str, name: str) -> object:
         """The targets of this world; see ``faults.base.World``."""
-        known: dict[tuple[str, str], object] = {("process", "service"): self.service}
-        if not self.spec.redis_url:
-            known[("redis", "redis")] = self.redis
+        known: dict[tuple[str, str], object] = dict(self._targets)
         known |= {("link", name): link for name, link in self.links.by_name.items()}
         known |= {("downstream", n): self.downstreams.target(n) for n in self.downstreams.only}
         if (protocol, name) not in known:

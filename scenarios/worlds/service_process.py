@@ -15,6 +15,7 @@ import psutil
 
 from faults.run_directory import RunDirectory
 from scenarios.judge.history import EVENT_TABLE, Recorder
+from scenarios.worlds.agent_client import agent_socket
 from scenarios.worlds.processes import Child, ProcessError, until
 
 START_S_MAX = 75.0
@@ -57,7 +58,7 @@ class ServiceProcess:
     async def launch(self) -> None:
         """Start the process without waiting for it to serve."""
         self.write_config(self.settings)
-        argv = [sys.executable, "-m", "scenarios.worlds.launcher"]
+        argv = [sys.executable, "-m", "scenarios.worlds.launcher", "--agent", str(agent_socket(self.run, self.name))]
         argv += ["--sabotage", self.sabotage] if self.sabotage else []
         argv += ["--", "--config", str(self.config)]
         self.address = None

@@ -1,0 +1,143 @@
+"""The live scenarios in which a dependency, the machine or the clock turns bad."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from faults.schedule import Schedule
+from scenarios.judge.workload import Operation, Workload, herd, signal, steady
+from scenarios.scenario import Scenario
+
+SYMBOLS = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
+
+
+def schedule(*faults: tuple[float, float, dict[str, object]]) -> Schedule:
+    """A schedule from ``(at_s, for_s, fault)``."""
+    return Schedule.from_json([{"at_s": at_s, "for_s": for_s, "fault": fault} for at_s, for_s, fault in faults])
+
+
+def calm(seed: int, name: str, for_s: float = 1.5, per_s: float = 6.0) -> Workload:
+    """The steady load of a scenario, its own for each seed."""
+    return steady(random.Random(f"{name}-{seed}"), for_s=for_s, per_s=per_s, symbols=SYMBOLS)
+
+
+def ticker_outage(seed: int) -> Scenario:
+    """The ticker answers 500 until its breaker opens; a herd waits for its half-open moment."""
+    open_s = 1.5
+    cold = Workload.of(signal(0.1 + i * 0.1, f"OUT{i}") for i in range(36))
+    warm = calm(seed, "ticker-warm", for_s=4.0, per_s=5.0)
+    return Scenario(
+        name="ticker-outage",
+        summary="the ticker answers 500 for two seconds; herds ask while its breaker opens, half opens and closes",
+        steady=calm(seed, "ticker-outage"),
+        workload=cold + warm + herd(2.6, 30, "HALF0") + herd(3.4, 30, "HALF1"),
+        settings={"downstreams": {"ticker": {"breaker": {"open_s": open_s}}}},
+        schedule=schedule((0.3, 2.0, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500})),
+        latency_s={"ticker": 0.05},
+    )
+
+
+def flaky_ticker(seed: int) -> Scenario:
+    """Connections to the ticker are reset now and then: retries, within their budget."""
+    cold = Workload.of(signal(0.1 + i * 0.06, f"FLAKY{i}") for i in range(60))
+    fault = {"kind": "net_reset", "target": "ticker", "toxicity": 0.3}
+    return Scenario(
+        name="flaky-ticker",
+        summary="three connections in ten to the ticker are reset",
+        steady=calm(seed, "flaky"),
+        workload=cold,
+        settings={"downstreams": {"ticker": {"breaker": {"open_s": 1.0}}}},
+        schedule=schedule((0.2, 3.0, fault)),
+    )
+
+
+def deadline(seed: int) -> Scenario:
+    """The ticker drips its head byte by byte: no request outlives its 5 seconds, unscaled."""
+    asked = Workload.of(signal(0.3 + i * 0.15, f"DRIP{i}") for i in range(6))
+    fault = {"kind": "http_fault", "target": "ticker", "how": "dripped_head", "latency_ms": 180.0}
+    return Scenario(
+        name="deadline",
+        summary="the ticker drips its answer's head; requests end at 5,000 ms and their calls with them",
+        steady=calm(seed, "deadline"),
+        workload=asked + calm(seed, "deadline-warm", for_s=5.0, per_s=3.0),
+        settings={"downstreams": {"ticker": {"timeout_s": 8.0, "breaker": {"open_s": 1.0, "failures": 20}}}},
+        schedule=schedule((0.1, 6.2, fault)),
+    )
+
+
+def pressure(seed: int) -> Scenario:
+    """Memory climbs to heavy and comes back, under load of all priorities."""
+    asked = [
+        signal(0.2 + i * 0.08, SYMBOLS[i % 6], key=key, priority=rank)  # type: ignore[arg-type]
+        for i, (key, rank) in enumerate([("demo", "normal"), ("low", "low"), ("high", "high")] * 34)
+    ]
+    asked += [Operation(0.5 + i * 0.5, "health", priority="critical") for i in range(16)]
+    return Scenario(
+        name="pressure",
+        summary="ballast takes memory to the heavy level and gives it back, while every priority asks",
+        steady=calm(seed, "pressure"),
+        workload=Workload.of(asked),
+        settings={"downstreams": {"ticker": {"breaker": {"open_s": 1.0}}}},
+        schedule=schedule(
+            (0.2, 1.4, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 503}),
+            (2.0, 2.5, {"kind": "memory_pressure", "held_mb": 430.0}),
+        ),
+        recovery_s=16.0,
+    )
+
+
+def clock_jumps(seed: int) -> Scenario:
+    """The wall clock jumps an hour ahead, then a day back, over TTLs and windows."""
+    asked = calm(seed, "clock-work", for_s=5.0, per_s=10.0)
+    return Scenario(
+        name="clock-jumps",
+        summary="the wall clock jumps an hour ahead and a day back",
+        steady=calm(seed, "clock"),
+        workload=asked + Workload.of(signal(0.4 + i * 0.4, f"CLOCK{i}") for i in range(11)),
+        schedule=schedule(
+            (0.8, 1.5, {"kind": "clock_jump", "offset_s": 3600.0}),
+            (2.8, 1.5, {"kind": "clock_jump", "offset_s": -86400.0}),
+        ),
+    )
+
+
+def damaged_entries(seed: int) -> Scenario:
+    """Entries in Redis are corrupted, cut, of another version, under another key; then the service must read them."""
+    again = Workload.of(signal(2.3 + i * 0.05, SYMBOLS[i % 6]) for i in range(30))
+    ways = ("corrupt", "truncate", "wrong_version", "swap")
+    damage: list[tuple[float, float, dict[str, Any]]] = [
+        (0.1 + i * 0.02, 3.5, {"kind": "redis_entries_damaged", "how": how, "seed": i, "entries_max": 3})
+        for i, how in enumerate(ways)
+    ]
+    return Scenario(
+        name="damaged-entries",
+        summary="cache entries in Redis are damaged in four ways while the service restarts and must read them",
+        steady=calm(seed, "damaged", for_s=2.0, per_s=12.0),
+        workload=again,
+        schedule=schedule(*damage, (0.4, 0.3, {"kind": "process_signal", "signal": "KILL"})),
+    )
+
+
+def full_disk(seed: int) -> Scenario:
+    """The audit log's disk is full and the log's reader is blocked: requests go on, admin changes do not."""
+    wrong = [
+        Operation(0.8 + i * 0.3, "signal", path="/v2/signals/AAPL", headers={"X-API-Key": "nobody's"}, sends="wrong")
+        for i in range(6)
+    ]
+    admin = [Operation(1.5 + i * 0.5, "admin", "POST", "/admin/reload", "operator", "critical") for i in range(2)]
+    return Scenario(
+        name="full-disk",
+        summary="the disk of the audit log is full and nobody reads the log, under load",
+        steady=calm(seed, "disk"),
+        workload=calm(seed, "disk-work", for_s=4.0, per_s=10.0) + Workload.of([*wrong, *admin]),
+        schedule=schedule(
+            (0.5, 2.5, {"kind": "disk_full", "where": "audit"}), (1.0, 1.0, {"kind": "log_reader_blocked"})
+        ),
+    )
+
+
+OUTAGES = (
+    *(deadline, pressure, ticker_outage, flaky_ticker),
+    *(clock_jumps, damaged_entries, full_disk),
+)
