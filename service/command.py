@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import functools
+import gc
 import json
 import logging
 import os
@@ -127,6 +128,8 @@ async def serve(settings: Settings, source: Any, config: Path | None, logs: Secu
     try:
         if not await lifecycle.unless_ending(service.start(), life.ending):
             return 0
+        gc.collect()
+        gc.freeze()  # what start-up made stays; a collection need not look at it again and again
         watching = asyncio.ensure_future(_watch(service, seams, config))
         try:
             await _serve_until_drained(service, life, listener)

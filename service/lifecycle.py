@@ -41,6 +41,39 @@ TOO_SLOW = raw_answer(Problem("slow", field="head"))
 MALFORMED = raw_answer(Problem("malformed"))
 
 
+class GatheringTransport:
+    """A transport that sends what is written in one go as one packet.
+
+    uvicorn writes head and body one after the other: two system calls, two packets, and twice the chance that another
+    thread takes the interpreter in between.
+    """
+
+    def __init__(self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._inner = inner
+        self._loop = loop
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        """Send soon: when the caller has written all it has."""
+        if data:
+            if not self._parts:
+                self._loop.call_soon(self._flush)
+            self._parts.append(data)
+
+    def _flush(self) -> None:
+        data, self._parts = b"".join(self._parts), []
+        if data:
+            self._inner.write(data)
+
+    def close(self) -> None:
+        """Send what was written, then close."""
+        self._flush()
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
 class GuardedProtocol(H11Protocol):
     """uvicorn's protocol with limits: connections in all, seconds for a head, a body and a reader that stopped."""
 
@@ -60,7 +93,7 @@ class GuardedProtocol(H11Protocol):
             transport.write(TOO_MANY)
             transport.close()
             return
-        super().connection_made(transport)
+        super().connection_made(GatheringTransport(transport, self.loop))  # type: ignore[arg-type] # it looks like one
         self._enter("head")
 
     def data_received(self, data: bytes) -> None:
