@@ -52,6 +52,7 @@ class LineWriter:
         self._capacity_chars = capacity_chars
         self._queue: deque[tuple[Record, int]] = deque()
         self._chars = 0
+        self._counting = threading.RLock()  # a finaliser that runs while it is held may log too
         self._idle = False
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -70,13 +71,19 @@ class LineWriter:
     def put(self, record: Record, chars: int = 0) -> bool:
         """Enqueue; False when it was dropped because the queue is full. Never waits."""
         if len(self._queue) >= self._capacity or self._chars + chars > self._capacity_chars or self._stop.is_set():
-            self.dropped += 1
+            self._count(lost=1)
             return False
-        self._chars += chars
+        if chars:
+            self._count(chars=chars)
         self._queue.append((record, chars))
         if self._idle or len(self._queue) == WAKE_RECORDS:
             self._wake.set()
         return True
+
+    def _count(self, *, lost: int = 0, chars: int = 0) -> None:
+        with self._counting:
+            self.dropped += lost
+            self._chars += chars
 
     def close(self, timeout_s: float) -> bool:
         """Write what waits, for at most ``timeout_s``; False when something had to be left."""
@@ -114,7 +121,7 @@ class LineWriter:
             record, size = self._queue.popleft()
             chars += size
             batch.append(record)
-        self._chars -= chars
+        self._count(chars=-chars)
         return batch
 
     def _lines(self, batch: list[Record]) -> bytes:
@@ -122,15 +129,19 @@ class LineWriter:
         if self.dropped > self._said:
             lost, self._said = self.dropped - self._said, self.dropped
             notice = {"level": "warning", "logger": __name__, "message": f"{lost} log records were dropped"}
-            lines.append(json.dumps({**notice, "dropped": lost, "dropped_total": self.dropped}))
-        for record in batch:
-            try:
-                shown = self._redactor.names(_dated(record))
-                lines.append(json.dumps(shown, ensure_ascii=False, default=str, separators=(",", ":")))
-            except Exception as error:  # noqa: BLE001 - a record that cannot be shown must not end the log
-                lines.append(json.dumps({"level": "error", "logger": __name__, "unprintable": type(error).__name__}))
+            lines.append(_encode({**notice, "dropped": lost, "dropped_total": self.dropped}))
+        try:
+            lines += [_encode(shown) for shown in self._redactor.names_of([_dated(record) for record in batch])]
+        except Exception:  # noqa: BLE001 - one record that cannot be shown must not take the others with it
+            lines += [self._line(record) for record in batch]
         text = self._redactor.text("\n".join(lines) + "\n")
         return text.encode("utf-8", "backslashreplace")
+
+    def _line(self, record: Record) -> str:
+        try:
+            return _encode(self._redactor.names(record))
+        except Exception as error:  # noqa: BLE001 - nor end the log
+            return _encode({"level": "error", "logger": __name__, "unprintable": type(error).__name__})
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -148,8 +159,11 @@ class LineWriter:
             except BlockingIOError:
                 continue
             except (OSError, ValueError):  # closed pipe, full disk, closed stream: there is nobody to tell
-                self.dropped += data.count(b"\n")
+                self._count(lost=data.count(b"\n"))
                 return
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, default=str, separators=(",", ":")).encode
 
 
 def _dated(record: Record) -> Record:

@@ -206,6 +206,17 @@ def test_what_is_no_json_is_shown_as_text(log: Log) -> None:
     assert "Hunter2" not in log.text()
 
 
+def test_a_record_that_cannot_be_shown_does_not_take_others_with_it(log: Log) -> None:
+    circular: dict[str, Any] = {}
+    circular["itself"] = circular
+    for number, odd in enumerate([None, circular, {("a", "tuple"): 1}, 3]):
+        log.handle.emit("settings", generation=number, digest=odd)
+    lines = log.lines()
+    assert [line["fields"]["generation"] if "fields" in line else line["unprintable"] for line in lines] == [
+        *(0, "ValueError", "TypeError", 3),
+    ]
+
+
 def test_candles_pass_an_event_unchanged(log: Log) -> None:
     candles = [
         [1763900000, 64123.5, 64200.25, 64000.1, 64150.0, 12.5],
