@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Protocol
 
 from scenarios.simulator.plan import Plan, PlanError
+
+
+class PlanStore(Protocol):
+    """Where an exploration looks for plans that failed before, and leaves new ones."""
+
+    def plans(self, program: str) -> list[Plan]:
+        """Stored plans of a program, the most promising first."""
+
+    def add(self, program: str, plan: Plan) -> None:
+        """Store one."""
 
 
 class Corpus:

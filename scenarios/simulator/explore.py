@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scenarios.simulator.choices import Choices
-from scenarios.simulator.corpus import Corpus
+from scenarios.simulator.corpus import PlanStore
 from scenarios.simulator.counterexample import Counterexample, Exploration, Recording
 from scenarios.simulator.plan import Bounds, Plan
 from scenarios.simulator.run import key_of, run_traced
@@ -32,7 +32,7 @@ def explore(
     leftovers: Literal["report", "fail"] = "report",
     lost: Literal["report", "fail"] = "report",
     clock: Literal["freeze", "loop"] = "freeze",
-    corpus: Corpus | None = None,
+    corpus: PlanStore | None = None,
     shard: Shard | str = "1/1",
     shrink_runs_max: int = 400,
 ) -> Exploration:

@@ -89,10 +89,13 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         self.signal_handlers: dict[int, Callable[[], object]] = {}
         self.attachments: dict[str, Any] = {}
         self.main: SimTask | None = None
+        self.steering: tuple[type[BaseException], ...] = ()
         self.failure: BaseException | None = None
         self._reorder = reorder
         self.tracing = type(self.trace) is not NoTrace
         self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.tasks: list[SimTask] = []
+        self._prune_at = 64
         self._numbers = 0
         self._task_names = 0
         self._cancelled_timers = 0
@@ -121,10 +124,17 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         """A task of this loop; without a name it is called by its place in the order of creation."""
         if self._closed:
             self._check_closed()
+        if self.steering:
+            coro = _steered(self, coro)
         if name is None:
             self._task_names += 1
             name = f"Task-{self._task_names}"
         task = SimTask(coro, loop=self, name=str(name), context=context)
+        tasks = self.tasks
+        tasks.append(task)
+        if len(tasks) > self._prune_at:
+            self.tasks = [each for each in tasks if not each.done()]
+            self._prune_at = max(64, 2 * len(self.tasks))
         if self.tracing:
             self.trace.created(self, task)
         return task
@@ -306,11 +316,19 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
 
     def live_tasks(self) -> list[SimTask]:
         """Tasks that are not done, without the program's own, in the order of their creation."""
-        tasks = [task for task in asyncio.all_tasks(self) if task is not self.main]
-        return sorted(cast(list[SimTask], tasks), key=hash)
+        return [task for task in self.tasks if not task.done() and task is not self.main]
 
     def _stuck(self, kind: type[StuckError], detail: str) -> NoReturn:
         raise kind(detail, who_waits(self), self.now_s - START_S, self.steps)
+
+
+async def _steered(loop: SimLoop, awaitable: Any) -> Any:
+    """A task keeps every exception for whoever awaits it; those that steer the whole run must not wait for that."""
+    try:
+        return await awaitable
+    except loop.steering as error:
+        loop.fail(error)
+        raise
 
 
 class _Running:

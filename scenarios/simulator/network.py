@@ -258,9 +258,9 @@ class Network:
         """Connections and listeners that are still open."""
         found = []
         for connection in self.connections:
-            ends = [end for end in connection.ends.values() if not end.is_closing() and end.host.alive]
+            ends = connection.left_open()
             if ends:
-                found.append(f"connection {connection.name} ({len(ends)} of 2 ends open)")
+                found.append(f"connection {connection.name} ({ends} of 2 ends open)")
         found += [f"listener {name}:{port}" for name, port in self._listeners]
         return found
 

@@ -123,7 +123,7 @@ def _run(
             _say_good_bye(loop)
     finally:
         borders.end()
-    if isinstance(error, RuleBrokenError | KeyboardInterrupt | SystemExit):
+    if error is not None and isinstance(error, (RuleBrokenError, KeyboardInterrupt, SystemExit, *loop.steering)):
         raise error
     lost = _lost(loop)
     if error is None:
@@ -185,6 +185,8 @@ def _say_good_bye(loop: SimLoop) -> None:
         network.vanish()
     loop._ready.clear()
     loop.timers.clear()
+    loop.tasks.clear()
+    loop.main = None
     loop.close()
 
 

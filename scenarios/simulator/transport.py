@@ -280,6 +280,7 @@ class Connection:
         self.on_over: Callable[[], None] | None = None
         self._last_at: dict[Direction, float] = {"upstream": 0.0, "downstream": 0.0}
         self._held: list[tuple[Direction, Payload]] = []
+        self.under_way: dict[Direction, int] = {"upstream": 0, "downstream": 0}
         self._timer: asyncio.TimerHandle | None = None
         self._closed: set[Direction] = set()
 
@@ -313,6 +314,13 @@ class Connection:
                 self._timer.cancel()
         if end.outward == "downstream" and self.on_over is not None:
             self.on_over()
+
+    def left_open(self) -> int:
+        """Ends that nobody closed, and that no packet is on its way to."""
+        return sum(
+            not end.is_closing() and end.host.alive and not self.under_way[OPPOSITE[direction]]
+            for direction, end in self.ends.items()
+        )
 
     def carry_on(self) -> None:
         """The partition is healed: what was held goes on its way."""
@@ -357,9 +365,11 @@ class Connection:
             loop.trace.note(loop, "delay", who, f"{delay_s:.6g} of {low:g}..{high:g}")
             loop.trace.note(loop, "send", who, describe(payload))
         end = self.ends[OPPOSITE[direction]]
+        self.under_way[direction] += 1
         loop.call_at(at, self._arrive, direction, payload, context=end.context)
 
     def _arrive(self, direction: Direction, payload: Payload) -> None:
+        self.under_way[direction] -= 1
         sender, end = self.ends[direction], self.ends[OPPOSITE[direction]]
         if self._held or self.network.is_parted(sender.host.name, end.host.name):
             self._held.append((direction, payload))

@@ -127,13 +127,18 @@ def busiest(loop: SimLoop) -> str:
     return ", ".join(name for name, _ in count.most_common(3)) or "the running task"
 
 
+def is_packet(timer: asyncio.TimerHandle) -> bool:
+    """Whether a timer is a packet under way: the network's, not the program's."""
+    return type(getattr(timer._callback, "__self__", None)).__name__ == "Connection"
+
+
 def leftovers(loop: SimLoop) -> tuple[str, ...]:
     """What the program left behind: tasks, timers, sockets, locks; one line each."""
     found = [f"task {task.get_name()} ({where_is(task)})" for task in loop.live_tasks()]
     waited = {id(getattr(task, "_fut_waiter", None)) for task in loop.live_tasks()}
     for when, _, timer in sorted(loop.timers, key=lambda entry: entry[:2]):
         args: Any = timer._args or ()
-        if not timer.cancelled() and not any(id(arg) in waited for arg in args):
+        if not timer.cancelled() and not is_packet(timer) and not any(id(arg) in waited for arg in args):
             callback = getattr(timer._callback, "__qualname__", "a callback")
             found.append(f"timer for {callback} in {when - loop.time():.6g} s")
     network = loop.attachments.get("network")

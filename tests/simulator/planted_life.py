@@ -2,6 +2,7 @@
 """Programs with one planted bug each, and their correct twins: reload, shutdown, locks, wake-ups, order."""
 
 import asyncio
+import contextlib
 from collections import deque
 
 
@@ -78,10 +79,8 @@ async def swallowed_cancellation(t, *, broken):
 
     async def worker():
         while True:
-            try:
+            with contextlib.suppress(*swallowed):
                 await t.io(0.01, 0.02)
-            except swallowed:
-                pass
             await t.io(0.05, 0.1)
 
     task = asyncio.create_task(worker())

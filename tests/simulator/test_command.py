@@ -1,0 +1,111 @@
+# ruff: noqa: ANN001, ANN002, ANN202 - programs under test are written as anybody would write them
+"""``hardening explore`` as a shell sees it: exit codes, JSON, replay line, shards, workers."""
+
+import json
+import re
+import shlex
+import xml.etree.ElementTree as ET
+
+import pytest
+from click.testing import CliRunner
+
+from scenarios.simulator.command import explore_command
+
+PROGRAM = """
+import asyncio, socket
+from scenarios.simulator import io
+
+async def racy():
+    order = []
+    async def one(name, low):
+        await io(low, 1.0)
+        order.append(name)
+    await asyncio.gather(asyncio.create_task(one("a", 0.0), name="a"), asyncio.create_task(one("b", 0.1), name="b"))
+    assert order == ["a", "b"]
+
+async def sound():
+    await io(0.0, 1.0)
+
+async def rude():
+    socket.socket()
+
+async def needy(argument):
+    pass
+
+def plain():
+    pass
+"""
+
+
+@pytest.fixture
+def shell(tmp_path):
+    path = tmp_path / "some_programs.py"
+    path.write_text(PROGRAM)
+
+    def run(function, *words):
+        return CliRunner().invoke(explore_command, [f"{path}:{function}", *words])
+
+    return run
+
+
+def test_nothing_found_is_0_and_found_is_1(shell):
+    assert shell("sound", "--runs", "20").exit_code == 0
+    done = shell("racy", "--seed", "5")
+    assert done.exit_code == 1
+    assert "It takes 1 decision" in done.output
+
+
+def test_the_replay_line_can_be_pasted(shell):
+    line = re.search(r"^replay: hardening explore (.*)$", shell("racy", "--seed", "5").output, re.MULTILINE)
+    words = shlex.split(line.group(1))
+    done = CliRunner().invoke(explore_command, words)
+    assert done.exit_code == 1
+    assert "the same trace as recorded" in done.output
+
+
+def test_bad_usage_is_2_in_one_line(shell):
+    for function, *words in (
+        ["missing"],
+        ["needy"],
+        ["plain"],
+        ["sound", "--shard", "9/2"],
+        ["sound", "--replay", "x"],
+        ["sound", "--runs", "0"],
+        ["sound", "--latency", "3", "1"],
+    ):
+        done = shell(function, *words)
+        assert done.exit_code == 2, (function, words)
+    assert CliRunner().invoke(explore_command, ["nowhere.py:x"]).exit_code == 2
+
+
+def test_broken_rules_are_4_with_the_place(shell):
+    done = shell("rude")
+    assert done.exit_code == 4
+    assert "a real socket" in done.output
+    assert "some_programs.py" in done.output
+
+
+def test_json_holds_everything_and_svg_is_well_formed(shell, tmp_path):
+    done = shell("racy", "--seed", "5", "--json", "--save", str(tmp_path / "r.json"), "--svg", str(tmp_path / "r.svg"))
+    report = json.loads(done.output)
+    assert report["found"] is True
+    assert report["counterexample"]["exception"]["type"] == "AssertionError"
+    assert ET.parse(tmp_path / "r.svg").getroot().tag.endswith("svg")
+    again = shell("racy", "--replay", f"@{tmp_path / 'r.json'}", "--json")
+    assert again.exit_code == 1
+    assert json.loads(again.output)["same_trace"] is True
+
+
+def test_workers_find_what_one_process_finds(shell):
+    alone = json.loads(shell("racy", "--seed", "8", "--runs", "60", "--json").output)
+    together = json.loads(shell("racy", "--seed", "8", "--runs", "60", "--json", "--workers", "2").output)
+    assert together["counterexample"]["run"] == alone["counterexample"]["run"]
+    assert together["counterexample"]["plan"] == alone["counterexample"]["plan"]
+    assert shell("sound", "--runs", "10", "--workers", "2").exit_code == 0
+    assert shell("rude", "--workers", "2").exit_code == 4
+
+
+def test_a_corpus_directory_is_used(shell, tmp_path):
+    shell("racy", "--seed", "5", "--corpus", str(tmp_path / "corpus"))
+    report = json.loads(shell("racy", "--seed", "6", "--corpus", str(tmp_path / "corpus"), "--json").output)
+    assert report["from_corpus"] is True
