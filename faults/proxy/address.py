@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+
+BACKLOG = 4096
+FREE_PORT_ATTEMPTS = 20
 
 Resolved = tuple[socket.AddressFamily, str, int]
 """Family, numeric host (``""``: all interfaces), port."""
@@ -95,16 +99,38 @@ def listen(resolved: Resolved) -> socket.socket:
         AddressError: with the operating system's reason.
     """
     family, host, port = resolved
+    try:
+        sock = _bound(family, host, port) if port else _bound_to_free_port(family, host)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        reason = os.strerror(error.errno or 0).lower()
+        raise AddressError(f"listen tcp {join(host, port)}: bind: {reason}") from error
+    return sock
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
+        sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1 if host else 0)
         sock.bind((host, port))
-        sock.listen(4096)
-        sock.setblocking(False)
-    except OSError as error:
+    except OSError:
         sock.close()
-        reason = os.strerror(error.errno or 0).lower()
-        raise AddressError(f"listen tcp {join(host, port)}: bind: {reason}") from error
+        raise
     return sock
+
+
+def _bound_to_free_port(family: socket.AddressFamily, host: str) -> socket.socket:
+    """Take a free port, then bind to it by number.
+
+    Linux lets go of a port that it chose itself when the socket stops listening (``connect_refuse`` does that), but
+    keeps one that was asked for.
+    """
+    for _ in range(FREE_PORT_ATTEMPTS):
+        with _bound(family, host, 0) as chosen:
+            port = chosen.getsockname()[1]
+        with contextlib.suppress(OSError):
+            return _bound(family, host, port)
+    return _bound(family, host, 0)

@@ -94,7 +94,7 @@ class Proxy:
             asyncio.get_running_loop().remove_reader(self._listener.fileno())
             self._listener.shutdown(socket.SHUT_RDWR)
         elif self._is_refusing and not asked:
-            self._listener.listen(4096)
+            self._listener.listen(address.BACKLOG)
         if asked != self._is_refusing:
             self._is_refusing = asked
             self._watch_listener()

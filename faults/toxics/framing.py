@@ -12,6 +12,7 @@ from dataclasses import dataclass
 HEAD_BYTES_MAX = 65536
 _CRLF = b"\r\n"
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) (\S{1,8192}) HTTP/1\.[01]\Z")
+_MAYBE_METHOD = re.compile(rb"[A-Z]{1,20}( |\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class HttpRequests:
     def _head(self) -> Request | None:
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
-            self.broken = len(self._buffer) > HEAD_BYTES_MAX
+            self.broken = len(self._buffer) > HEAD_BYTES_MAX or not _MAYBE_METHOD.match(self._buffer)
             return None
         lines = self._buffer[:end].split(_CRLF)
         matched = _REQUEST_LINE.match(lines[0])
