@@ -294,9 +294,28 @@ def judge_neutral_calls(history: History) -> Verdict:
             late += sum(1 for c in walk.calls if opening.t < c.t < until_s and began_s(c) < opening.t)
     if not any(w.calls for w in found):
         return unknown(claim, "the calls were not recorded (log_events is 'summary')")
-    if not any(c.value.get("outcome") == "cancelled" or c.value.get("event") == "released" for c in neutral):
-        return unknown(claim, "no call on a breaker was cancelled", neutral=len(neutral))
-    return passed(claim, len(neutral), neutral_calls=len(neutral), late_answers=late)
+    telling = sum(_telling(history, walk) for walk in found)
+    if not telling:
+        missing = "no cancelled call or probe at which counting it would have made a difference"
+        return unknown(claim, missing, neutral_calls=len(neutral))
+    return passed(claim, telling, neutral_calls=len(neutral), telling=telling, late_answers=late)
+
+
+def _telling(history: History, walk: Walk) -> int:
+    """Moments at which a cancelled call or probe would have moved the breaker, had it been counted either way."""
+    threshold = int(smallest(history, "downstreams", walk.name, "breaker", "failures"))
+    count = sum(1 for e in walk.probes if e.value["event"] == "released")
+    row: list[str] = []
+    for event in sorted([*walk.moves, *walk.calls], key=lambda e: e.index):
+        if event.f == "breaker":
+            # Failures before and after a neutral call opened it: the neutral one was no success.
+            count += int(event.value["new"] == "open" and "cancelled" in row)
+            row = []
+        elif event.value["outcome"] in {"ok", "failed", "cancelled"}:
+            row = [] if event.value["outcome"] == "ok" else [*row, str(event.value["outcome"])]
+            # As many in a row as open it, one of them cancelled, and it stayed closed.
+            count += int(event.value["outcome"] == "cancelled" and len(row) >= threshold)
+    return count
 
 
 def _foreign_opening(history: History) -> tuple[int, list[Event]]:

@@ -176,11 +176,11 @@ def _table_too_large(life: Life) -> list[Event]:
     for event in sizes:
         if event.value.get("calls") is not None and int(event.value["count"]) > int(event.value["calls"]):
             return [event]
-    idle = _idle_moments(life)
-    for moment in idle:
-        before = [e for e in sizes if e.t <= moment.t + IDLE_S]
-        if before and int(before[-1].value["count"]) > 0:
-            return [before[-1], moment]
+    times = [e.t for e in sizes]
+    for moment in _idle_moments(life):
+        number = bisect_right(times, moment.t + IDLE_S) - 1
+        if number >= 0 and int(sizes[number].value["count"]) > 0:
+            return [sizes[number], moment]
     return []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 
 from scenarios.judge.breakers import half_open_too_early, walks
 from scenarios.judge.budgets import rate_breach
@@ -67,9 +68,14 @@ def redis_gone(history: History, life: Life) -> list[tuple[float, float]]:
 def _overwritten(life: Life) -> tuple[int, list[Event]]:
     """Slow loads that met something newer, and one that was written all the same."""
     met = 0
-    events = life.states("cache")
+    of_key: dict[str, list[Event]] = {}
+    place: dict[int, int] = {}
+    for event in life.states("cache"):
+        told = of_key.setdefault(str(event.value["key"]), [])
+        place[event.index] = len(told)
+        told.append(event)
     for load in loads(life):
-        mine = [e for e in events if e.value["key"] == load.key and e.index > load.began.index]
+        mine = islice(of_key[load.key], place[load.began.index] + 1, None)
         newer: Event | None = None
         for event in mine:
             own = str(event.value.get("load_id") or "") == load.load_id

@@ -62,7 +62,7 @@ TABLE: tuple[Claim, ...] = (
         "C1",
         "Neutral calls",
         "Cancelled and shed calls count neither as success nor failure; late answers change nothing.",
-        "A call on a breaker, or its probe, was cancelled.",
+        "A call or probe was cancelled at a moment when counting it would have moved the breaker.",
         ("downstreams",),
     ),
     Claim(

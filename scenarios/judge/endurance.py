@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -20,6 +21,8 @@ GROWTH_SHARE_MAX = 0.02
 Z_95 = 1.96
 CUT_SLACK_S = 2.0
 RATE_LIMITED = 429
+CUT_SHORT = frozenset({408, 413, 431})
+"""How a half-sent, too slow or too large request is answered."""
 
 
 def slope(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -87,12 +90,28 @@ def _counted(life: Life, until_s: float) -> dict[str, list[Event]]:
     return {name: [e for e in events if e.t <= until_s] for name, events in said.items()}
 
 
+SCRAPED = {
+    "level_changes": "signal_level_changes_total",
+    "sheds": "signal_shed_total",
+    "breaker_changes": "signal_breaker_changes_total",
+}
+REASON = re.compile(r"signal_rejected_total\{.*?reason=\"?(\w+)\"?.*?\}")
+
+
 def _flat(counters: object) -> dict[str, int]:
+    """Counters by our own names, from those names or from Prometheus' (summed over their labels)."""
     if not isinstance(counters, dict):
         return {}
-    flat = {name: int(n) for name, n in counters.items() if isinstance(n, int | float)}
+    flat = {name: int(n) for name, n in counters.items() if name in SCRAPED}
     rejected = counters.get("rejected")
     flat.update({f"rejected.{k}": int(n) for k, n in (rejected or {}).items()})
+    for own, family in SCRAPED.items():
+        found = [n for name, n in counters.items() if name.partition("{")[0] == family]
+        if found:
+            flat[own] = int(sum(found))
+    for name, n in counters.items():
+        if match := REASON.fullmatch(name):
+            flat[f"rejected.{match[1]}"] = flat.get(f"rejected.{match[1]}", 0) + int(n)
     return flat
 
 
@@ -159,7 +178,7 @@ def judge_rude_clients(history: History) -> Verdict:
     tried = probes(history, "rude_clients")
     head_s, body_s = figure(history, "clients", "head_s"), figure(history, "clients", "body_s")
     limits_s = {"slow_head": head_s, "slow_body": body_s}
-    rude = {a.id for a in asked(history) if a.operation == "rude" and a.id}
+    rude = {a.id for a in asked(history) if a.operation == "rude" and a.id and a.status in CUT_SHORT}
     paid = next((e for f in ("permit_taken", "admitted") for e in history.states(f) if e.id in rude), None)
     if paid is not None:
         return failed(claim, len(tried), "a rude client took a permit or a rate slot", [paid])

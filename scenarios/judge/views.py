@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from scenarios.judge.history import Event, History
 
@@ -41,14 +42,17 @@ class Life:
     started: Event | None = None
     exited: Event | None = None
     signals: list[Event] = field(default_factory=list)
+    by_name: dict[str, list[Event]] = field(default_factory=dict)
+
+    def add(self, event: Event) -> None:
+        """Take in one more event of this life."""
+        self.events.append(event)
+        self.by_name.setdefault(event.f, []).append(event)
 
     def states(self, f: str, **value: object) -> list[Event]:
         """What the service said under one name in this life."""
-        return [
-            e
-            for e in self.events
-            if e.type == "state" and e.f == f and all(e.value.get(k) == v for k, v in value.items())
-        ]
+        found = self.by_name.get(f, [])
+        return [e for e in found if all(e.value.get(k) == v for k, v in value.items())] if value else list(found)
 
     @property
     def killed(self) -> bool:
@@ -69,8 +73,18 @@ class Life:
         return self.started.t if self.started else -math.inf
 
 
+_LIVES: WeakKeyDictionary[History, list[Life]] = WeakKeyDictionary()
+"""Most judges ask for the lives of the history that the judge before them asked for."""
+
+
 def lives(history: History) -> list[Life]:
     """The service's lives in order; one unbounded life when no process was recorded."""
+    if history not in _LIVES:
+        _LIVES[history] = _find_lives(history)
+    return _LIVES[history]
+
+
+def _find_lives(history: History) -> list[Life]:
     found = [Life()]
     for event in history.events:
         if event.f == "process" and event.type == "state" and event.value["name"] == "service":
@@ -84,7 +98,7 @@ def lives(history: History) -> list[Life]:
             elif state == "signalled":
                 found[-1].signals.append(event)
         elif event.process == "service" and event.type == "state":
-            found[-1].events.append(event)
+            found[-1].add(event)
     return found
 
 
