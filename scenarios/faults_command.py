@@ -23,7 +23,7 @@ from scenarios.worlds.control import SOCKET, ControlError, inject_into
 _UNITS_S: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]
     """``10s``, ``500ms``, ``2m``; a bare number is seconds. The value is in seconds."""
 
     name = "duration"

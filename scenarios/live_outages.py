@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from faults.schedule import Schedule
-from scenarios.judge.workload import Operation, Workload, herd, signal, steady
+from scenarios.judge.workload import Operation, Workload, alert, herd, signal, steady
 from scenarios.scenario import Scenario
 
 SYMBOLS = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
@@ -26,11 +26,11 @@ def ticker_outage(seed: int) -> Scenario:
     """The ticker answers 500 until its breaker opens; a herd waits for its half-open moment."""
     open_s = 1.5
     cold = Workload.of(signal(0.1 + i * 0.1, f"OUT{i}") for i in range(36))
-    warm = calm(seed, "ticker-warm", for_s=4.0, per_s=5.0)
+    warm = calm(seed, "ticker-warm", for_s=4.0, per_s=12.0)
     return Scenario(
         name="ticker-outage",
         summary="the ticker answers 500 for two seconds; herds ask while its breaker opens, half opens and closes",
-        steady=calm(seed, "ticker-outage"),
+        steady=calm(seed, "ticker-outage", for_s=2.5, per_s=12.0),
         workload=cold + warm + herd(2.6, 30, "HALF0") + herd(3.4, 30, "HALF1"),
         settings={"downstreams": {"ticker": {"breaker": {"open_s": open_s}}}},
         schedule=schedule((0.3, 2.0, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500})),
@@ -38,17 +38,20 @@ def ticker_outage(seed: int) -> Scenario:
     )
 
 
-def flaky_ticker(seed: int) -> Scenario:
-    """Connections to the ticker are reset now and then: retries, within their budget."""
+def flaky_network(seed: int) -> Scenario:
+    """The way to Redis is slow and uneven, connections to the ticker are reset, the user service is cut off."""
     cold = Workload.of(signal(0.1 + i * 0.06, f"FLAKY{i}") for i in range(60))
-    fault = {"kind": "net_reset", "target": "ticker", "toxicity": 0.3}
     return Scenario(
-        name="flaky-ticker",
-        summary="three connections in ten to the ticker are reset",
-        steady=calm(seed, "flaky"),
+        name="flaky-network",
+        summary="jitter to Redis, resets to the ticker, a cut to the user service: all on the wire",
+        steady=calm(seed, "flaky", for_s=2.0, per_s=8.0),
         workload=cold,
-        settings={"downstreams": {"ticker": {"breaker": {"open_s": 1.0}}}},
-        schedule=schedule((0.2, 3.0, fault)),
+        settings={"downstreams": {name: {"breaker": {"open_s": 1.0}} for name in ("ticker", "user")}},
+        schedule=schedule(
+            (0.1, 3.2, {"kind": "net_latency", "target": "redis", "latency_ms": 10, "jitter_ms": 8}),
+            (0.5, 0.4, {"kind": "net_reset", "target": "ticker"}),
+            (2.4, 0.8, {"kind": "net_down", "target": "user"}),
+        ),
     )
 
 
@@ -103,19 +106,18 @@ def clock_jumps(seed: int) -> Scenario:
 
 
 def damaged_entries(seed: int) -> Scenario:
-    """Entries in Redis are corrupted, cut, of another version, under another key; then the service must read them."""
-    again = Workload.of(signal(2.3 + i * 0.05, SYMBOLS[i % 6]) for i in range(30))
+    """Entries in Redis are corrupted, cut, of another version, under another key, while they are being read."""
     ways = ("corrupt", "truncate", "wrong_version", "swap")
     damage: list[tuple[float, float, dict[str, Any]]] = [
-        (0.1 + i * 0.02, 3.5, {"kind": "redis_entries_damaged", "how": how, "seed": i, "entries_max": 3})
+        (0.3 + i * 0.05, 3.5, {"kind": "redis_entries_damaged", "how": how, "seed": seed % 1000 + i, "entries_max": 2})
         for i, how in enumerate(ways)
     ]
     return Scenario(
         name="damaged-entries",
-        summary="cache entries in Redis are damaged in four ways while the service restarts and must read them",
-        steady=calm(seed, "damaged", for_s=2.0, per_s=12.0),
-        workload=again,
-        schedule=schedule(*damage, (0.4, 0.3, {"kind": "process_signal", "signal": "KILL"})),
+        summary="cache entries in Redis are damaged in four ways while they are read",
+        steady=calm(seed, "damaged", for_s=1.5, per_s=12.0),
+        workload=calm(seed, "damaged-work", for_s=5.2, per_s=12.0),
+        schedule=schedule(*damage),
     )
 
 
@@ -137,7 +139,20 @@ def full_disk(seed: int) -> Scenario:
     )
 
 
+def alert_outage(seed: int) -> Scenario:
+    """The alert service answers 500 while alerts are accepted and signals asked for, which need it not."""
+    posted = Workload.of(alert(0.4 + i * 0.25, SYMBOLS[i % 6], f"out-{seed}-{i}") for i in range(8))
+    return Scenario(
+        name="alert-outage",
+        summary="the alert service fails; signals do not notice, alerts wait and are delivered",
+        steady=calm(seed, "alert-outage", for_s=2.0, per_s=12.0),
+        workload=posted + calm(seed, "alert-work", for_s=3.5, per_s=12.0),
+        settings={"downstreams": {"alert": {"breaker": {"open_s": 1.0}}}},
+        schedule=schedule((0.2, 2.2, {"kind": "http_fault", "target": "alert", "how": "status", "status": 500})),
+    )
+
+
 OUTAGES = (
-    *(deadline, pressure, ticker_outage, flaky_ticker),
+    *(deadline, pressure, ticker_outage, flaky_network, alert_outage),
     *(clock_jumps, damaged_entries, full_disk),
 )

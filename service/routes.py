@@ -51,6 +51,7 @@ IdempotencyKey = Annotated[
 ]
 
 
+encode_json = json.JSONEncoder(separators=(",", ":")).encode
 HANDLED = (Problem, UnknownSymbolError, NotCachedError, DownstreamError)
 """Failures of one symbol that have an answer of their own."""
 
@@ -93,7 +94,7 @@ class Desk(Protocol):
 
 def answer(data: Any, status: int = 200, media_type: str = "application/json") -> Response:
     """JSON, encoded."""
-    return Response(json.dumps(data, separators=(",", ":")), status, media_type=media_type)
+    return Response(encode_json(data), status, media_type=media_type)
 
 
 def translate(error: Exception) -> Problem:
@@ -105,7 +106,7 @@ def translate(error: Exception) -> Problem:
     if isinstance(error, UnknownSymbolError):
         return Problem("unknown-symbol", field="symbol")
     assert isinstance(error, DownstreamError)
-    if error.kind == "deadline":
+    if error.out_of_time:
         return Problem("deadline", f"The {error.name} service was too slow")
     if error.kind in {"client_error", "malformed", "too_large"}:
         return Problem("downstream", f"The {error.name} service gave no usable answer")
@@ -171,12 +172,15 @@ SECURED: dict[str, Any] = {"security": [{"key": []}, {"bearer": []}]}
 PUBLIC = ("malformed", "slow", "too-large", "internal", "busy", "not-ready", "deadline")
 
 
-def signal_routes(desk: Desk) -> APIRouter:
-    """Signals, one or many, and alerts."""
-    router = APIRouter(tags=["signals"])
+def add_signal_routes(router: APIRouter, desk: Desk) -> None:
+    """Signals, one or many, and alerts.
+
+    They go straight onto the application's own router: one that is included costs each request a second matching.
+    """
 
     @router.get(
         "/v2/signals/{symbol}",
+        tags=["signals"],
         response_model=None,
         openapi_extra=SECURED,
         responses={200: {"model": SignalAnswer}, **responses(*ADMITTED)},
@@ -195,6 +199,7 @@ def signal_routes(desk: Desk) -> APIRouter:
 
     @router.post(
         "/v2/signals/batch",
+        tags=["signals"],
         response_model=None,
         openapi_extra=SECURED,
         responses={200: {"model": BatchAnswer}, **responses(*ADMITTED)},
@@ -222,6 +227,7 @@ def signal_routes(desk: Desk) -> APIRouter:
 
     @router.post(
         "/v2/alerts",
+        tags=["signals"],
         response_model=None,
         openapi_extra=SECURED,
         responses={
@@ -242,5 +248,3 @@ def signal_routes(desk: Desk) -> APIRouter:
                 return answer({"user": user, "status": "not_met"})
             alert_id = await desk.accept(user, idempotency_key, body, f"{wanted.symbol}: {rule.text()}")
         return answer({"user": user, "status": "accepted", "alert_id": alert_id}, 202)
-
-    return router

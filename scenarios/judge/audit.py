@@ -67,7 +67,7 @@ def judge_audit(history: History) -> Verdict:
     """C4.4: one complete record for each security event, in an intact chain; forgeries are found."""
     claim = "C4.4"
     checks, forged = probes(history, "audit_chain"), probes(history, "forged")
-    audited_disk = [b for b in faults(history) if b.target == "audit"]
+    audited_disk = [b for b in faults(history) if b.where == "audit"]
     seen: Counter[str] = Counter()
     for probe in checks:
         events = _security_events(history, probe.t)
@@ -128,21 +128,21 @@ def judge_full_disk(history: History) -> Verdict:
     """C4.6: a full disk or a blocked log blocks no request; lost records are counted, admin changes refused."""
     claim = "C4.6"
     rows = asked(history)
-    disks = [b for b in faults(history) if b.target in {"audit", "logs"}]
+    disks = [b for b in faults(history) if b.where in {"audit", "logs"}]
     bit = [b for b in disks if b.bit]
     request_s = figure(history, "budgets", "request_s")
     for disk in disks:
         if evidence := _blocked(rows, disk, request_s, end_s(history)):
-            return failed(claim, len(bit), f"with {disk.target} full a request was not answered", evidence)
+            return failed(claim, len(bit), f"with {disk.where} full a request was not answered", evidence)
     failures = history.states("audit", event="failed")
     for disk in bit:
         said = any(disk.inject.t <= e.t <= disk.healed_s + CROSSING_SLACK_S for e in failures)
-        if disk.target == "audit" and not said and disk.heal is not None:
+        if disk.where == "audit" and not said and disk.heal is not None:
             return failed(claim, len(bit), "a lost audit record was not counted", [disk.inject, disk.heal])
     tried, evidence = _changed_unaudited(history, rows)
     if evidence:
         return failed(claim, len(bit), "an admin change was made that could not be audited", evidence)
-    missing = sorted({"audit", "logs"} - {b.target for b in bit})
+    missing = sorted({"audit", "logs"} - {b.where for b in bit})
     if missing:
         return unknown(claim, f"no fault at {' and '.join(missing)} bit", faults=len(disks))
     if not tried:

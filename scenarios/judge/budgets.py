@@ -145,10 +145,10 @@ def _breach_seen_by_clients(history: History, life: Life, most: int, window_s: f
 def _wrong_refusal(life: Life, answers: dict[str, Asked], most: int, window_s: float) -> tuple[str, list[Event]]:
     """A 429 while the window had room, or one whose Retry-After is not the moment of the next free slot."""
     admitted = life.states("admitted")
-    times = [e.t for e in admitted]
+    times, places = [e.t for e in admitted], [e.index for e in admitted]
     for event in life.states("rejected", reason="rate"):
         low = bisect_right(times, event.t - window_s - CLOCK_SLACK_S)
-        high = bisect_right(times, event.t + CLOCK_SLACK_S)
+        high = bisect_left(places, event.index)
         if high - low < most:
             return f"refused with {high - low} of {most} slots taken", [event]
         oldest = admitted[high - most]

@@ -230,6 +230,13 @@ class Broken:
         return str(self.inject.value["target"])
 
     @property
+    def where(self) -> str:
+        """The file it was done to (``audit`` or ``logs``), else its target."""
+        if self.kind == "log_reader_blocked":
+            return "logs"
+        return str(self.inject.value["parameters"].get("where", self.target))
+
+    @property
     def bit(self) -> bool:
         """True when it did something (an unhealed fault has not said)."""
         return self.heal is not None and bool(self.heal.value["bit"])

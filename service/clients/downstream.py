@@ -210,7 +210,12 @@ class Downstream:
         except asyncio.CancelledError:
             deadline.abort()
             raise
-        result: T = task.result()
+        try:
+            result: T = task.result()
+        except DownstreamError as error:
+            # A request that ran out of time ends in 504, whomever the breaker blames for it.
+            error.out_of_time = request is not None and deadline.left_s <= 0
+            raise
         return result
 
     async def _slot(self, call: _Call) -> None:

@@ -26,6 +26,7 @@ class DownstreamError(Exception):
         kind: see ``FailureKind``.
         status: HTTP status where there was one.
         retry_after_s: when it makes sense to ask again, where known.
+        out_of_time: the request's own time was over when the call ended.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class DownstreamError(Exception):
         self.kind: FailureKind = kind
         self.status = status
         self.retry_after_s = retry_after_s
+        self.out_of_time = kind == "deadline"
 
     @property
     def blames_downstream(self) -> bool:
