@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.security import audit
 from service.security.audit import AuditLog, AuditProblem, DiskFiles, verify_audit
+from service.security.audit_chain import Link, seal
 
 KEY = "audit-key-0123456789"
 WALL_S = 1763900000.25
@@ -204,6 +205,7 @@ def test_a_cut_off_end_stays_found_after_the_service_wrote_on(path: Path) -> Non
     assert told["fields"] == {"last_seq_found": 4}
 
 
+@settings(deadline=None)  # it waits for the disk
 @given(data=st.data())
 def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("audit") / "audit.jsonl"
@@ -215,6 +217,7 @@ def test_any_changed_byte_is_found(tmp_path_factory: pytest.TempPathFactory, dat
     assert verify_audit(path, KEY)
 
 
+@settings(deadline=None)
 @given(order=st.permutations(range(5)))
 def test_any_other_order_is_found(tmp_path_factory: pytest.TempPathFactory, order: list[int]) -> None:
     path = tmp_path_factory.mktemp("audit") / "audit.jsonl"
@@ -228,6 +231,18 @@ def test_without_the_key_no_record_can_be_put_in_its_place(path: Path) -> None:
     write(path, 3)
     assert kinds(path, "another-key-00000000") == ["altered"] * 3
     assert kinds(path, "") == ["altered"] * 3
+
+
+def test_a_record_forged_with_its_own_hash_is_found_by_the_next_one(path: Path) -> None:
+    write(path, 3)
+    first, second, third = lines(path)
+    forged = json.loads(second)
+    del forged["hash"], forged["prev"], forged["seq"]
+    forged["outcome"] = "refused"
+    line, _ = seal(forged, Link(1, json.loads(first)["hash"]), KEY.encode())
+    path.write_bytes(first + b"\n" + line + third + b"\n")
+    (problem,) = verify_audit(path, KEY)
+    assert problem == AuditProblem("altered", 3, "record 2 is not the one that record 3 refers to")
 
 
 def test_a_record_copied_to_the_end_is_found(path: Path) -> None:

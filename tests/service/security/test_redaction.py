@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from service.security import patterns, redaction
@@ -129,6 +129,7 @@ def test_harmless_text_is_left_alone_byte_for_byte(text: str) -> None:
     assert REDACTOR.bytes(text.encode() + b"\xff\x00") == text.encode() + b"\xff\x00"
 
 
+@settings(deadline=None)
 @given(
     candles=st.lists(st.tuples(st.integers(10**9, 3 * 10**9), *[st.floats(0, 1e9)] * 5), max_size=20),
     epoch=st.integers(10**12, 3 * 10**12) | st.integers(10**15, 2 * 10**15),
@@ -172,6 +173,7 @@ def cards(draw: st.DrawFn) -> str:
     return digits
 
 
+@settings(deadline=None)
 @given(card=cards(), clothes=st.sampled_from(sorted(CLOTHES)))
 def test_every_card_of_a_known_issuer_is_masked(card: str, clothes: str) -> None:
     shown = REDACTOR.text(CLOTHES[clothes](card))
@@ -184,6 +186,7 @@ SECRET_TEXT = st.text(string.ascii_letters + string.digits + "-_.!$*~", min_size
 )
 
 
+@settings(deadline=None)
 @given(secret=SECRET_TEXT, cut=st.integers(8, 20), clothes=st.sampled_from(sorted(CLOTHES)))
 def test_an_own_secret_is_found_cut_at_either_end(secret: str, cut: int, clothes: str) -> None:
     redactor = Redactor([secret])
@@ -191,6 +194,7 @@ def test_an_own_secret_is_found_cut_at_either_end(secret: str, cut: int, clothes
         assert part not in redactor.text(CLOTHES[clothes](part))
 
 
+@settings(deadline=None)
 @given(secret=SECRET_TEXT, start=st.integers(0, 20), length=st.integers(16, 40))
 def test_any_sixteen_characters_of_an_own_secret_are_found(secret: str, start: int, length: int) -> None:
     part = secret[start : start + length]
@@ -198,6 +202,7 @@ def test_any_sixteen_characters_of_an_own_secret_are_found(secret: str, start: i
     assert part not in Redactor([secret]).text(f"<{part}>")
 
 
+@settings(deadline=None)
 @given(secret=SECRET_TEXT, cuts=st.lists(st.integers(1, 47), min_size=1, max_size=6))
 def test_an_own_secret_in_pieces_over_the_fields_of_a_record_is_found(secret: str, cuts: list[int]) -> None:
     edges = [0, *sorted({cut for cut in cuts if cut < len(secret)}), len(secret)]
@@ -210,6 +215,7 @@ def test_an_own_secret_in_pieces_over_the_fields_of_a_record_is_found(secret: st
             assert piece not in shown
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
@@ -220,6 +226,7 @@ def test_any_json_value_stays_json(value: Any) -> None:
     json.loads(REDACTOR.text(json.dumps({"value": value})))
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_redacting_twice_changes_nothing_more(text: str) -> None:
     once = REDACTOR.text(text)
@@ -264,6 +271,7 @@ def test_secrets_can_be_added_and_swapped_while_running() -> None:
     assert redactor.text(OWN) == OWN
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9)).map(lambda pair: (pair[0], sum(pair)))))
 def test_overlapping_finds_are_masked_as_one(spans: list[tuple[int, int]]) -> None:
     text = "abcdefghijklmnopqrstuvwxyz0123456789ABCD"
