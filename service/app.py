@@ -135,8 +135,8 @@ class Service:
         errors.install(app, self.redactor.text, self.bus)
         for kind in (*routes.HANDLED, Exception):
             app.add_exception_handler(kind, _answer_failure)
-        app.include_router(routes.signal_routes(self))
-        app.include_router(operation.operator_routes(self))
+        routes.add_signal_routes(app.router, self)
+        operation.add_operator_routes(app.router, self)
         document = errors.document(app)
 
         @app.get("/openapi.json", include_in_schema=False, response_model=None)

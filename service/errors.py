@@ -52,6 +52,7 @@ KINDS: Mapping[str, tuple[int, str]] = {
 }
 """The closed table of problems: the end of ``type``, status and title."""
 
+_encode_json = json.JSONEncoder(separators=(",", ":")).encode
 UNNAMED = {400: "malformed", 401: "no-key", 403: "scope", 404: "not-found", 405: "method", 413: "too-large"}
 
 
@@ -112,7 +113,7 @@ def encode(problem: Problem, request_id: str = "") -> tuple[bytes, list[tuple[by
         body["request_id"] = request_id
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", b'ApiKey header="X-API-Key"'))
-    data = json.dumps(body, separators=(",", ":")).encode()
+    data = _encode_json(body).encode()
     headers.append((b"content-length", str(len(data)).encode()))
     return data, headers
 

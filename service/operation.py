@@ -13,21 +13,21 @@ from service.routes import KEYED, PUBLIC, SECURED, Desk, answer, request
 from service.shapes import ChangeAnswer, ReadyAnswer
 
 
-def operator_routes(desk: Desk) -> APIRouter:
+def add_operator_routes(router: APIRouter, desk: Desk) -> None:
     """All of them."""
-    router = APIRouter(tags=["operation"])
     _watching(router, desk)
     _changing(router, desk)
-    return router
 
 
 def _watching(router: APIRouter, desk: Desk) -> None:
-    @router.get("/health", response_model=None, responses={**responses(*PUBLIC)})
+    @router.get("/health", tags=["operation"], response_model=None, responses={**responses(*PUBLIC)})
     async def health() -> Response:
         """The process answers."""
         return answer({"status": "ok"})
 
-    @router.get("/ready", response_model=None, responses={200: {"model": ReadyAnswer}, **responses(*PUBLIC)})
+    @router.get(
+        "/ready", tags=["operation"], response_model=None, responses={200: {"model": ReadyAnswer}, **responses(*PUBLIC)}
+    )
     async def ready() -> Response:
         """Whether to send requests here."""
         status, body = desk.health.ready()
@@ -41,6 +41,7 @@ def _watching(router: APIRouter, desk: Desk) -> None:
 
     @router.get(
         "/metrics",
+        tags=["operation"],
         response_class=Response,
         openapi_extra=SECURED,
         responses={200: {"content": {"text/plain": {}}}, **responses(*KEYED)},
@@ -49,12 +50,16 @@ def _watching(router: APIRouter, desk: Desk) -> None:
         """Counters and gauges for Prometheus."""
         return Response(desk.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @router.get("/admin/state", response_model=None, openapi_extra=SECURED, responses=responses(*KEYED))
+    @router.get(
+        "/admin/state", tags=["operation"], response_model=None, openapi_extra=SECURED, responses=responses(*KEYED)
+    )
     async def state() -> Response:
         """Level, budgets, breakers, outbox, log."""
         return answer(await desk.state())
 
-    @router.get("/admin/config", response_model=None, openapi_extra=SECURED, responses=responses(*KEYED))
+    @router.get(
+        "/admin/config", tags=["operation"], response_model=None, openapi_extra=SECURED, responses=responses(*KEYED)
+    )
     async def config() -> Response:
         """The configuration that this request sees, secrets masked."""
         settings = desk.store.for_request()
@@ -64,6 +69,7 @@ def _watching(router: APIRouter, desk: Desk) -> None:
 
 def _changing(router: APIRouter, desk: Desk) -> None:
     shape: dict[str, Any] = {
+        "tags": ["operation"],
         "response_model": None,
         "openapi_extra": SECURED,
         "responses": {200: {"model": ChangeAnswer}, **responses(*KEYED, "refused", "audit")},

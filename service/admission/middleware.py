@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from service.admission.backpressure import Level, LevelMachine
 from service.admission.budgets import Permit, Permits, Why
@@ -82,7 +82,7 @@ class ClientGoneError(Exception):
 class Exchange:
     """One request on its way through the gate, and what was answered."""
 
-    __slots__ = ("_send", "context", "done", "gone", "headers", "marks", "rule", "scope", "status", "task")
+    __slots__ = ("_send", "context", "cut", "done", "headers", "marks", "rule", "scope", "status", "task")
 
     def __init__(self, scope: dict[str, Any], send: Send, context: RequestContext, rule: Rule) -> None:
         self.scope = scope
@@ -91,7 +91,7 @@ class Exchange:
         self.rule = rule
         self.status = 0
         self.done = False
-        self.gone = False
+        self.cut: Literal["", "timeout", "disconnect"] = ""
         self.task = asyncio.current_task()
         self._send = send
         self.marks = [
@@ -104,9 +104,9 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message = {**message, "headers": [*message.get("headers", ()), *self.marks]}
-        elif not message.get("more_body", False):
-            self.done = True
         await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.done = True  # only now: a client that does not read keeps the last piece waiting
 
     async def refuse(self, problem: Problem, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
         """Answer with a problem document."""
@@ -117,9 +117,20 @@ class Exchange:
 
     def disconnected(self) -> None:
         """The client is gone: end the work. The server's protocol calls this."""
-        if not self.done and not self.gone and self.task is not None:
-            self.gone = True
+        self._end("disconnect")
+
+    def expired(self) -> None:
+        """The request's time is over: end the work."""
+        self._end("timeout")
+
+    def _end(self, why: Literal["timeout", "disconnect"]) -> None:
+        if not self.done and not self.cut and self.task is not None:
+            self.cut = why
             self.task.cancel()
+
+    def cut_by_us(self) -> bool:
+        """After a CancelledError: whether it was only ours; if so it is taken back, it meant this request alone."""
+        return bool(self.cut) and self.task is not None and self.task.uncancel() == 0
 
 
 class Gate:
@@ -175,10 +186,8 @@ class Gate:
             exchange.status = CLIENT_GONE
         except asyncio.CancelledError:
             exchange.status = CLIENT_GONE
-            if not exchange.gone:
+            if exchange.cut != "disconnect" or not exchange.cut_by_us():
                 raise
-            if exchange.task is not None:
-                exchange.task.uncancel()  # the cancellation was ours, it meant this request and ends here
         finally:
             current_request.reset(token)
             self._emit(
@@ -319,29 +328,28 @@ class Gate:
 
     async def _serve(self, exchange: Exchange, receive: Receive, permit: Permit, request_s: float) -> None:
         why: Why = "error"
+        timer = asyncio.get_running_loop().call_later(request_s, exchange.expired)
         try:
-            try:
-                async with asyncio.timeout(request_s) as limit:
-                    await self._app(exchange.scope, receive, exchange.send)
-                    why = "ok" if exchange.status < 500 else "error"
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                why = "timeout"
-                if exchange.status:
-                    raise  # the head is out, a 504 cannot follow it: the server cuts the connection
-                raise Problem("deadline") from None
-            except asyncio.CancelledError:
-                why = "disconnect" if exchange.gone else "cancelled"
+            await self._app(exchange.scope, receive, exchange.send)
+            why = "ok" if exchange.status < 500 else "error"
+        except asyncio.CancelledError:
+            why = exchange.cut or "cancelled"
+            if why != "timeout" or not exchange.cut_by_us():
                 raise
-        except (Problem, asyncio.CancelledError):
-            raise
-        except Exception:
             if exchange.status:
+                # The head is out and a 504 cannot follow it: the server cuts the connection.
+                raise TimeoutError("the request ran out of time in mid-answer") from None
+            raise Problem("deadline") from None
+        except Exception:
+            if exchange.done:
+                log.exception("a request failed")  # and was answered by the framework's last resort
+            elif exchange.status:
                 raise
-            log.exception("a request failed")
-            raise Problem("internal") from None
+            else:
+                log.exception("a request failed")
+                raise Problem("internal") from None
         finally:
+            timer.cancel()
             permit.give_back(why)
 
 

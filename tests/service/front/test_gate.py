@@ -331,3 +331,42 @@ async def test_bearer_tokens_are_keys_too():
     good = await world.get(key="", headers={"authorization": "Bearer key-of-alice-0001"})
     bad = await world.get(key="", headers={"authorization": "Basic key-of-alice-0001"})
     assert (good.status, bad.status) == (200, 401)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("why", ["disconnect", "timeout"])
+async def test_a_cancellation_from_outside_is_never_swallowed_with_our_own(why: str):
+    world, entered = World(budgets={"request_s": 0.01}), asyncio.Event()
+    state: dict[str, Any] = {}
+
+    async def hang() -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    world.work = hang
+    task = asyncio.ensure_future(world.get(state=state))
+    await entered.wait()
+    exchange = state["on_disconnect"].__self__
+    exchange.disconnected() if why == "disconnect" else exchange.expired()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert world.permits.in_flight() == 0
+
+
+@pytest.mark.asyncio
+async def test_an_answer_that_nobody_reads_is_cut_at_the_deadline():
+    world = World(budgets={"request_s": 0.01})
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()  # the client's window is closed
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b""}
+
+    headers = [(b"x-api-key", b"key-of-alice-0001")]
+    scope = {"type": "http", "method": "GET", "path": SIGNAL, "headers": headers}
+    with pytest.raises(TimeoutError):
+        await world.gate(scope, receive, send)
+    assert [fields["why"] for fields in world.events.named("permit_returned")] == ["timeout"]
