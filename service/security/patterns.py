@@ -59,6 +59,7 @@ _KEY_PREFIX = {
     "_demo_": re.compile(r"_demo_[A-Za-z0-9_-]{8,9}[A-Za-z0-9_-]*+"),
     "sk-": re.compile(r"sk-[A-Za-z0-9_-]{16,17}[A-Za-z0-9_-]*+"),
     "sk_": re.compile(r"sk_[A-Za-z0-9_-]{8,9}[A-Za-z0-9_-]*+"),
+    "tok_": re.compile(r"tok_[A-Za-z0-9_-]{12,13}[A-Za-z0-9_-]*+"),
     "ghp_": re.compile(r"ghp_[A-Za-z0-9_]{10,16}[A-Za-z0-9_]*+"),
     "github_pat_": re.compile(r"github_pat_[A-Za-z0-9_]{10,16}[A-Za-z0-9_]*+"),
     "AKIA": re.compile(r"AKIA[A-Z0-9]{12,16}"),

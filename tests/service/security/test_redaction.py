@@ -45,6 +45,8 @@ SECRETS = {
     "api key bytes": ("[(b'X-API-Key', b'Hunter2-demo')]", "Hunter2"),
     "api key query": ("GET /v2/x?api_key=Hunter2-demo&limit=2", "Hunter2"),
     "live key": ("used sk_live_Hunter2abcdef today", "Hunter2"),
+    "token of a usual shape": ("no such timeframe: tok_Hunter2abcdefgh", "Hunter2"),
+    "api key of a usual shape": ("header sk_Hunter2abcdefgh", "Hunter2"),
     "demo key": ("used acme_demo_Hunter2abcdef today", "Hunter2"),
     "aws key": ("AKIAHUNTER2HUNTER2XY", "HUNTER2"),
     "jwt": ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJIdW50ZXIyIn0.c2lnbmF0dXJlSHVu", "c2lnbmF0"),
