@@ -15,8 +15,10 @@ from collections.abc import Callable
 
 from faults.toxics import NEVER, Direction, End, Link, Payload, ToxicSpec
 
-RELAY_BYTES = 256 * 1024
+RELAY_BYTES = 512 * 1024
 TOXIC_READ_BYTES = 64 * 1024
+FULL_FLOW_BYTES = 64 * 1024
+TURNS_PER_WAKEUP = 8
 _LINGER_ZERO = struct.pack("ii", 1, 0)
 # One buffer for the whole thread is enough: a chunk is sent or copied before the callback returns.
 _BUFFER = memoryview(bytearray(RELAY_BYTES))
@@ -69,7 +71,18 @@ class Connection:
         on_end: called once with the connection when both sockets are closed.
     """
 
-    __slots__ = ("_loop", "_newly_ended", "_on_end", "_pipes", "_timer", "_timer_at", "is_over", "link", "was_reset")
+    __slots__ = (
+        "_is_clear",
+        "_loop",
+        "_newly_ended",
+        "_on_end",
+        "_pipes",
+        "_timer",
+        "_timer_at",
+        "is_over",
+        "link",
+        "was_reset",
+    )
 
     def __init__(
         self,
@@ -89,6 +102,7 @@ class Connection:
         self._newly_ended: list[Direction] = []  # sources that ended, the link not yet told
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
+        self._is_clear = link.is_clear  # asked for each chunk, so kept at hand; ``_settle`` renews it
         self.is_over = False
         self.was_reset = False
         for pipe in self._pipes.values():
@@ -138,23 +152,52 @@ class Connection:
             self._loop.remove_reader(pipe.source.fileno())
 
     def _on_readable(self, pipe: Pipe) -> None:
-        is_clear = self.link.is_clear
+        if not self._is_clear:
+            self._read_into_link(pipe)
+            return
+        source, sink = pipe.source, pipe.sink
+        # A sender in full flow fills the buffer again while we hand it on: a few turns spare the selector's round,
+        # and no more than a few, for the other connections' sake.
+        for _ in range(TURNS_PER_WAKEUP):
+            try:
+                count = source.recv_into(_BUFFER)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError:
+                count = 0  # a reset by the source ends the direction, as an end of file does
+            if not count:
+                self._source_ended(pipe)
+                return
+            if pipe.ending is not None:
+                return
+            pipe.received += count
+            try:
+                sent = sink.send(_BUFFER[:count])
+            except (BlockingIOError, InterruptedError):
+                sent = 0
+            except OSError:
+                self._sink_gone(pipe)
+                self._carry_out([])
+                return
+            pipe.sent += sent
+            if sent < count:
+                self._keep(pipe, _BUFFER[sent:count])
+                return
+            if count < FULL_FLOW_BYTES:
+                return
+
+    def _read_into_link(self, pipe: Pipe) -> None:
         try:
-            count = pipe.source.recv_into(_BUFFER, RELAY_BYTES if is_clear else TOXIC_READ_BYTES)
+            count = pipe.source.recv_into(_BUFFER, TOXIC_READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
-            count = 0  # a reset by the source ends the direction, as an end of file does
+            count = 0
         if not count:
             self._source_ended(pipe)
-        elif not is_clear:
-            pipe.received += count
-            self._carry_out(self.link.feed(pipe.direction, bytes(_BUFFER[:count]), self._loop.time()))
-        elif pipe.ending is None:
-            pipe.received += count
-            self._send(pipe, _BUFFER[:count])
-            if self._newly_ended:
-                self._carry_out([])
+            return
+        pipe.received += count
+        self._carry_out(self.link.feed(pipe.direction, bytes(_BUFFER[:count]), self._loop.time()))
 
     def _source_ended(self, pipe: Pipe) -> None:
         if pipe.source_ended:
@@ -201,6 +244,11 @@ class Connection:
             if sent == len(data):
                 return
             data = data[sent:]
+        self._keep(pipe, data)
+
+    def _keep(self, pipe: Pipe, data: memoryview) -> None:
+        """What the sink does not take now waits, and the source with it."""
+        if not pipe.unsent:
             self._loop.add_writer(pipe.sink.fileno(), self._on_writable, pipe)
         pipe.unsent += data
         self._pause_if_full(pipe)
@@ -254,15 +302,13 @@ class Connection:
     # --- flow and time ----------------------------------------------------------------------------------------
 
     def _pause_if_full(self, pipe: Pipe) -> None:
-        if self.link.is_clear or len(pipe.unsent) + self.link.held_bytes(pipe.direction) > self.link.window(
-            pipe.direction
-        ):
+        if self._is_clear or len(pipe.unsent) + self.link.held_bytes(pipe.direction) > self.link.window(pipe.direction):
             self._pause(pipe)
 
     def _settle(self) -> None:
         """Let sources flow or wait, and set the timer to when the toxics have something to do."""
         link = self.link
-        is_clear = link.is_clear
+        self._is_clear = is_clear = link.is_clear
         for direction, pipe in self._pipes.items():
             is_full = (
                 bool(pipe.unsent)

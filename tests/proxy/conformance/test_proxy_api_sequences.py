@@ -155,7 +155,7 @@ def test_any_sequence_of_calls_gets_the_same_replies_from_ours_and_the_real_one(
         run_state_machine_as_test(
             Machine,
             settings=settings(
-                max_examples=80,
+                max_examples=50,
                 stateful_step_count=20,
                 deadline=None,
                 # Each step costs several requests: the phase that explains a failure would run for minutes.
