@@ -67,31 +67,42 @@ def overlapping(life: Life) -> tuple[Load, Load] | None:
 
 def _unexplained_arrival(history: History) -> list[Event]:
     """A first attempt at the ticker that no load of the request accounts for."""
-    begun = {e.id for e in history.states("cache", event="load")}
-    seen: dict[tuple[str, str, str], Event] = {}
+    begun: dict[str, list[str]] = {}
+    for event in history.states("cache", event="load"):
+        begun.setdefault(event.id, []).append(str(event.value["key"]))
+    seen: dict[tuple[str, str], list[Event]] = {}
     for arrival in arrivals(history, "ticker"):
         if arrival.attempt > 1 or not arrival.request_id:
             continue
         if begun and arrival.request_id not in begun:
             return [arrival.invoke]
-        query = str(arrival.invoke.value.get("query", ""))
-        mark = (arrival.request_id, str(arrival.invoke.value["path"]), query)
-        if query and mark in seen:
-            return [seen[mark], arrival.invoke]
-        seen[mark] = arrival.invoke
+        symbol = str(arrival.invoke.value["path"]).rsplit("/", 1)[-1]
+        calls = seen.setdefault((arrival.request_id, symbol), [])
+        calls.append(arrival.invoke)
+        keys = begun.get(arrival.request_id, [])
+        # A load that was superseded is made again, and says so again.
+        if keys and len(calls) > (sum(symbol in key for key in keys) or len(keys)):
+            return calls
     return []
 
 
 def _together_downstream(history: History) -> list[Event]:
     """Two requests that had the ticker load the very same thing at the same time."""
     running: dict[tuple[str, str], tuple[float, str, Event]] = {}
+    given_up_s: dict[str, float] = {}
+    for life in lives(history):
+        for load in loads(life):
+            ended_s = load.ended.t if load.ended is not None else life.ended_s
+            given_up_s[load.began.id] = max(ended_s, given_up_s.get(load.began.id, ended_s))
     for arrival in arrivals(history, "ticker"):
         query = str(arrival.invoke.value.get("query", ""))
         if not query or not arrival.status:
             continue
         mark = (str(arrival.invoke.value["path"]), query)
         before = running.get(mark)
-        if before and before[0] > arrival.invoke.t + CROSSING_SLACK_S and before[1] != arrival.request_id:
+        # A load that was given up leaves the ticker at work for nobody; that is no second load.
+        until_s = min(before[0], given_up_s.get(before[1], before[0])) if before else 0.0
+        if before and until_s > arrival.invoke.t + CROSSING_SLACK_S and before[1] != arrival.request_id:
             return [before[2], arrival.invoke]
         running[mark] = (arrival.ended_s, arrival.request_id, arrival.invoke)
     return []

@@ -24,13 +24,29 @@ from scenarios.judge import (
 from scenarios.judge.claim_table import COMPONENTS, TABLE, Claim
 from scenarios.judge.figures import FIGURES
 from scenarios.judge.history import History
-from scenarios.judge.verdict import Judge, Verdict, merge, run_judge
+from scenarios.judge.verdict import Judge, Verdict, merge, run_judge, unknown
+from scenarios.judge.views import has_gaps
 
 __all__ = ["CLAIMS", "COMPONENTS", "FIGURES", "JUDGES", "Claim", "judge_all", "select"]
 
 CLAIMS: Mapping[str, Claim] = MappingProxyType({claim.id: claim for claim in TABLE})
 
-JUDGES: Mapping[str, Judge] = MappingProxyType(
+COUNTS_ON_THE_LOG = frozenset(
+    {"C1.2", "C1.3", "C1.5", "C2.1", "C2.2", "C2.3", "C2.6", "C4.4", "C5.1", "C5.2", "C5.3", "C5.6", "C6.3"}
+)
+"""Claims whose judges pair or count what the service says of itself: a lost line would look like a broken promise."""
+
+
+def _with_whole_log(claim: str, judge: Judge) -> Judge:
+    def judged(history: History) -> Verdict:
+        if has_gaps(history):
+            return unknown(claim, "lines of the service's log were lost: what it says of itself has gaps")
+        return judge(history)
+
+    return judged if claim in COUNTS_ON_THE_LOG else judge
+
+
+_JUDGES: Mapping[str, Judge] = MappingProxyType(
     {
         "C1.1": breakers.judge_breaker_settings,
         "C1.2": breakers.judge_breaker_walk,
@@ -70,6 +86,10 @@ JUDGES: Mapping[str, Judge] = MappingProxyType(
         "C7.2": deployment.judge_preflight,
         "C7.3": deployment.judge_verification,
     }
+)
+
+JUDGES: Mapping[str, Judge] = MappingProxyType(
+    {claim: _with_whole_log(claim, judge) for claim, judge in _JUDGES.items()}
 )
 
 

@@ -17,6 +17,7 @@ RETRYABLE = frozenset({408, 429})
 def _too_many_attempts(history: History, name: str, here: list[Arrival]) -> list[Event]:
     """Arrivals of one call beyond 1 + retries; a call is known by its request and path, or by its key."""
     most = 1 + int(largest(history, "downstreams", name, "retries"))
+    killed = any(life.killed for life in lives(history))
     calls = Counter(e.id for e in history.states("call", name=name))
     keyed = Counter(str(e.value.get("key") or "") for e in history.states("call", name=name))
     groups: dict[tuple[str, str], list[Arrival]] = {}
@@ -29,8 +30,10 @@ def _too_many_attempts(history: History, name: str, here: list[Arrival]) -> list
     for (mark, path), members in groups.items():
         said = calls[mark] if path else keyed[mark]
         firsts = sum(a.attempt == 1 for a in members)
-        if len(members) > most * max(said or firsts, 1):
-            return [a.invoke for a in members[: most * max(said or firsts, 1) + 1]]
+        # A killed process does not tell its last calls; then the attempts' own numbers have to do.
+        allowed = most * max(firsts if killed else said or firsts, 1)
+        if len(members) > allowed:
+            return [a.invoke for a in members[: allowed + 1]]
     for event in history.states("call", name=name):
         if int(event.value["attempts"]) > most:
             return [event]
@@ -38,13 +41,21 @@ def _too_many_attempts(history: History, name: str, here: list[Arrival]) -> list
 
 
 def _over_budget(history: History, name: str, here: list[Arrival]) -> list[Event]:
-    """Retries within one budget window beyond what the calls of that window allow."""
+    """Retries within one budget window of one life beyond what the calls of that window allow."""
+    for life in lives(history):
+        mine = [a for a in here if life.began_s <= a.invoke.t <= life.ended_s]
+        if evidence := _over_budget_in(history, life, name, mine):
+            return evidence
+    return []
+
+
+def _over_budget_in(history: History, life: Life, name: str, here: list[Arrival]) -> list[Event]:
     window_s = figure(history, "retry", "budget_window_s")
     share, least = largest(history, "retry", "budget_share"), largest(history, "retry", "budget_min")
     # A call is noted when it begins, at most one attempt's way before it arrives; a refused connection never does.
     calls = sorted(
         [a.invoke.t for a in here if a.attempt == 1]
-        + [e.t - float(e.value["duration_s"]) for e in history.states("call", name=name)]
+        + [e.t - float(e.value["duration_s"]) for e in life.states("call", name=name)]
     )
     retries = [a for a in here if a.attempt > 1]
     times = [a.invoke.t for a in retries]

@@ -136,7 +136,8 @@ def _clients_disagree(life: Life, probe: Event, rows: list[Asked]) -> tuple[str,
     mine = [a for a in rows if life.began_s <= a.invoke.t and a.ended_s <= probe.t - CROSSING_SLACK_S]
     seen = [a for a in mine if a.status == RATE_LIMITED]
     # A client that left, or whose answer is still under way, was perhaps refused without our seeing it.
-    unseen = [a for a in rows if life.began_s <= a.invoke.t <= probe.t and a not in mine]
+    known = {a.id for a in mine}
+    unseen = [a for a in rows if life.began_s <= a.invoke.t <= probe.t and a.id not in known]
     unseen += [a for a in mine if not a.status]
     if len(seen) > counted or counted > len(seen) + len(unseen):
         return f"clients saw {len(seen)} answers 429, counted are {counted}", [

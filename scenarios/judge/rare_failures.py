@@ -8,7 +8,7 @@ from scenarios.judge.figures import CROSSING_SLACK_S, figure
 from scenarios.judge.history import Event, History
 from scenarios.judge.security import spoken
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
-from scenarios.judge.views import Asked, Life, asked, lives, signal_number
+from scenarios.judge.views import Asked, Life, asked, ends_it, lives, signal_number
 
 READINESS_SLACK_S = 0.05
 EXIT_SLACK_S = 2.0
@@ -86,7 +86,7 @@ def judge_drain(history: History) -> Verdict:
             in_flight += count
         if evidence:
             return failed(claim, ends, reason, evidence)
-        again += len(life.signals) > 1
+        again += sum(ends_it(s) for s in life.signals) > 1
         span = (phases["begin"].t, phases["listener_closed"].t)
         asked_ready += sum(a.operation == "ready" and span[0] < a.invoke.t < span[1] and a.status > 0 for a in rows)
     if not ends:

@@ -119,6 +119,11 @@ def judge_recovery(history: History) -> Verdict:
     reason, evidence = _not_at_rest(history, min(due_s, run_end_s))
     if not evidence and len(before) >= REQUESTS_MIN and len(after) >= REQUESTS_MIN:
         reason, evidence = _worse(before, after)
+        overdue = _of_product(rows, due_s, run_end_s)
+        if evidence and from_s < due_s and len(overdue) >= REQUESTS_MIN:
+            # Called quiet before its time: what counts is how it is once the bound is over.
+            from_s, after = due_s, overdue
+            reason, evidence = _worse(before, after)
     if evidence and run_end_s >= due_s:
         assert last.heal is not None
         return failed(claim, len(bit), reason, [last.heal, *evidence])

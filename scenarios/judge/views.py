@@ -291,6 +291,14 @@ def probes(history: History, name: str) -> list[Event]:
     return history.states("probe", probe=name)
 
 
+def has_gaps(history: History) -> bool:
+    """True when lines of the service's log were lost on purpose: then what it says of itself is not all it said."""
+    if any(b.target == "logs" for b in faults(history)):
+        return True
+    scraped = [e.value.get("counters") for e in probes(history, "metrics")]
+    return any(isinstance(c, dict) and float(c.get("signal_log_dropped", 0)) > 0 for c in scraped)
+
+
 def phase_span(history: History, name: str) -> tuple[float, float] | None:
     """Begin and end of a phase of the run (its end is the next phase), or ``None``."""
     marks = history.states("phase")

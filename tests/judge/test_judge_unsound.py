@@ -240,7 +240,12 @@ CASES: list[tuple[str, str, Change, list[Guilty]]] = [
     ),
     ("C2.3", "critical not answered", edited("request", 1, of="ok", status=503), [("request", {"status": 503})]),
     ("C2.4", "too late", edited("request", 0, of="ok", latency_s=6.0), [("request", {"latency_s": 6.0})]),
-    ("C2.4", "not a 504", edited("request", 0, of="ok", latency_s=5.08, status=200), [("request", {"status": 200})]),
+    (
+        "C2.4",
+        "not a 504",
+        chain(edited("request", 0, of="ok", latency_s=5.08, status=200), edited("request_done", 0, duration_s=5.08)),
+        [("request", {"status": 200})],
+    ),
     (
         "C2.4",
         "permit kept",
@@ -570,3 +575,41 @@ def test_scaled_settings_are_judged_by_what_ran():
         story.wait(0.3)
         story.serve()
     assert verdict_of("C2.2", story.history()).outcome is Outcome.FAIL
+
+
+def test_a_log_with_gaps_proves_nothing_about_what_is_paired_or_counted():
+    story = SOUND["C2.1"]()
+    story.probe("metrics", counters={"signal_log_dropped": 3.0})
+    history = changed(story.history(), without("permit_returned", why="cancelled"))
+    assert verdict_of("C2.1", history).outcome is Outcome.UNKNOWN
+
+
+def test_counters_are_read_by_the_names_that_were_scraped():
+    scraped = {
+        "signal_level_changes_total{new=heavy,old=none}": 1.0,
+        "signal_shed_total{level=heavy,priority=low}": 1.0,
+        "signal_rejected_total{reason=rate}": 1.0,
+        "signal_breaker_changes_total{name=ticker,new=open}": 1.0,
+    }
+    sound = changed(SOUND["C2.6"]().history(), edited("probe", counters=scraped))
+    assert verdict_of("C2.6", sound).outcome is Outcome.PASS
+    wrong = changed(sound, edited("probe", counters={**scraped, "signal_shed_total{level=heavy,priority=low}": 2.0}))
+    assert verdict_of("C2.6", wrong).outcome is Outcome.FAIL
+
+
+def test_a_retry_budget_begins_anew_with_a_process():
+    story = Story()
+    for _ in range(2):
+        story.process("started")
+        for number in range(3):
+            story.wait(0.1).arrive("ticker", 0.01, 200, request_id=f"q{story.now}{number}", attempt=2)
+        story.wait(0.1).process("exited", exit_code=-9, signal="SIGKILL")
+    assert verdict_of("C1.5", story.history()).outcome is not Outcome.FAIL
+
+
+def test_a_client_that_waits_for_its_own_turn_is_not_the_services_lateness():
+    story = Story()
+    ident = story.ask()
+    story.wait(5.2).say("request_done", ident, status=200, duration_s=4.9)
+    story.answer(ident, 200, 5.2)
+    assert verdict_of("C2.4", story.history()).outcome is Outcome.UNKNOWN
