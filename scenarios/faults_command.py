@@ -103,6 +103,9 @@ def inject_command(
         raise click.UsageError(str(error)) from None
     try:
         sys.exit(run(_inject(_world(world), fault, for_s, as_json=as_json)))
+    except OSError as error:
+        click.echo(f"faults inject: no world listens any more ({error}); 'hardening faults clean' removes it", err=True)
+        sys.exit(Exit.HARNESS)
     except ControlError as error:
         click.echo(f"faults inject: {error}", err=True)
         sys.exit({"usage": Exit.USAGE, "heal": Exit.FAILED}.get(error.kind, Exit.HARNESS))
