@@ -130,7 +130,12 @@ class SeededChoices(Choices):
         chance = self._random
         if not timers or chance() >= self._aim:
             return self.number(who, low, high)
-        near = timers[int(chance() * len(timers))][0] - now + (int(chance() * 3) - 1) * NEAR * (high - low) * chance()
+        near = timers[int(chance() * len(timers))][0] - now
+        beside = int(chance() * 4)
+        if beside == 1:
+            near -= JUST_BEFORE_S
+        elif beside:
+            near += (2 * beside - 5) * NEAR * (high - low) * chance()
         if not low < near <= high:
             return self.number(who, low, high)
         index = self.drawn.get(who, 0)
@@ -212,6 +217,9 @@ AIMS: tuple[float, ...] = (0.0, 0.3, 0.5)
 
 NEAR = 0.02
 """How far beside it, as a share of the wait's range."""
+
+JUST_BEFORE_S = 5e-10
+"""In the same round of the loop as what is aimed at, and before it."""
 
 CANCELS: tuple[int, ...] = (0, 1, 1, 1, 2)
 """How many cancellations a run has, evenly drawn."""

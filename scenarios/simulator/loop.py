@@ -30,6 +30,9 @@ from scenarios.simulator.waits import busiest, who_waits
 START_S = 1000.0
 """Where the monotonic clock starts: above zero, since a machine that just booted is not the common case."""
 
+RESOLUTION_S = 1e-9
+"""Timers this close together run in one round, as asyncio's clock resolution has it on Linux."""
+
 SPIN_ROUNDS = 100
 """Rounds at one instant after which each further round costs time, as it would on a real machine."""
 
@@ -227,7 +230,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
             self._spinning += 1
             if self._spinning > SPIN_ROUNDS:
                 self._spin()
-        if timers and timers[0][0] <= self.now_s:
+        if timers and timers[0][0] <= self.now_s + RESOLUTION_S:
             self._take_due(timers)
         if self._reorder and len(ready) > 1:
             self._bring_forward()
@@ -250,7 +253,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
                 raise self.failure
 
     def _take_due(self, timers: list[tuple[float, int, asyncio.TimerHandle]]) -> None:
-        now = self.now_s
+        now = self.now_s + RESOLUTION_S
         while timers and timers[0][0] <= now:
             timer = heapq.heappop(timers)[2]
             timer._scheduled = False
