@@ -3,7 +3,7 @@
 Redis holds the truth and is shared; a bounded copy in process answers for ``NEAR_S`` without asking it, and for as
 long as Redis is gone. Ages come from the monotonic clock and from Redis' own expiry, never from the wall clock.
 A load belongs to a *flight*, the lock of its key: whoever comes meanwhile joins it; a write or an invalidation
-meanwhile supersedes it, so its result is discarded and, for those who wait, fetched once more.
+meanwhile supersedes it: its result goes to those who asked before that, and to nobody else.
 """
 
 from __future__ import annotations
@@ -29,8 +29,6 @@ NEAR_S = 1.0
 """So long the copy in process is believed without asking Redis."""
 SIZE_MAX_BYTES = 24_000_000
 """All copies in process together, as JSON; about four times that in memory."""
-LOADS_MAX = 3
-"""So often one flight loads anew when writes keep superseding it; then its waiters get what it has, uncached."""
 MARGIN_S = 0.2
 
 
@@ -144,8 +142,8 @@ class Cache(Generic[V]):
     async def _join(self, key: str, load: Callable[[], Awaitable[V]]) -> Found[V]:
         while True:
             flight = self._flights.get(key)
-            if flight is not None and flight.leaving:
-                await asyncio.wait([flight.task])  # its last waiter left; one load at a time all the same
+            if flight is not None and (flight.leaving or flight.superseded):
+                await asyncio.wait([flight.task])  # not for us, and one load at a time all the same
                 continue
             leads = flight is None
             if flight is None:
@@ -190,23 +188,17 @@ class Cache(Generic[V]):
     async def _fly(
         self, key: str, flight: _Flight, load: Callable[[], Awaitable[V]]
     ) -> tuple[Found[V] | None, Exception | None]:
-        """Look up, else load and write; the error comes as a value, so that each waiter raises it for itself."""
+        """Look up, else load and write; an error comes as a value, so that each waiter raises it for itself."""
         try:
-            found: Found[V] | None = None
-            for _ in range(LOADS_MAX):
-                flight.superseded = False
-                entry, seen = await self._look_up(key, flight)
-                if flight.superseded:
-                    continue
-                now_s = self._monotonic()
-                if entry is not None and now_s - entry.written_s < self._ttl_s:
-                    return Found(entry.value, "cache", now_s - entry.written_s, not self._link.up), None
+            entry, seen = await self._look_up(key, flight)
+            if flight.superseded:
+                entry = self._own(key)
+            found = self._fresh(entry)
+            if found is None:
                 self._emit("cache", key=key, event="miss" if entry is None else "expired")
                 found = await self._load(key, flight, load, seen)
-                if not flight.superseded:
-                    break
-            if found is None:  # superseded again and again while looking up
-                found = Found(await load(), "load", 0.0, not self._link.up)
+                if flight.superseded:  # what was put meanwhile is newer
+                    found = self._fresh(self._own(key)) or found
             return found, None
         except Exception as error:  # noqa: BLE001 - handed on to every waiter
             return None, error
@@ -216,16 +208,18 @@ class Cache(Generic[V]):
         self._emit("cache", key=key, event="load", load_id=load_id)
         try:
             value = await load()
-        except BaseException:
-            self._emit("cache", key=key, event="load_failed", load_id=load_id)
+        except BaseException as error:
+            why = "abandoned" if isinstance(error, asyncio.CancelledError) else type(error).__name__
+            self._emit("cache", key=key, event="load_failed", load_id=load_id, why=why)
             raise
         self._emit("cache", key=key, event="loaded", load_id=load_id)
-        version, written_s = next(self._versions), self._monotonic()
+        version = next(self._versions)
         raw = pack(key, version, self._keep_s, self._encode(value))
         outcome = "refused" if flight.superseded else await self._store(key, raw, lambda current: current == seen)
         if flight.superseded or outcome == "refused":
             self._emit("cache", key=key, event="discarded", load_id=load_id, version=version)
         else:
+            written_s = self._monotonic()
             entry = _Entry(value, version, raw, written_s, written_s)
             entry.confirmed = outcome == "stored"
             self._remember(key, entry)
@@ -244,11 +238,18 @@ class Cache(Generic[V]):
     def _found(self, key: str, entry: _Entry[V] | None) -> Found[V] | None:
         if entry is None:
             return None
+        fresh = self._fresh(entry)
+        if fresh is not None:
+            return fresh
         age_s = self._monotonic() - entry.written_s
-        if age_s < self._ttl_s:
-            return Found(entry.value, "cache", age_s, not self._link.up)
         self._emit("cache", key=key, event="stale", version=entry.version, age_s=age_s)
         return Found(entry.value, "stale", age_s, not self._link.up)
+
+    def _fresh(self, entry: _Entry[V] | None) -> Found[V] | None:
+        age_s = 0.0 if entry is None else self._monotonic() - entry.written_s
+        if entry is None or age_s >= self._ttl_s:
+            return None
+        return Found(entry.value, "cache", age_s, not self._link.up)
 
     async def put(self, key: str, value: V) -> None:
         """Write; loads under way are superseded, and the full TTL begins anew."""
@@ -264,7 +265,7 @@ class Cache(Generic[V]):
             self._trust(key, now_s)
 
     async def invalidate(self, key: str) -> None:
-        """Forget ``key`` here and in Redis. A load under way goes on for those who wait, but anew."""
+        """Forget ``key`` here and in Redis; whoever asks from now on gets what is loaded from now on."""
         self._supersede(key)
         self._forget(key)
         now_s = self._monotonic()
@@ -332,7 +333,7 @@ class Cache(Generic[V]):
             value = self._decode(envelope.data) if envelope is not None and not envelope.dead else None
         except (ValueError, TypeError, LookupError) as error:
             await self._drop_corrupt(key, error)
-            return self._hit(key, self._own(key), "memory"), None
+            return None if flight is not None else self._hit(key, self._own(key), "memory"), None
         if raw is None or envelope is None:
             return self._hit(key, own, "memory"), raw
         written_s = now_s - envelope.age_s

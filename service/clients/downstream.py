@@ -90,17 +90,16 @@ class _Call:
     request_id: str
     attempts: int = 0
     blamed: bool = False
-    beside_breaker: bool = False
 
     def outcome(self, error: DownstreamError) -> str:
         """The word for the event ``call``."""
         if error.kind == "client_error":
             return "client_error"
-        if error.kind == "refused":
+        if error.kind in {"refused", "unbuilt"}:
             return "refused"
         if self.deadline.aborted:
             return "cancelled"
-        return "failed" if self.blamed or error.kind == "unbuilt" else "deadline"
+        return "failed" if self.blamed else "deadline"
 
 
 class Downstream:
@@ -252,7 +251,6 @@ class Downstream:
             idempotent=ask.repeatable,
             method=ask.method,
             key=ask.key,
-            **({"beside_breaker": True} if call.beside_breaker else {}),
         )
 
     async def _whole(self, call: _Call) -> Any:
@@ -269,7 +267,7 @@ class Downstream:
             return result
         except DownstreamError as error:
             outcome = call.outcome(error)
-            if ticket is not None and outcome == "failed" and error.kind != "unbuilt":
+            if ticket is not None and outcome == "failed":
                 ticket.failure()
             raise
         finally:

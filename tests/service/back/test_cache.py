@@ -206,7 +206,7 @@ def test_an_invalidation_voids_the_load_under_way_without_letting_two_run():
         await asyncio.sleep(0)
         source.gate.set()
         assert (await after).value == 2
-        assert (await before).value == 2
+        assert (await before).value == 1  # asked before the invalidation
         assert source.most_at_once == 1
         assert len(events.of("cache", event="discarded")) == 1
         assert cache.locks == 0
@@ -371,6 +371,22 @@ def test_the_copies_in_process_are_bounded_by_number_and_by_size():
         await cache.put("big", "x" * 23_999_000)
         await cache.put("other", "y" * 10_000)
         assert len(cache) == 1
+
+    run(main())
+
+
+def test_a_broken_entry_is_a_miss_even_where_a_good_copy_is_in_process_which_still_helps_when_the_load_fails():
+    async def main() -> None:
+        cache, _, client, clock, events, source = world()
+        await cache.put("k", "v")
+        clock.now_s += 2
+        await client.set("signal:cache:k", b"junk", px=360_000)
+        source.error = OSError("ticker is down")
+        with pytest.raises(OSError, match="down"):
+            await cache.get("k", source.load)
+        assert cache.stale("k").value == "v"
+        assert events.of("cache", event="corrupt", why="truncated")
+        assert await client.get("signal:cache:k") is None
 
     run(main())
 
