@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.run_directory import sweep
+from scenarios.deployment_runner import run_deployments
 from scenarios.judge.certificate import Facts, HistoryFile, statement
 from scenarios.judge.claims import CLAIMS, COMPONENTS, FIGURES, judge_all
 from scenarios.judge.history import History, read
@@ -112,7 +113,15 @@ def _jobs(options: CertifyOptions, code: Provenance, progress: Progress) -> dict
             on_phase=lambda phase: progress.phase("startup", phase),
         )
 
-    jobs: dict[str, Callable[[], Awaitable[Run]]] = {"startup": startups}
+    def deployments() -> Awaitable[Run]:
+        return run_deployments(
+            seed=options.seed,
+            commit=code.commit,
+            sabotage=options.sabotage,
+            on_phase=lambda phase: progress.phase("deployment", phase),
+        )
+
+    jobs: dict[str, Callable[[], Awaitable[Run]]] = {"startup": startups, "deployment": deployments}
     jobs |= {scenario.name: live(scenario) for scenario in live_scenarios(options.seed)}
     return {name: job for name, job in jobs.items() if not options.only or name in options.only}
 

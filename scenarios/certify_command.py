@@ -113,7 +113,7 @@ def _options(
         ) from None
     except (AllowListError, SabotageError, CsvError) as error:
         raise click.UsageError(str(error)) from None
-    names = ["startup", *(scenario.name for scenario in live_scenarios(seed))]
+    names = ["startup", "deployment", *(scenario.name for scenario in live_scenarios(seed))]
     for name in only:
         if name not in names:
             raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")

@@ -83,10 +83,10 @@ def signals(seed: int) -> Scenario:
 def service_killed(seed: int) -> Scenario:
     """Alerts are accepted, the service is killed, Redis too; after the restart every one is delivered."""
     alerts = Workload.of(alert(0.1 + i * 0.05, SYMBOLS[i % 6], f"key-{seed}-{i}") for i in range(40))
-    again = Workload.of(alert(0.15 + i * 0.1, SYMBOLS[i % 6], f"key-{seed}-{i}") for i in range(5))
+    again = Workload.of(alert(3.6 + i * 0.2, SYMBOLS[i % 6], f"key-{seed}-{i}") for i in range(5))
     other = Workload.of(
         alert(
-            0.2 + i * 0.1,
+            3.7 + i * 0.2,
             "TSLA",
             f"key-{seed}-{i}",
             body={"symbol": "TSLA", "rule": {"indicator": "price", "op": ">", "value": 0.5}, "channel": "sms"},
@@ -99,6 +99,7 @@ def service_killed(seed: int) -> Scenario:
         steady=calm(seed, "killed", for_s=1.0, per_s=4.0),
         workload=alerts + again + other + calm(seed, "killed-after", for_s=4.0, per_s=4.0).shifted(2.5),
         latency_s={"alert": 0.15, "comms": 0.1},
+        settings={"outbox": {"capacity": 12}},
         schedule=schedule(
             (1.0, 0.3, {"kind": "process_signal", "signal": "KILL"}), (1.5, 0.6, {"kind": "redis_killed"})
         ),
@@ -152,7 +153,7 @@ def secrets(seed: int) -> Scenario:
         Operation(0.9, "metrics", path="/metrics", key="demo", sends="other_scope"),
         Operation(1.0, "signal", path="/v2/signals/AAPL", sends="none"),
         Operation(1.1, "signal", path=f"/no/such/{query}?password={password}", key="demo"),
-        Operation(1.2, "signal", path="/v2/signals/AAPL", headers={"X-Request-Id": f"{query} {email}"}, key="demo"),
+        Operation(1.2, "signal", path="/v2/signals/AAPL", headers={"X-Trace": f"token={query} {email}"}, key="demo"),
         signal(1.3, "AAPL", key="inactive"),
     ]
     good = [signal(0.15 + i * 0.1, SYMBOLS[i % 6], key=("demo", "high")[i % 2]) for i in range(16)]

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from faults.schedule import Schedule
-from scenarios.judge.workload import Operation, Workload, alert, herd, signal, steady
+from scenarios.judge.workload import Operation, Workload, alert, signal, steady
 from scenarios.scenario import Scenario
 
 SYMBOLS = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
@@ -27,14 +27,15 @@ def ticker_outage(seed: int) -> Scenario:
     open_s = 1.5
     cold = Workload.of(signal(0.1 + i * 0.1, f"OUT{i}") for i in range(36))
     warm = calm(seed, "ticker-warm", for_s=4.0, per_s=12.0)
+    crowds = Workload.of(signal(2.3 + i * 0.02, f"HALF{i}") for i in range(90))
     return Scenario(
         name="ticker-outage",
         summary="the ticker answers 500 for two seconds; herds ask while its breaker opens, half opens and closes",
         steady=calm(seed, "ticker-outage", for_s=2.5, per_s=12.0),
-        workload=cold + warm + herd(2.6, 30, "HALF0") + herd(3.4, 30, "HALF1"),
+        workload=cold + warm + crowds,
         settings={"downstreams": {"ticker": {"breaker": {"open_s": open_s}}}},
         schedule=schedule((0.3, 2.0, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500})),
-        latency_s={"ticker": 0.05},
+        latency_s={"ticker": 0.25},
     )
 
 

@@ -272,12 +272,13 @@ class ServiceTarget:
 
 
 def _is_moment(moment: str, record: Mapping[str, Any]) -> bool:
-    event = record.get("event")
+    event, fields = record.get("event"), record.get("fields", record)
     if moment == "before_first_byte":
         return event in {"admitted", "permit_taken"}
     if moment == "mid_request":
-        return event == "attempt" or (event == "cache" and record.get("type", record.get("what")) != "locks")
-    return moment == "in_drain" and event == "drain" and record.get("phase") == "begin"
+        # The request waits for a downstream, or for another request that does.
+        return event == "attempt" or (event == "cache" and fields.get("event") in {"load", "join"})
+    return moment == "in_drain" and event == "drain" and fields.get("phase") == "begin"
 
 
 class RedisTarget:
