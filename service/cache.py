@@ -167,10 +167,8 @@ class Cache(Generic[V]):
     def _outlives(self, flight: _Flight) -> bool:
         """True when the flight ran out of its leader's time, of which this caller has more left."""
         request = current_request.get()
-        if request is None or flight.deadline_s == 0.0:
-            return False
-        over = self._monotonic() >= flight.deadline_s - MARGIN_S
-        return over and request.deadline_s > flight.deadline_s + MARGIN_S
+        over = flight.deadline_s > 0 and self._monotonic() >= flight.deadline_s - MARGIN_S
+        return over and request is not None and request.deadline_s > flight.deadline_s + MARGIN_S
 
     def _take_off(self, key: str, load: Callable[[], Awaitable[V]]) -> _Flight:
         flight = _Flight(current_request.get())
@@ -236,10 +234,8 @@ class Cache(Generic[V]):
         return self._found(key, self._own(key))
 
     def _found(self, key: str, entry: _Entry[V] | None) -> Found[V] | None:
-        if entry is None:
-            return None
         fresh = self._fresh(entry)
-        if fresh is not None:
+        if entry is None or fresh is not None:
             return fresh
         age_s = self._monotonic() - entry.written_s
         self._emit("cache", key=key, event="stale", version=entry.version, age_s=age_s)
@@ -291,8 +287,6 @@ class Cache(Generic[V]):
         if self._distrusted.get(key) == since_s:
             del self._distrusted[key]
 
-    # --- the copy in process -------------------------------------------------------------------------------------
-
     def _own(self, key: str) -> _Entry[V] | None:
         entry = self._entries.get(key)
         if entry is not None and self._monotonic() - entry.written_s >= self._keep_s:
@@ -314,8 +308,6 @@ class Cache(Generic[V]):
         if entry is not None:
             self._size_bytes -= entry.size_bytes
 
-    # --- Redis ---------------------------------------------------------------------------------------------------
-
     async def _look_up(self, key: str, flight: _Flight | None) -> tuple[_Entry[V] | None, bytes | None]:
         """The youngest valid entry of process and Redis, and what Redis held (to tell later whether it changed)."""
         own = self._own(key)
@@ -334,15 +326,16 @@ class Cache(Generic[V]):
         except (ValueError, TypeError, LookupError) as error:
             await self._drop_corrupt(key, error)
             return None if flight is not None else self._hit(key, self._own(key), "memory"), None
-        if raw is None or envelope is None:
+        if own is not None:
+            own.checked_s = now_s
+        if raw is None or envelope is None or envelope.age_s >= self._keep_s:
             return self._hit(key, own, "memory"), raw
         written_s = now_s - envelope.age_s
-        if written_s <= self._distrusted.get(key, -1.0):
-            return self._hit(key, own, "memory"), raw
+        newer_here = own is not None and not own.confirmed and own.written_s > written_s
         if own is not None and own.mark == hash(raw):
-            own.checked_s, own.confirmed = now_s, True
+            own.confirmed = True
             return self._hit(key, own, "redis"), raw
-        if own is not None and not own.confirmed and own.written_s > written_s:
+        if newer_here or written_s <= self._distrusted.get(key, -1.0):
             return self._hit(key, own, "memory"), raw
         if value is None:  # invalidated, perhaps by another process, after the copy here was made
             self._forget(key)
@@ -354,10 +347,9 @@ class Cache(Generic[V]):
         return self._hit(key, entry, "redis"), raw
 
     def _hit(self, key: str, entry: _Entry[V] | None, layer: str) -> _Entry[V] | None:
-        if entry is not None:
-            age_s = self._monotonic() - entry.written_s
-            if age_s < self._ttl_s:
-                self._emit("cache", key=key, event="hit", version=entry.version, age_s=age_s, layer=layer)
+        fresh = self._fresh(entry)
+        if entry is not None and fresh is not None:
+            self._emit("cache", key=key, event="hit", version=entry.version, age_s=fresh.age_s, layer=layer)
         return entry
 
     async def _drop_corrupt(self, key: str, error: Exception) -> None:
