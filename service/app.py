@@ -134,7 +134,7 @@ class Service:
         )
         errors.install(app, self.redactor.text, self.bus)
         for kind in (*routes.HANDLED, Exception):
-            app.add_exception_handler(kind, _answer_failure)
+            app.add_exception_handler(kind, self._answer_failure)
         routes.add_signal_routes(app.router, self)
         operation.add_operator_routes(app.router, self)
         document = errors.document(app)
@@ -148,6 +148,13 @@ class Service:
             return Response(_docs_page(document), media_type="text/html; charset=utf-8")
 
         return app
+
+    async def _answer_failure(self, _: Request, error: Exception) -> Response:
+        problem = routes.translate(error) if isinstance(error, routes.HANDLED) else Problem("internal")
+        if problem.kind == "invalid":
+            route = routes.request().route
+            self.bus("rejected", reason="invalid", status=problem.status, field=problem.field or "", route=route)
+        return errors.respond(problem)
 
     def _middleware(self, settings: Settings, app: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         rng = self.seams.rng
@@ -383,10 +390,6 @@ def _decode_entitlement(data: Any) -> Entitlement:
     if not isinstance(symbols, list) or not all(isinstance(name, str) for name in symbols):
         raise ValueError("not a list of symbols")
     return Entitlement(user, plan, active, frozenset(symbols))
-
-
-async def _answer_failure(_: Request, error: Exception) -> Response:
-    return errors.respond(routes.translate(error) if isinstance(error, routes.HANDLED) else Problem("internal"))
 
 
 def _docs_page(document: dict[str, Any]) -> str:

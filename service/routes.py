@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
-from fastapi import APIRouter, Body, Header, Path, Query, Response
+from fastapi import APIRouter, Body, Header, Request, Response
 
 from service.admission.middleware import Rule as Entry
 from service.clients.errors import DownstreamError, UnknownSymbolError
@@ -21,9 +22,10 @@ from service.errors import Problem, responses
 from service.hot_reload import SettingsStore
 from service.market import indicators as market
 from service.market import rules
+from service.market.candles import TIMEFRAMES
 from service.observability.health import Health
 from service.observability.metrics import Metrics
-from service.shapes import SYMBOL, AlertAnswer, AlertRequest, BatchAnswer, BatchRequest, SignalAnswer, Timeframe
+from service.shapes import SYMBOL, AlertAnswer, AlertRequest, BatchAnswer, BatchRequest, SignalAnswer
 
 GET, POST = frozenset({"GET"}), frozenset({"POST"})
 ENTRIES: Mapping[str, Entry] = {
@@ -45,7 +47,8 @@ SIGNAL_PREFIX = "/v2/signals/"
 
 BATCH_AT_ONCE = 8
 RETRY_AFTER_S_MAX = 60.0
-SymbolPath = Annotated[str, Path(pattern=SYMBOL, description="The symbol, in capitals")]
+SYMBOL_FORM = re.compile(SYMBOL.removeprefix("^").removesuffix("$"))
+DEFAULT_INDICATORS = ("sma", "rsi", "macd")
 IdempotencyKey = Annotated[
     str, Header(alias="Idempotency-Key", pattern=r"^[!-~]{1,128}$", description="Names this alert; safe to repeat")
 ]
@@ -154,18 +157,48 @@ async def compute(desk: Desk, symbol: str, timeframe: str, names: Sequence[str])
     }
 
 
-def parse_indicators(text: str) -> tuple[str, ...]:
-    """Comma-separated names, each once.
+def parse_signal(asked: Request) -> tuple[str, str, tuple[str, ...]]:
+    """Symbol, timeframe and indicators (each once) of a request for one signal.
+
+    By hand, because this is the route that most requests take: FastAPI's way costs more than all of admission.
 
     Raises:
-        Problem: ``invalid``.
+        Problem: ``invalid``, naming the field.
     """
-    names = tuple(dict.fromkeys(text.split(",")))
-    if any(name not in market.NAMES for name in names):
+    symbol: str = asked.path_params["symbol"]
+    if SYMBOL_FORM.fullmatch(symbol) is None:
+        raise Problem("invalid", f"Must match {SYMBOL}", field="symbol")
+    if not asked.scope["query_string"]:
+        return symbol, "1m", DEFAULT_INDICATORS
+    query = asked.query_params
+    timeframe = query.get("timeframe", "1m")
+    if timeframe not in TIMEFRAMES:
+        raise Problem("invalid", "Allowed: " + ", ".join(TIMEFRAMES), field="timeframe")
+    text = query.get("indicators")
+    names = DEFAULT_INDICATORS if text is None else tuple(dict.fromkeys(text.split(",")))
+    if not names or any(name not in market.NAMES for name in names):
         raise Problem("invalid", "Allowed, separated by commas: " + ", ".join(market.NAMES), field="indicators")
-    return names
+    return symbol, timeframe, names
 
 
+SIGNAL_PARAMETERS: list[dict[str, Any]] = [
+    {"name": "symbol", "in": "path", "required": True, "schema": {"type": "string", "pattern": SYMBOL}},
+    {
+        "name": "timeframe",
+        "in": "query",
+        "schema": {"type": "string", "enum": list(TIMEFRAMES), "default": "1m"},
+    },
+    {
+        "name": "indicators",
+        "in": "query",
+        "description": "Separated by commas: " + ", ".join(market.NAMES),
+        "schema": {
+            "type": "string",
+            "pattern": f"^({'|'.join(market.NAMES)})(,({'|'.join(market.NAMES)}))*$",
+            "default": ",".join(DEFAULT_INDICATORS),
+        },
+    },
+]
 KEYED = ("no-key", "scope", "slow", "too-large", "malformed", "internal", "busy", "deadline")
 ADMITTED = (*KEYED, "invalid", "rate", "shed", "not-entitled", "unknown-symbol", "stale", "unavailable", "downstream")
 SECURED: dict[str, Any] = {"security": [{"key": []}, {"bearer": []}]}
@@ -182,16 +215,12 @@ def add_signal_routes(router: APIRouter, desk: Desk) -> None:
         "/v2/signals/{symbol}",
         tags=["signals"],
         response_model=None,
-        openapi_extra=SECURED,
+        openapi_extra={**SECURED, "parameters": SIGNAL_PARAMETERS},
         responses={200: {"model": SignalAnswer}, **responses(*ADMITTED)},
     )
-    async def signal(
-        symbol: SymbolPath,
-        timeframe: Timeframe = "1m",
-        indicators: Annotated[str, Query(max_length=100, description="Names, separated by commas")] = "sma,rsi,macd",
-    ) -> Response:
+    async def signal(asked: Request) -> Response:
         """Buy, sell or hold, and the indicators behind it."""
-        names = parse_indicators(indicators)
+        symbol, timeframe, names = parse_signal(asked)
         await entitled(desk, [symbol])
         found = await compute(desk, symbol, timeframe, names)
         request().source, request().degraded = found["source"], found["degraded"]
