@@ -16,6 +16,7 @@ from faults.proxy.address import join
 from faults.proxy.api import VERSION, Api
 from faults.proxy.collection import Collection
 from faults.proxy.http import ControlServer
+from faults.proxy.selector import precise_loop
 from faults.toxics import seeded_draws
 
 DEFAULT_PORT = 8474
@@ -152,7 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _arguments(argv)
     try:
-        asyncio.run(_serve(arguments))
+        with asyncio.Runner(loop_factory=precise_loop) as runner:
+            runner.run(_serve(arguments))
     except ConfigError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
