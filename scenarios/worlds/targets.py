@@ -11,24 +11,23 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from ipaddress import ip_address
 from pathlib import Path
+from signal import SIGHUP
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import httpx
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from faults.base import UnsupportedTargetError
 from faults.run_directory import RunDirectory
 from scenarios.worlds.agent_client import AgentHolds, AgentRefusedError, agent_socket
 from scenarios.worlds.cgroup import ControlGroup, Lowered
 from scenarios.worlds.processes import Child
+from scenarios.worlds.redis_target import RedisTarget
 from scenarios.worlds.service_process import ServiceProcess
-from scenarios.worlds.valkey import ValkeyServer
 
 if TYPE_CHECKING:
     from scenarios.worlds.live import LiveWorld
@@ -199,6 +198,8 @@ class ServiceName:
     async def fail(self, how: str, delay_s: float) -> None:
         """See ``faults.base.Names``."""
         host = self._host()
+        if not host or _is_address(host):
+            raise UnsupportedTargetError("fault.target", host, "a downstream whose URL has a host name, not an address")
         await self._holds.hold(f"name:{host}", "name", name=host, how=how, delay_s=delay_s)
         self._failed = host
 
@@ -210,6 +211,14 @@ class ServiceName:
         """See ``faults.base.Names``."""
         counts = await self._holds.read(f"name:{self._failed}", "name", name=self._failed)
         return int(counts.get("lookups_hurt", 0))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 class ServiceTarget:
@@ -247,9 +256,7 @@ class ServiceTarget:
     async def reached(self, moment: str, deadline_s: float) -> bool:
         """See ``faults.base.Moments``. A reload is brought about: ``mid_reload`` sends HUP and comes true at once."""
         if moment == "mid_reload":
-            import signal  # noqa: PLC0415 - the name is taken in this class
-
-            await self._service.signal(signal.SIGHUP)
+            await self._service.signal(SIGHUP)
             return True
         seen = asyncio.Event()
         entry = (moment, seen)
@@ -279,44 +286,6 @@ def _is_moment(moment: str, record: Mapping[str, Any]) -> bool:
         # The request waits for a downstream, or for another request that does.
         return event == "attempt" or (event == "cache" and fields.get("event") in {"load", "join"})
     return moment == "in_drain" and event == "drain" and fields.get("phase") == "begin"
-
-
-class RedisTarget:
-    """``RedisServer`` and ``RedisSessions`` over the world's own server."""
-
-    def __init__(self, server: ValkeyServer) -> None:
-        self._server = server
-        self.kill = server.kill
-        self.shutdown = server.shutdown
-        self.restart = server.restart
-        self.pause = server.pause
-        self.resume = server.resume
-        self.alive = server.alive
-        self.command = server.command
-
-    async def session(self) -> RedisConnection:
-        """A connection that stays open."""
-        connection = RedisConnection(self._server.url)
-        await connection.command("PING")
-        return connection
-
-
-class RedisConnection:
-    """``RedisSession``: one connection, never silently replaced by another."""
-
-    def __init__(self, url: str) -> None:
-        retry = Retry(NoBackoff(), 0)
-        self._client = Redis.from_url(
-            url, socket_timeout=70, socket_connect_timeout=2, retry=retry, protocol=2, single_connection_client=True
-        )
-
-    async def command(self, *words: str | bytes | int) -> Any:
-        """See ``faults.base.RedisSession``."""
-        return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
-
-    async def close(self) -> None:
-        """See ``faults.base.RedisSession``."""
-        await self._client.aclose()
 
 
 class ServiceListener:

@@ -14,8 +14,8 @@ from faults.base import UnsupportedTargetError
 from faults.run_directory import RunDirectory
 from scenarios.worlds.agent_client import AgentHolds, agent_socket
 from scenarios.worlds.processes import Child, until
+from scenarios.worlds.redis_target import RedisTarget
 from scenarios.worlds.targets import (
-    RedisTarget,
     ServiceClock,
     ServiceFiles,
     ServiceLoop,
