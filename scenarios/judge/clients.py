@@ -30,8 +30,9 @@ def _too_many_attempts(history: History, name: str, here: list[Arrival]) -> list
     for (mark, path), members in groups.items():
         said = calls[mark] if path else keyed[mark]
         firsts = sum(a.attempt == 1 for a in members)
+        # The smaller count of calls holds: numbers of attempts may lie, and a request may call for several things.
         # A killed process does not tell its last calls; then the attempts' own numbers have to do.
-        allowed = most * max(firsts if killed else said or firsts, 1)
+        allowed = most * max(firsts if killed or not said else min(said, max(firsts, 1)), 1)
         if len(members) > allowed:
             return [a.invoke for a in members[: allowed + 1]]
     for event in history.states("call", name=name):

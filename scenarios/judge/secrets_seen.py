@@ -35,7 +35,8 @@ def forms(value: str, kind: str) -> list[str]:
         kind: what it is; kinds that begin with ``own`` (the service's own secrets) count in pieces too, and a
             ``card`` counts with blanks or hyphens between its groups of four.
     """
-    found = [value, quote(value, safe=""), quote_plus(value), quote(value, safe="").lower(), json.dumps(value)[1:-1]]
+    found = [value, quote(value, safe=""), quote(value), quote_plus(value), json.dumps(value)[1:-1]]
+    found += [form.lower() for form in found[1:4]]
     found.append(json.dumps(json.dumps(value))[3:-3])
     found.append("".join(f"%{byte:02X}" for byte in value.encode()))
     found.append("".join(f"%{byte:02x}" for byte in value.encode()))
@@ -62,7 +63,9 @@ def _strings(value: object) -> Iterable[str]:
 
 def split_over_fields(text: str, value: str) -> bool:
     """True when the strings of a JSON line, put together in order, spell out the value."""
-    if value[:SPLIT_PIECE_MIN] not in text:
+    begin = value[:SPLIT_PIECE_MIN]
+    escaped = (json.dumps(begin)[1:-1], json.dumps(begin, ensure_ascii=False)[1:-1])
+    if not any(form in text for form in escaped):
         return False
     try:
         record = json.loads(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -613,3 +614,32 @@ def test_a_client_that_waits_for_its_own_turn_is_not_the_services_lateness():
     story.wait(5.2).say("request_done", ident, status=200, duration_s=4.9)
     story.answer(ident, 200, 5.2)
     assert verdict_of("C2.4", story.history()).outcome is Outcome.UNKNOWN
+
+
+def test_attempts_that_all_call_themselves_the_first_are_counted_all_the_same():
+    story = Story()
+    ident = story.ask()
+    for _ in range(4):
+        story.wait(0.05).arrive("ticker", 0.01, 503, request_id=ident, attempt=1)
+    story.call("ticker", "failed", 0.2, ident, attempts=3)
+    verdict = verdict_of("C1.5", story.history())
+    assert verdict.outcome is Outcome.FAIL
+    assert len(verdict.evidence) == 4
+
+
+def test_long_histories_are_judged_in_time_that_grows_with_them():
+    def cost_s(rounds: int) -> float:
+        story = Story()
+        for number in range(rounds):
+            for name in ("miss", "locks", "load", "loaded", "write"):
+                story.say("cache", f"q{number}", key=f"k{number % 97}", event=name, load_id=str(number), count=0)
+            story.wait(61.0)
+            story.serve()
+        history = story.history()
+        began_s = time.process_time()
+        judge_all({"long": history})
+        return time.process_time() - began_s
+
+    cost_s(100)
+    small_s = min(cost_s(400) for _ in range(3))
+    assert cost_s(3200) < 8 * 4 * small_s
