@@ -1,7 +1,7 @@
 """Breaker, cache and rate window beside the libraries that do the same job, in one process.
 
-    python -m venv /tmp/bench && /tmp/bench/bin/pip install -e . circuitbreaker async-lru limits
-    /tmp/bench/bin/python benchmarks/breaker_cache_window.py
+    python -m venv bench-venv && bench-venv/bin/pip install -e . circuitbreaker async-lru limits
+    bench-venv/bin/python -m benchmarks.breaker_cache_window
 
 Each pair is measured in turns, so that a noisy machine hits both alike; the median of the rounds counts. A ratio
 is ours over theirs: 1.00x or less is wanted. Exit code 1 when one is above.

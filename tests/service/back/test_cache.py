@@ -10,6 +10,7 @@ from back_world import Clock, Events, make_cache, pass_time, run, until
 from service.cache_entry import pack, tombstone, unpack
 from service.context import RequestContext, current_request
 from service.redis_link import RedisGoneError
+from service.settings import CacheSettings
 
 
 class Source:
@@ -174,6 +175,21 @@ def test_nothing_is_served_fresh_beyond_its_ttl_nor_stale_beyond_its_grace():
         assert cache.stale("k") is None
         assert await cache.peek("k") is None
         assert all(event["age_s"] < 360 for event in events.of("cache", event="stale"))
+
+    run(main())
+
+
+def test_a_reload_to_shorter_times_holds_for_what_is_already_there():
+    async def main() -> None:
+        cache, _, client, clock, _, source = world()
+        await cache.put("k", "v")
+        await pass_time(clock, client, 20)
+        cache.apply(CacheSettings(ttl_s=10, stale_s=20))
+        assert (await cache.peek("k")).source == "stale"
+        await pass_time(clock, client, 10)
+        assert await cache.peek("k") is None
+        assert cache.stale("k") is None
+        assert (await cache.get("k", source.load)).source == "load"
 
     run(main())
 
