@@ -17,7 +17,7 @@ from scenarios.judge.history import Event, History
 class Outcome(StrEnum):
     """What a judge says of one claim."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 - a verdict
     FAIL = "FAIL"
     UNKNOWN = "UNKNOWN"
 
