@@ -63,7 +63,7 @@ NetworkBackendFactory = Callable[[], httpcore.AsyncNetworkBackend]
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """What ``service.app.build`` needs from its world; the defaults of the live one are in ``service.__main__``.
+    """What ``service.app.build`` needs from its world; those of the live one are in ``service.live_seams``.
 
     ``monotonic`` and ``wall`` are in seconds; ``sleep`` takes seconds.
     """

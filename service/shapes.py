@@ -44,7 +44,7 @@ class BatchAnswer(BaseModel):
 class Asked(BaseModel):
     """Base of request bodies: nothing unknown in them."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, strict=True)
 
 
 class BatchRequest(Asked):

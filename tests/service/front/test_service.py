@@ -71,6 +71,7 @@ async def test_a_bad_question_is_refused_by_field(path: str, query: str, status:
         (b'{"symbol": "AAA", "rule": {"indicator": "price", "op": ">", "value": NaN}}', 422, "rule.value"),
         (b'{"symbol": "AAA", "rule": {"indicator": "price", "op": ">", "value": 1e400}}', 422, "rule.value"),
         (b'{"symbol": "AAA", "more": 1, "rule": {"indicator": "price", "op": ">", "value": 0}}', 422, "more"),
+        (b'{"symbol": "AAA", "rule": {"indicator": "price", "op": ">", "value": "0"}}', 422, "rule.value"),
         (b"[" * 100_000, 400, "body"),
     ],
 )
