@@ -1,0 +1,24 @@
+"""Settings that hold for every test here: Hypothesis profiles, and no left-over child processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import psutil
+import pytest
+from hypothesis import HealthCheck, settings
+
+_COMMON = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("dev", max_examples=25, **_COMMON)
+settings.register_profile("ci", max_examples=60, derandomize=True, database=None, print_blob=True, **_COMMON)
+settings.register_profile("deep", max_examples=2000, print_blob=True, **_COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left_running() -> Iterator[None]:
+    """A test that leaves a child process behind fails the session, by name."""
+    yield
+    left = [f"{child.pid} {' '.join(child.cmdline()[:4])}" for child in psutil.Process().children(recursive=True)]
+    assert not left, f"child processes were left running: {left}"
