@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -39,8 +40,8 @@ class SeededMarket:
             return None
         step_s = TIMEFRAME_S[timeframe]
         last = int(now_s // step_s) - 1
-        bars = (self._bar(symbol, step_s, index) for index in range(last - limit - limit // 8, last + 1))
-        return [bar for bar in bars if bar is not None][-limit:]
+        backwards = (self._bar(symbol, step_s, index) for index in itertools.count(last, -1))
+        return list(itertools.islice((bar for bar in backwards if bar is not None), limit))[::-1]
 
     def _bar(self, symbol: str, step_s: int, index: int) -> dict[str, float] | None:
         noise = _noise(self.seed, symbol, step_s, index)

@@ -1,0 +1,141 @@
+"""The *Result* table: which verdicts make which result and exit code; and the certificate that states them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scenarios.judge.certificate import AllowListError, Facts, HistoryFile, digest_files, parse_allow_list, statement
+from scenarios.judge.claims import CLAIMS, COMPONENTS, JUDGES, judge_all
+from scenarios.judge.history import Event, Header, History, digest_of
+from scenarios.judge.verdict import Exit, Outcome, Result, Tally, Verdict, merge, passed, result_of, run_judge, unknown
+from scenarios.report.markdown import render
+
+PASS = Verdict("C1.1", Outcome.PASS, 3)
+GUILTY = Event(1.5, "service", "state", "breaker", {"name": "ticker", "old": "closed", "new": "half_open"}).cite()
+FAIL = Verdict("C1.2", Outcome.FAIL, 1, {}, (GUILTY,), "it broke")
+UNKNOWN = Verdict("C1.3", Outcome.UNKNOWN, 0, {}, (), "nothing happened")
+CLEAN = Tally(clean_commit=True)
+
+
+def empty() -> History:
+    return History(Header("live", {}, digest_of({}), 0, "unknown", (), {}, "2026-01-01T00:00:00+00:00"), [])
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "tally", "expected"),
+    [
+        ([PASS], CLEAN, (Result.PASSED, Exit.OK)),
+        ([PASS, FAIL], CLEAN, (Result.FAILED, Exit.FAILED)),
+        ([PASS, FAIL, UNKNOWN], CLEAN, (Result.FAILED, Exit.FAILED)),
+        ([PASS, UNKNOWN], CLEAN, (Result.FAILED, Exit.UNKNOWN)),
+        ([PASS, UNKNOWN], Tally(frozenset({"C1.3"}), clean_commit=True), (Result.WARNED, Exit.OK)),
+        ([PASS, UNKNOWN], Tally(waived=frozenset({"C1.3"}), clean_commit=True), (Result.WARNED, Exit.OK)),
+        ([PASS, FAIL], Tally(waived=frozenset({"C1.2"}), clean_commit=True), (Result.WARNED, Exit.OK)),
+        ([PASS, FAIL], Tally(frozenset({"C1.2"}), clean_commit=True), (Result.FAILED, Exit.FAILED)),
+        ([PASS], Tally(clean_commit=False), (Result.WARNED, Exit.OK)),
+        ([PASS], Tally(subset=True, clean_commit=True), (Result.WARNED, Exit.OK)),
+    ],
+)
+def test_each_row_of_the_table_decides(verdicts: list[Verdict], tally: Tally, expected: tuple[Result, Exit]) -> None:
+    assert result_of(verdicts, tally) == expected
+
+
+@given(st.lists(st.sampled_from([PASS, FAIL, UNKNOWN]), max_size=6), st.booleans(), st.booleans())
+def test_passed_only_when_everything_passed_on_a_clean_commit(
+    verdicts: list[Verdict], clean: bool, subset: bool
+) -> None:
+    result, _ = result_of(verdicts, Tally(clean_commit=clean, subset=subset))
+    everything = all(v.outcome is Outcome.PASS for v in verdicts) and clean and not subset
+    assert (result is Result.PASSED) == everything
+
+
+def test_a_pass_without_a_premise_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="premise"):
+        Verdict("C1.1", Outcome.PASS, 0)
+    assert passed("C1.1", 0).outcome is Outcome.UNKNOWN
+
+
+def test_a_judge_that_crashes_says_unknown_and_where() -> None:
+    def crashing(_: History) -> Verdict:
+        raise KeyError("missing")
+
+    verdict = run_judge("C1.1", crashing, empty(), "one")
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "KeyError" in verdict.reason
+
+
+def test_a_judge_that_answers_for_another_claim_says_unknown() -> None:
+    assert run_judge("C1.1", lambda _: passed("C1.2", 1), empty()).outcome is Outcome.UNKNOWN
+
+
+def test_one_failing_history_fails_the_claim_and_keeps_its_shortest_evidence() -> None:
+    longer = Verdict("C1.2", Outcome.FAIL, 1, {}, (GUILTY, GUILTY), "longer", "b")
+    verdict = merge("C1.2", [longer, FAIL, Verdict("C1.2", Outcome.PASS, 9)])
+    assert verdict.outcome is Outcome.FAIL
+    assert len(verdict.evidence) == 1
+
+
+def test_premises_of_passing_histories_add_up() -> None:
+    verdict = merge("C1.1", [PASS, PASS, unknown("C1.1", "nothing")])
+    assert (verdict.outcome, verdict.premise_count) == (Outcome.PASS, 6)
+
+
+def test_every_claim_has_a_judge_a_premise_and_a_component() -> None:
+    assert set(JUDGES) == set(CLAIMS)
+    assert {claim.component for claim in CLAIMS.values()} == set(COMPONENTS)
+    assert all(claim.promise and claim.premise for claim in CLAIMS.values())
+    assert len(CLAIMS) == 37
+
+
+def test_on_an_empty_history_nothing_is_known() -> None:
+    verdicts = judge_all({"empty": empty()})
+    assert {v.outcome for v in verdicts} == {Outcome.UNKNOWN}
+    assert result_of(verdicts, CLEAN) == (Result.FAILED, Exit.UNKNOWN)
+
+
+def test_the_allow_list_knows_claims_and_comments_only() -> None:
+    assert parse_allow_list("# why\nC1.1  # later\n\nC7.3\n") == {"C1.1", "C7.3"}
+    with pytest.raises(AllowListError, match=r"line 2 is 'C9\.9'"):
+        parse_allow_list("C1.1\nC9.9\n")
+
+
+def facts() -> Facts:
+    history = HistoryFile("burst", "histories/burst.jsonl", "sha256:00", "live", 10, {"redis_killed": True})
+    return Facts(1, "abc", "sha256:11", {}, {"python": "3"}, [history], "then", "now")
+
+
+def test_the_certificate_is_a_statement_with_a_list_of_claims() -> None:
+    made = statement([PASS, FAIL, UNKNOWN], CLEAN, facts())
+    assert made["_type"] == "https://in-toto.io/Statement/v1"
+    predicate = made["predicate"]
+    assert predicate["result"] == "FAILED"
+    assert predicate["claims"][0]["id"] == "C1.1"
+    assert predicate["claims"][0]["component"] == "C1"
+    assert predicate["claims"][0]["verdict"] == "PASS"
+    assert predicate["claims"][0]["premise_count"] == 3
+    assert predicate["histories"][0]["digest"] == "sha256:00"
+    assert json.loads(json.dumps(made)) == made
+
+
+def test_a_commit_is_a_subject_only_when_the_tree_is_clean() -> None:
+    assert len(statement([PASS], CLEAN, facts())["subject"]) == 2
+    assert len(statement([PASS], Tally(), facts())["subject"]) == 1
+
+
+def test_the_markdown_twin_names_every_claim_and_each_failure_with_its_reason() -> None:
+    text = render(statement([PASS, FAIL, UNKNOWN], CLEAN, facts()), COMPONENTS)
+    assert "| C1.1 | PASS | 3 |" in text
+    assert "**FAIL**" in text
+    assert "it broke" in text
+    assert "histories/burst.jsonl" in text
+
+
+def test_the_digest_of_files_sees_names_and_bytes() -> None:
+    one = digest_files({"a": b"1", "b": b"2"})
+    assert digest_files({"b": b"2", "a": b"1"}) == one
+    assert digest_files({"a": b"1", "b": b"3"}) != one
+    assert digest_files({"a": b"1", "c": b"2"}) != one
