@@ -106,7 +106,11 @@ class SeededChoices(Choices):
         self._steps: list[int] = []
         if clients:
             count = CANCELS[int(chance() * len(CANCELS))]
-            self._steps = sorted(1 + int(chance() * span_steps) for _ in range(count))
+            first, width = 1.0, float(span_steps)
+            if count == STORM:
+                width = span_steps / 4
+                first = 1 + chance() * (span_steps - width)
+            self._steps = sorted(int(first + chance() * width) for _ in range(count))
 
     def number(self, who: str, low: float, high: float) -> float:
         """A number from ``low`` to ``high``: mostly in the lower part, rarely far up, sometimes the default."""
@@ -180,28 +184,48 @@ class SparseChoices(SeededChoices):
         clients: name patterns of tasks that may be cancelled.
         span_steps: how many steps the run is expected to have.
         share: probability that a draw deviates at all.
+        likely: draws that are known to matter deviate with ``likely_share`` instead.
+        likely_share: their probability.
         cancels: how many cancellations there are.
     """
 
     def __init__(
-        self, rng: random.Random, clients: tuple[str, ...], span_steps: int, share: float, cancels: int
+        self,
+        rng: random.Random,
+        clients: tuple[str, ...],
+        span_steps: int,
+        share: float,
+        cancels: int,
+        likely: frozenset[tuple[str, int]] = frozenset(),
+        likely_share: float = 0.0,
     ) -> None:
         super().__init__(rng, clients, span_steps, reorder=False)
         self.entropy = 0
         self._share = share
+        self._likely = likely
+        self._likely_share = likely_share
         self._steps = sorted(1 + int(rng.random() * span_steps) for _ in range(cancels))
 
     def number(self, who: str, low: float, high: float) -> float:
         """The default in most cases."""
-        if self._random() < self._share:
-            return super().number(who, low, high)
-        self.drawn[who] = self.drawn.get(who, 0) + 1
-        return low
+        return super().number(who, low, high) if self._deviates(who) else self._default(who, low)
 
     def wait(self, who: str, low: float, high: float, now: float, timers: Timers) -> float:
         """The default in most cases."""
-        if self._random() < self._share:
+        if not self._deviates(who):
+            return self._default(who, low)
+        # Past the coin already: what decides the value must not toss it again.
+        share, self._share, self._likely_share, before = self._share, 1.0, 1.0, self._likely_share
+        try:
             return super().wait(who, low, high, now, timers)
+        finally:
+            self._share, self._likely_share = share, before
+
+    def _deviates(self, who: str) -> bool:
+        known = (who, self.drawn.get(who, 0)) in self._likely
+        return self._random() < (self._likely_share if known else self._share)
+
+    def _default(self, who: str, low: float) -> float:
         self.drawn[who] = self.drawn.get(who, 0) + 1
         return low
 
@@ -221,5 +245,7 @@ NEAR = 0.02
 JUST_BEFORE_S = 5e-10
 """In the same round of the loop as what is aimed at, and before it."""
 
-CANCELS: tuple[int, ...] = (0, 1, 1, 1, 2)
-"""How many cancellations a run has, evenly drawn."""
+STORM = 4
+
+CANCELS: tuple[int, ...] = (0, 1, 1, 1, 2, STORM)
+"""How many cancellations a run has, evenly drawn; those of a storm fall close together."""

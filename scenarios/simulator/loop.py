@@ -15,6 +15,7 @@ import sys
 import threading
 from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import copy_context
 from typing import Any, NoReturn, cast
 
 from scenarios.simulator.checks import Checks
@@ -63,6 +64,38 @@ class SimFuture(asyncio.Future[Any]):
         except AttributeError:
             self._number = cast(SimLoop, self.get_loop()).next_number()
             return self._number
+
+
+class SimHandle(asyncio.Handle):
+    """asyncio's handle, made without asking for the debug mode."""
+
+    __slots__ = ()
+
+    def __init__(self, callback: Any, args: Any, loop: Any, context: Any) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+
+
+class SimTimer(asyncio.TimerHandle):
+    """asyncio's timer handle, made without asking for the debug mode."""
+
+    __slots__ = ()
+
+    def __init__(self, when: float, callback: Any, args: Any, loop: Any, context: Any) -> None:
+        self._context = copy_context() if context is None else context
+        self._loop = loop
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+        self._repr = None
+        self._source_traceback = None
+        self._when = when
+        self._scheduled = True
 
 
 class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
@@ -136,7 +169,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         tasks = self.tasks
         tasks.append(task)
         if len(tasks) > self._prune_at:
-            self.tasks = [each for each in tasks if not each.done()]
+            self.tasks = [each for each in tasks if not each.done() or each._log_traceback]
             self._prune_at = max(64, 2 * len(self.tasks))
         if self.tracing:
             self.trace.created(self, task)
@@ -146,7 +179,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         """Run ``callback`` after everything that is ready now."""
         if self._closed:
             self._check_closed()
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = SimHandle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -160,10 +193,9 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         """Run ``callback`` at virtual time ``when``; equal times run in the order they were set."""
         if self._closed:
             self._check_closed()
-        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = SimTimer(when, callback, args, self, context)
         self._numbers += 1
         heapq.heappush(self.timers, (when, self._numbers, timer))
-        timer._scheduled = True
         return timer
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
@@ -221,20 +253,28 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         self.now_s += max(0.0, seconds)
 
     def _run_once(self) -> None:
+        self._begin_round()
+        self._run_round()
+
+    def _begin_round(self) -> None:
+        """Time moves when nothing is ready; timers that are due become ready."""
         ready = self._ready
-        timers = self.timers
         if not ready:
             self._move_time()
-            timers = self.timers
         else:
             self._spinning += 1
             if self._spinning > SPIN_ROUNDS:
                 self._spin()
+        timers = self.timers
         if timers and timers[0][0] <= self.now_s + RESOLUTION_S:
             self._take_due(timers)
         if self._reorder and len(ready) > 1:
             self._bring_forward()
-        checks = self.checks
+
+    def _run_round(self) -> None:
+        """Run what is ready now; what becomes ready meanwhile waits for the next round, as in asyncio."""
+        ready = self._ready
+        checks, tracing = self.checks, self.tracing
         for _ in range(len(ready)):
             handle = ready.popleft()
             if handle._cancelled:
@@ -244,9 +284,16 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
                 self._attend()
                 if handle._cancelled:
                     continue
-            if self.tracing:
+            if tracing:
                 self.trace.step(self, handle)
-            self._run_handle(handle)
+            if self.hosts_died and not handle._context.get(current_host, Host.default).alive:
+                continue
+            try:
+                handle._context.run(handle._callback, *handle._args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as asyncio does
+                self._callback_failed(handle, error)
             if checks.active:
                 checks.after_step()
             if self.failure is not None:
@@ -269,10 +316,13 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
             handle._context.run(handle._callback, *handle._args)
         except (SystemExit, KeyboardInterrupt):
             raise
-        except BaseException as error:  # noqa: BLE001 - what asyncio's own handles do
-            self.call_exception_handler(
-                {"message": "Exception in callback", "exception": error, "handle": handle, "callback": handle._callback}
-            )
+        except BaseException as error:  # noqa: BLE001 - as asyncio does
+            self._callback_failed(handle, error)
+
+    def _callback_failed(self, handle: Any, error: BaseException) -> None:
+        """What asyncio's own handles do with it."""
+        context = {"message": "Exception in callback", "exception": error, "handle": handle}
+        self.call_exception_handler({**context, "callback": handle._callback})
 
     def _move_time(self) -> None:
         """Nothing is ready: go to the next timer."""

@@ -64,9 +64,9 @@ async def io(low: float, high: float) -> float:
     loop = current_loop()
     if not 0 <= low <= high:
         raise ValueError(f"io: bounds are {low!r} and {high!r}, allowed: 0 <= low <= high")
-    task = asyncio.current_task()
+    task = asyncio.current_task(loop)
     who = task.get_name() if task is not None else "callback"
-    seconds = float(loop.choices.wait(who, float(low), float(high), loop.now_s, loop.timers))
+    seconds = loop.choices.wait(who, float(low), float(high), loop.now_s, loop.timers)
     if loop.tracing:
         loop.trace.note(loop, "io", who, f"{seconds:.6g} of {low:g}..{high:g} at {call_site()}")
     await asyncio.sleep(seconds)

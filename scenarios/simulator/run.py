@@ -111,6 +111,7 @@ def _run(
     error: BaseException | None = None
     result: Any = None
     left: tuple[str, ...] = ()
+    lost: list[dict[str, Any]] = []
     try:
         with Holders(loop) if loop.tracing else _NOTHING:
             try:
@@ -120,12 +121,12 @@ def _run(
             steps, end_s = loop.steps, loop.now_s
             if look_back or bounds.leftovers == "fail":
                 left = leftovers(loop)
+            lost = _lost(loop)
             _say_good_bye(loop)
     finally:
         borders.end()
     if error is not None and isinstance(error, (RuleBrokenError, KeyboardInterrupt, SystemExit, *loop.steering)):
         raise error
-    lost = _lost(loop)
     if error is None:
         error = _judge_remains(left, lost, bounds)
     lines = tuple(f"{item['message']}: {item['exception']!r}" for item in lost)
@@ -144,7 +145,17 @@ _NOTHING = _Nothing()
 
 
 def _lost(loop: SimLoop) -> list[dict[str, Any]]:
-    return [item for item in loop.unhandled if isinstance(item.get("exception"), Exception)]
+    """Exceptions that reached the loop, and those of tasks that nobody asked.
+
+    Not left to the tasks' finalizers: when those run depends on reference cycles, and so on the Python version.
+    """
+    found = list(loop.unhandled)
+    found.extend(
+        {"message": f"Task {task.get_name()} failed and nobody looked", "exception": task.exception()}
+        for task in loop.tasks
+        if task._log_traceback and task is not loop.main
+    )
+    return [item for item in found if isinstance(item.get("exception"), Exception)]
 
 
 def _judge_remains(left: tuple[str, ...], lost: list[dict[str, Any]], bounds: Bounds) -> BaseException | None:

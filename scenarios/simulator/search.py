@@ -22,7 +22,7 @@ from scenarios.simulator.run import Outcome, run_once, run_traced
 from scenarios.simulator.shrink import Attempt, shrink
 from scenarios.simulator.trace import Trace
 
-COLLECT_EVERY_RUNS = 256
+COLLECT_EVERY_RUNS = 500
 
 SMALL = 2
 """Plans of so few decisions are not tried to be bettered."""
@@ -165,8 +165,10 @@ class Search:
         rng = random.Random()
         for number in range(self.shrink_runs_max // 2):
             rng.seed((self.seed << 40) - number - 1)
-            share = min(1.0, (number % 3) * 1.2 / drawn)
-            choices = SparseChoices(rng, self.clients, self._span, share, min(cancels, 1 + number % 2))
+            known = frozenset((d.who, d.index) for d in best if d.kind == "draw") if number % 2 else frozenset()
+            share = 0.0 if known else min(1.0, (number % 3) * 1.2 / drawn)
+            few = 2.5 / max(1, len(known))
+            choices = SparseChoices(rng, self.clients, self._span, share, min(cancels, 1 + number % 2), known, few)
             again = run_once(self.program, choices, self.bounds, self.borders)
             if again.key == outcome.key:
                 smaller = shrink(again.decisions, attempt, runs_max=self.shrink_runs_max // 4)

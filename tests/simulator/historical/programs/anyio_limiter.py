@@ -1,3 +1,4 @@
+# ruff: noqa: ANN202 - programs under test are written as anybody would write them
 """AnyIO: tokens of a CapacityLimiter come back whatever happens to their borrowers."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN202 - programs under test are written as anybody would write them
 """cashews: whoever is not cancelled gets the value."""
 
 import asyncio

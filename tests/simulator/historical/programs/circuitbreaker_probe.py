@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN202 - programs under test are written as anybody would write them
 """circuitbreaker: while a downstream never succeeds, its circuit does not close again."""
 
 import asyncio

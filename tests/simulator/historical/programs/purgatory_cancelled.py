@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN202 - programs under test are written as anybody would write them
 """purgatory: while a downstream never fails, its circuit does not open."""
 
 import asyncio

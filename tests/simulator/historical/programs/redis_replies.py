@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN202 - programs under test are written as anybody would write them
 """redis-py: a client that shares a connection pool gets the answers to its own questions."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN202, ANN204, N818 - programs under test are written as anybody would write them
 """A breaker and a shared load that keep their promises: the twins of the libraries' programs."""
 
 import asyncio

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN202 - programs under test are written as anybody would write them
 """CPython: a worker that is cancelled ends."""
 
 import asyncio
