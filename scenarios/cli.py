@@ -11,8 +11,11 @@ import traceback
 import click
 
 from scenarios.certify_command import certify_command
+from scenarios.faults_command import faults_group
 from scenarios.judge.verdict import Exit
+from scenarios.proxy_command import proxy_command
 from scenarios.serve_command import preflight_command, serve_command
+from scenarios.simulator.command import explore_command
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -23,13 +26,16 @@ def hardening() -> None:
     \b
     hardening certify --out certificate     run the scenarios, judge, write the certificate
     hardening serve                         the Signal Service on embedded defaults, until Ctrl-C
+    hardening faults inject KIND            break a running serve, and heal it
+    hardening proxy --port 8474             a Toxiproxy with more toxics and a seed
+    hardening explore FILE.py:function      search an asyncio program for a failing schedule
     hardening preflight --config FILE       refuse a misconfigured deployment
 
     Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 unknown, 4 harness error.
     """
 
 
-for _command in (certify_command, serve_command, preflight_command):
+for _command in (certify_command, serve_command, preflight_command, faults_group, proxy_command, explore_command):
     hardening.add_command(_command)
 
 

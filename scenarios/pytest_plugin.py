@@ -74,7 +74,7 @@ if importlib.util.find_spec("pytest_asyncio") is not None:
 
     @pytest.fixture
     def inject(live_world: LiveWorld) -> Callable[[dict[str, Any]], Injection]:
-        """``async with inject({"kind": ..., ...})``: the fault holds inside the block and is healed after it."""
+        """A fault from its JSON object: it holds inside ``async with`` and is healed after it."""
         from faults.catalogue import build  # noqa: PLC0415
         from faults.schedule import Injection  # noqa: PLC0415
 

@@ -9,13 +9,15 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
-from faults.run_directory import OwnedPid, sweep
+from faults.run_directory import sweep
 from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.history import EventType, Recorder
 from scenarios.judge.verdict import Exit
+from scenarios.worlds.control import WorldControl
 from scenarios.worlds.downstreams import NAMES
 from scenarios.worlds.launcher import SabotageError, load_sabotage
 from scenarios.worlds.live import LiveSpec, LiveWorld
@@ -42,11 +44,12 @@ def _describe(world: LiveWorld) -> dict[str, Any]:
     assert world.service.address is not None
     host, port = world.service.address
     urls = {name: service["url"] for name, service in world.settings["downstreams"].items()}
+    redis = urlsplit(world.settings["redis_url"])
     key = world.secrets.keys["demo"].key
     url = f"http://{host}:{port}"
     return {
         "service": url,
-        "redis": world.spec.redis_url.rpartition("@")[2] or f"127.0.0.1:{world.redis.port}",
+        "redis": f"{redis.hostname}:{redis.port}",
         **urls,
         "demo_key": key,
         "operator_key": world.secrets.keys["operator"].key,
@@ -62,23 +65,14 @@ async def _serve(spec: LiveSpec, *, as_json: bool) -> int:
         part.recorder = world.recorder
     async with world:
         facts = _describe(world)
-        _write_world(world, facts)
         if as_json:
             click.echo(json.dumps(facts))
         else:
             for name in ("service", "redis", *NAMES, "demo_key", "operator_key"):
                 click.echo(f"{name.replace('_', ' '):13} {facts[name]}")
             click.echo(f"\ntry it:\n  {facts['curl']}\n\nCtrl-C stops everything.")
-        return await world.service.child.wait(None)
-
-
-def _write_world(world: LiveWorld, facts: Mapping[str, Any]) -> None:
-    """What ``hardening faults inject`` needs to find this world; only the owner may read it."""
-    path = world.run.path / "world.json"
-    owned = world.service.child.owned
-    facts = {**facts, "service_pid": owned.pid if isinstance(owned, OwnedPid) else world.service.child.pid}
-    path.touch(mode=0o600)
-    path.write_text(json.dumps({**facts, "redis_port": world.redis.port, "ports": world.downstreams.ports}))
+        async with WorldControl(world, world.run):
+            return await world.service.child.wait(None)
 
 
 @click.command("serve", short_help="the Signal Service on embedded defaults, until Ctrl-C")
@@ -92,7 +86,8 @@ def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, 
     """Start the service with a real Valkey and stand-ins for its downstreams; print how to use it.
 
     REDIS_URL, TICKER_SERVICE_URL, USER_SERVICE_URL, ALERT_SERVICE_URL and COMMS_SERVICE_URL name real ones to use
-    instead. No root, no Docker; Ctrl-C stops all, in order, and leaves nothing.
+    instead. No root, no Docker; Ctrl-C stops all, in order, and leaves nothing. While it runs, another terminal
+    can break it: hardening faults inject redis_killed --for 10s.
 
     \b
     Example:
@@ -117,7 +112,6 @@ def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, 
         redis_url=os.environ.get("REDIS_URL", ""),
         service_urls=urls,
         port=port,
-        proxied=False,
         scenario="serve",
         echo=(lambda line: click.echo(line, err=True)) if logs else None,
     )
