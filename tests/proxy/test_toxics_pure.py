@@ -104,6 +104,20 @@ def test_jitter_never_reorders() -> None:
     assert all(at - 0.001 * number <= 0.1 + 1e-9 for number, (at, _) in enumerate(driver.events()))
 
 
+def test_what_waits_behind_a_slow_chunk_counts_as_late_for_the_next_toxic() -> None:
+    def released(*more: ToxicSpec) -> list[float]:
+        driver = Driver(spec("latency", latency=50, jitter=50), *more)
+        for number in range(40):
+            driver.feed(bytes([number]))
+            driver.at(driver.now + 0.001)
+        driver.at(5)
+        return [at for at, _ in driver.events()]
+
+    first, both = released(), released(spec("latency", latency=100, name="next"))
+    assert first == sorted(first)
+    assert both == pytest.approx([at + 0.1 for at in first])
+
+
 def test_bandwidth_carries_a_slice_when_the_line_had_the_time() -> None:
     driver = Driver(spec("bandwidth", rate=10))
     driver.feed(bytes(2500))

@@ -96,6 +96,23 @@ def test_an_enabled_proxy_serves_again_on_its_port(server: Server, connect: Conn
     assert second.upstream.recv(1) == b"x"
 
 
+@pytest.mark.parametrize("kind", ["", "noop", "bandwidth"])
+def test_a_client_that_does_not_read_makes_the_sender_wait(server: Server, connect: Connect, kind: str) -> None:
+    pair = connect()
+    if kind:
+        server.toxic(kind, {"rate": 1_000_000} if kind == "bandwidth" else {})
+    pair.upstream.setblocking(False)
+    sent, last_sent_at = 0, time.monotonic()
+    while since(last_sent_at) < 0.2:
+        try:
+            sent += pair.upstream.send(BIG)
+            last_sent_at = time.monotonic()
+        except BlockingIOError:
+            time.sleep(0.005)
+        assert sent < 100 * len(BIG), "somebody keeps it all in memory"
+    assert len(read_exactly(pair.client, sent)) == sent
+
+
 # --- latency ---------------------------------------------------------------------------------------------------------
 
 
@@ -306,6 +323,22 @@ def test_limit_data_passes_exactly_so_many_bytes_then_closes(
     server.toxic("limit_data", {"bytes": limit}, stream)
     thread = send_aside(source, BIG[: limit * 2])
     assert read_exactly(sink, limit * 2) == BIG[:limit]
+    thread.join()
+
+
+def test_a_limit_that_is_reached_while_the_client_sleeps_still_delivers_its_bytes(
+    server: Server, connect: Connect
+) -> None:
+    pair = connect()
+    limit = 12 * len(BIG)  # more than the sockets' buffers hold
+    server.toxic("latency", {"latency": 200})
+    server.toxic("limit_data", {"bytes": limit})
+    thread = send_aside(pair.upstream, BIG * 13)
+    time.sleep(0.5)
+    total = 0
+    while part := pair.client.recv(65536):
+        total += len(part)
+    assert total == limit
     thread.join()
 
 
