@@ -113,10 +113,13 @@ class RedisSession(Protocol):
 
 @runtime_checkable
 class RedisSessions(Protocol):
-    """What a ``RedisServer`` offers besides when it can hold a connection open."""
+    """What a ``RedisServer`` offers besides when its process is ours."""
 
     async def session(self) -> RedisSession:
         """Open a connection that stays."""
+
+    async def running(self) -> bool:
+        """True while there is a process, answering or not."""
 
 
 @runtime_checkable

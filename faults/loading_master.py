@@ -27,6 +27,11 @@ class LoadingMaster:
         "loading-process-events-interval-bytes": "1024",
     }
 
+    USUAL_SETTINGS: ClassVar[Mapping[str, str]] = {
+        "repl-diskless-load": "disabled",
+        "loading-process-events-interval-bytes": "2097152",
+    }
+
     def __init__(self) -> None:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from faults.base import Bite, Fault, FaultError, HealError, RedisServer
+from faults.base import Bite, FaultError, HealError, RedisServer
 from faults.checks import between, one_of
+from faults.redis_fault import RedisFault
 from faults.redis_info import info, text
 
 _SCAN_COUNT = 1000
@@ -48,7 +49,7 @@ DAMAGE: Mapping[str, Callable[[bytes, random.Random], bytes]] = MappingProxyType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisEntriesDamaged(Fault):
+class RedisEntriesDamaged(RedisFault):
     """Up to ``entries_max`` string values below ``prefix`` are damaged; their time to live stays.
 
     ``how``: ``corrupt``, ``wrong_version``, ``truncate``, ``empty``, ``swap`` (entries change places, each
@@ -57,8 +58,6 @@ class RedisEntriesDamaged(Fault):
     """
 
     kind: ClassVar[str] = "redis_entries_damaged"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "corrupt, truncate or swap entries of the cache, or give them a wrong version"
 
     target: str = "redis"
@@ -73,7 +72,7 @@ class RedisEntriesDamaged(Fault):
         between("entries_max", self.entries_max, 1, 1_000_000)
         _check_prefix(self.prefix)
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Damage them; the token says what now stands under which key."""
         found: dict[bytes, bytes] = {}
         for key in (await _keys(target, self.prefix))[: self.entries_max]:
@@ -100,7 +99,7 @@ class RedisEntriesDamaged(Fault):
             await target.command("PEXPIRE", key, left_ms)
         return True
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def mend(self, target: RedisServer, token: object) -> Bite:
         """Remove each entry that still is as we left it; what the owner wrote since stays."""
         planted: dict[bytes, bytes] = token if isinstance(token, dict) else {}
         left = 0
@@ -114,15 +113,13 @@ class RedisEntriesDamaged(Fault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisExpiryStorm(Fault):
+class RedisExpiryStorm(RedisFault):
     """Every key below ``prefix`` expires within ``within_ms``: all entries are gone at once.
 
     There is nothing to heal: an expired entry is simply not there.
     """
 
     kind: ClassVar[str] = "redis_expiry_storm"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "let all cache entries expire in the same moment"
 
     target: str = "redis"
@@ -135,7 +132,7 @@ class RedisExpiryStorm(Fault):
         between("within_ms", self.within_ms, 1, 60_000)
         _check_prefix(self.prefix)
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Shorten every time to live; returns the count before of what the server has expired, and ours."""
         rng = random.Random(self.seed)
         before = int((await info(target, "stats"))["expired_keys"])
@@ -143,7 +140,7 @@ class RedisExpiryStorm(Fault):
         set_now = [int(await target.command("PEXPIRE", key, rng.randint(1, self.within_ms))) for key in keys]
         return before, sum(set_now)
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def mend(self, target: RedisServer, token: object) -> Bite:
         """Nothing is left to mend; says how many keys went."""
         before, ours = token if isinstance(token, tuple) else (0, 0)
         if not ours:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import ClassVar
 
 from redis.exceptions import RedisError
 
-from faults.base import Bite, Fault, HealError, RedisServer, RedisSession, RedisSessions, UnsupportedTargetError
+from faults.base import Bite, Fault, HealError, RedisServer, RedisSession
+from faults.redis_fault import RedisFault, open_session
 from faults.redis_info import config
 from faults.waiting import healed, wait_until
 
@@ -115,55 +117,43 @@ class RedisStopped(Fault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisRefusing(Fault):
+class RedisRefusing(RedisFault):
     """New connections are refused by the kernel while those already open live on.
 
     The server stops listening (``CONFIG SET port 0``); one connection kept open brings it back.
     """
 
     kind: ClassVar[str] = "redis_refusing"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "refuse new connections to Redis, keep the open ones"
 
     target: str = "redis"
 
-    async def inject(self, target: RedisServer) -> object:
-        """Stop listening."""
-        if not isinstance(target, RedisSessions):
-            raise UnsupportedTargetError("fault.target", self.target, "a Redis server that can hold a session open")
-        session = await target.session()
+    async def break_it(self, target: RedisServer) -> object:
+        """Stop listening; the token says whether a new connection was refused then."""
+        session = await open_session(target, self.target)
+        port = (await config(session, "port"))["port"]
         try:
-            port = (await config(session, "port"))["port"]
             await session.command("CONFIG", "SET", "port", 0)
+            return session, port, not await target.alive()
         except BaseException:
-            await session.close()
+            await _listen_again(session, port)
             raise
-        return session, port, not await target.alive()
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
-        """Listen again on the old port and wait for a PONG on a new connection."""
-        if not isinstance(token, tuple):
-            # The session died with its harness: only a restart makes such a server listen again.
-            if not await target.alive():
-                await target.restart(keep_data=True)
-            return Bite({"refusals": 0.0})
-        session, port, refused = token
-        if not await _listen_again(session, port) and not await target.alive():
-            await target.restart(keep_data=True)
-        await healed(target.alive, UP_S_MAX, f"redis does not listen on port {port} again")
-        return Bite({"refusals": float(refused)})
+    async def let_go(self, token: object) -> None:
+        """Listen again on the old port."""
+        if isinstance(token, tuple):
+            await _listen_again(token[0], token[1])
+
+    async def mend(self, target: RedisServer, token: object) -> Bite:
+        """It answers new connections again, or we would not be here."""
+        return Bite({"refusals": float(token[2]) if isinstance(token, tuple) else 0.0})
 
 
-async def _listen_again(session: RedisSession, port: str) -> bool:
-    """False when the session broke, that is: when the server ended meanwhile."""
-    try:
+async def _listen_again(session: RedisSession, port: str) -> None:
+    """A session that broke means a server that ended; started again, it listens."""
+    with contextlib.suppress(OSError, RedisError):
         await session.command("CONFIG", "SET", "port", port)
-    except (OSError, RedisError):
-        return False
-    finally:
-        await session.close()
-    return True
+    await session.close()
 
 
 async def _start_again(target: RedisServer, keep_data: bool) -> bool:

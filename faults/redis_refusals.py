@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from redis.exceptions import RedisError
 
-from faults.base import Bite, Fault, HealError, RedisServer
+from faults.base import Bite, HealError, RedisServer
 from faults.checks import one_of
 from faults.loading_master import LoadingMaster
+from faults.redis_fault import RedisFault
 from faults.redis_info import config, info, refusals
 from faults.waiting import healed, wait_until
 
@@ -19,18 +20,16 @@ LOADING_S_MAX = 12.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisMemoryFull(Fault):
+class RedisMemoryFull(RedisFault):
     """``maxmemory`` falls to what is in use (plus ``spare_bytes``) without eviction: writes are answered OOM."""
 
     kind: ClassVar[str] = "redis_memory_full"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "no memory left in Redis: writes are refused with OOM"
 
     target: str = "redis"
     spare_bytes: int = 0
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Lower the limit; the token holds the settings and the count of refusals before."""
         before = await config(target, "maxmemory*")
         used = int((await info(target, "memory"))["used_memory"])
@@ -39,19 +38,17 @@ class RedisMemoryFull(Fault):
         await target.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", limit)
         return token
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def mend(self, target: RedisServer, token: object) -> Bite:
         """Set the limit back and read it."""
         before = await _settings_back(target, token)
         return Bite({"commands_refused": await _since(target, "OOM", before)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisEvicting(Fault):
+class RedisEvicting(RedisFault):
     """``maxmemory`` falls below what is in use and keys are evicted: what was stored is gone unasked."""
 
     kind: ClassVar[str] = "redis_evicting"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "memory pressure in Redis: keys are evicted"
 
     target: str = "redis"
@@ -62,7 +59,7 @@ class RedisEvicting(Fault):
         """Only policies that evict."""
         one_of("policy", self.policy, ("allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-ttl"))
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Lower the limit; a write of nothing makes the server look at it at once."""
         before = await config(target, "maxmemory*")
         evicted = int((await info(target, "stats"))["evicted_keys"])
@@ -71,7 +68,7 @@ class RedisEvicting(Fault):
         await target.command("CONFIG", "SET", "maxmemory-policy", self.policy, "maxmemory", limit)
         return token
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def mend(self, target: RedisServer, token: object) -> Bite:
         """Set limit and policy back and read them."""
         before = await _settings_back(target, token)
         evicted = int((await info(target, "stats"))["evicted_keys"])
@@ -79,23 +76,21 @@ class RedisEvicting(Fault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisReadOnly(Fault):
+class RedisReadOnly(RedisFault):
     """The server becomes a replica of nobody: reads work, writes are answered READONLY (a failover gone wrong)."""
 
     kind: ClassVar[str] = "redis_read_only"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "Redis becomes a replica: writes are refused with READONLY"
 
     target: str = "redis"
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Follow a port at which nobody listens: the data stays as it is."""
         token = {"refusals": await refusals(target, "READONLY")}
         await target.command("REPLICAOF", "127.0.0.1", 1)
         return token
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def mend(self, target: RedisServer, token: object) -> Bite:
         """Make it a master again and read its role."""
         before = token if isinstance(token, dict) else {}
         await target.command("REPLICAOF", "NO", "ONE")
@@ -104,7 +99,7 @@ class RedisReadOnly(Fault):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisLoading(Fault):
+class RedisLoading(RedisFault):
     """The server loads a data set that never ends: commands are answered LOADING, as after a large restart.
 
     It is made the replica of a master of ours which drips an endless RDB. The server's own data are set aside
@@ -113,13 +108,11 @@ class RedisLoading(Fault):
     """
 
     kind: ClassVar[str] = "redis_loading"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "Redis loads its data set: commands are refused with LOADING"
 
     target: str = "redis"
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Start the transfer and wait until the server says LOADING."""
         settings = {name: (await config(target, name))[name] for name in LoadingMaster.SETTINGS}
         before = await refusals(target, "LOADING")
@@ -137,13 +130,18 @@ class RedisLoading(Fault):
             raise
         return token
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
-        """Break the transfer, make it a master again, set its settings back."""
+    async def let_go(self, token: object) -> None:
+        """Break the transfer: the server falls back to its own data."""
+        if isinstance(token, dict) and isinstance(token.get("master"), LoadingMaster):
+            await token["master"].stop()
+
+    async def mend(self, target: RedisServer, token: object) -> Bite:
+        """Make it a master again, set its settings back."""
         before: dict[str, Any] = token if isinstance(token, dict) else {}
-        if isinstance(before.get("master"), LoadingMaster):
-            await before["master"].stop()
         await healed(lambda: _promoted(target), HEAL_S_MAX, "redis is still loading or a replica")
-        for name, value in before.get("settings", {}).items():
+        # It writes its append-only file anew now; until that is done it keeps no promise, and refuses to end.
+        await healed(lambda: _is_durable_again(target), HEAL_S_MAX, "redis has not written its append-only file anew")
+        for name, value in before.get("settings", LoadingMaster.USUAL_SETTINGS).items():
             await target.command("CONFIG", "SET", name, value)
         # Our own look at it (``_says_loading``) was refused as well, once: it is no bite.
         refused = await _since(target, "LOADING", before)
@@ -160,6 +158,11 @@ async def _promoted(target: RedisServer) -> bool:
         return await _is_master(target)
     except (RedisError, OSError):
         return False
+
+
+async def _is_durable_again(target: RedisServer) -> bool:
+    said = await info(target, "persistence")
+    return not int(said["aof_rewrite_in_progress"]) and not int(said["aof_rewrite_scheduled"])
 
 
 async def _says_loading(target: RedisServer) -> bool:

@@ -8,25 +8,18 @@ from typing import Any, ClassVar
 
 from redis.exceptions import RedisError
 
-from faults.base import Bite, Fault, RedisServer, RedisSession, RedisSessions, UnsupportedTargetError
+from faults.base import Bite, RedisServer, RedisSession
 from faults.checks import between, one_of
+from faults.redis_fault import ANSWER_S_MAX, RedisFault, open_session
 from faults.redis_info import text
-from faults.waiting import end_task, healed, wait_until
+from faults.waiting import end_task, wait_until
 
-HEAL_S_MAX = 10.0
 _LOOPS = 200_000
 _SPIN = "local i = 0 while i < tonumber(ARGV[1]) do i = i + 1 end return i"
 
 
-async def open_session(target: RedisServer, name: str) -> RedisSession:
-    """A connection that stays; raises UnsupportedTargetError."""
-    if not isinstance(target, RedisSessions):
-        raise UnsupportedTargetError("fault.target", name, "a Redis server that can hold a session open")
-    return await target.session()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisClientPause(Fault):
+class RedisClientPause(RedisFault):
     """CLIENT PAUSE: commands (``all``, or only those that ``write``) wait, connections stay open.
 
     The server itself ends the pause after ``pause_ms``. A pause of ``all`` holds back CLIENT UNPAUSE too, so
@@ -34,8 +27,6 @@ class RedisClientPause(Fault):
     """
 
     kind: ClassVar[str] = "redis_client_pause"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "make Redis hold back commands (CLIENT PAUSE)"
 
     target: str = "redis"
@@ -47,7 +38,7 @@ class RedisClientPause(Fault):
         one_of("mode", self.mode, ("all", "write"))
         between("pause_ms", self.pause_ms, 1, 60_000)
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Pause; a command of our own, sent right after, shows how long commands are held."""
         session = await open_session(target, self.target)
         try:
@@ -55,29 +46,30 @@ class RedisClientPause(Fault):
         except BaseException:
             await session.close()
             raise
-        return session, asyncio.create_task(_held_ms(session, self.mode), name="redis-pause-probe")
+        return asyncio.create_task(_held_ms(session, self.mode), name="redis-pause-probe")
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
-        """End the pause (or wait for its end) and for a PONG."""
-        if self.mode == "write":
-            await target.command("CLIENT", "UNPAUSE")
-        await healed(target.alive, self.pause_ms / 1000 + HEAL_S_MAX, "redis does not answer PING after its pause")
-        if not isinstance(token, tuple):
+    def answers_within_s(self) -> float:
+        """A pause of ``all`` cannot be cut short."""
+        return self.pause_ms / 1000 + ANSWER_S_MAX
+
+    async def mend(self, target: RedisServer, token: object) -> Bite:
+        """End the pause (one of ``all`` is over, since the server answers) and say how long it held a command."""
+        await target.command("CLIENT", "UNPAUSE")
+        if not isinstance(token, asyncio.Task):
             return Bite({"command_held_ms": 0.0})
-        session, probe = token
-        try:
-            return Bite({"command_held_ms": await asyncio.wait_for(probe, HEAL_S_MAX)})
-        except (RedisError, OSError, TimeoutError):
-            return Bite({"command_held_ms": 0.0})
-        finally:
-            await session.close()
+        return Bite({"command_held_ms": await asyncio.wait_for(token, ANSWER_S_MAX)})
 
 
 async def _held_ms(session: RedisSession, mode: str) -> float:
-    """How long one command takes; below 5 ms it was not held. ``write``: one that writes nothing."""
+    """How long one command takes (``write``: one that writes nothing); below 5 ms, or unanswered, it was not held."""
     loop = asyncio.get_running_loop()
     began = loop.time()
-    await (session.command("PING") if mode == "all" else session.command("UNLINK", "hardening:no-such-key"))
+    try:
+        await (session.command("PING") if mode == "all" else session.command("UNLINK", "hardening:no-such-key"))
+    except (RedisError, OSError):
+        return 0.0
+    finally:
+        await session.close()
     took_ms = round((loop.time() - began) * 1000, 3)
     return took_ms if took_ms >= 5 else 0.0
 
@@ -90,12 +82,10 @@ class _Spinner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisSlowCommands(Fault):
+class RedisSlowCommands(RedisFault):
     """Somebody else's slow script: every ``every_ms`` the server's one thread is busy for about ``busy_ms``."""
 
     kind: ClassVar[str] = "redis_slow_commands"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "keep the Redis server's thread busy with slow scripts"
 
     target: str = "redis"
@@ -107,7 +97,7 @@ class RedisSlowCommands(Fault):
         between("busy_ms", self.busy_ms, 1, 4_000)
         between("every_ms", self.every_ms, self.busy_ms, 60_000)
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Measure how fast the server counts, then keep it counting."""
         spinner = _Spinner(await open_session(target, self.target))
         try:
@@ -127,14 +117,15 @@ class RedisSlowCommands(Fault):
             spinner.spun_ms.append(took_ms)
             await asyncio.sleep(max(0.0, self.every_ms - took_ms) / 1000)
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
-        """Start no further script; the running one ends by itself."""
-        spun_ms: list[float] = []
+    async def let_go(self, token: object) -> None:
+        """Start no further script."""
         if isinstance(token, _Spinner):
             await end_task(token.task)
             await token.session.close()
-            spun_ms = token.spun_ms
-        await healed(target.alive, self.busy_ms / 1000 + HEAL_S_MAX, "redis does not answer PING after its scripts")
+
+    async def mend(self, target: RedisServer, token: object) -> Bite:
+        """The last script has ended by itself, since the server answers."""
+        spun_ms = token.spun_ms if isinstance(token, _Spinner) else []
         return Bite({"scripts_run": float(len(spun_ms)), "busy_ms": round(sum(spun_ms), 3)})
 
 
@@ -152,7 +143,7 @@ async def _loops_per_ms(session: RedisSession) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedisClientsKilled(Fault):
+class RedisClientsKilled(RedisFault):
     """CLIENT KILL of everybody else's connections, every ``every_ms`` (0: once).
 
     With ``mid_command`` writes are held back for up to ``hold_ms`` first, so that connections die while a
@@ -160,8 +151,6 @@ class RedisClientsKilled(Fault):
     """
 
     kind: ClassVar[str] = "redis_clients_killed"
-    protocol: ClassVar[str] = "redis"
-    targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "break Redis connections, also in mid-command (CLIENT KILL)"
 
     target: str = "redis"
@@ -174,7 +163,7 @@ class RedisClientsKilled(Fault):
         between("hold_ms", self.hold_ms, 1, 10_000)
         between("every_ms", self.every_ms, 0, 60_000)
 
-    async def inject(self, target: RedisServer) -> object:
+    async def break_it(self, target: RedisServer) -> object:
         """Kill now, and go on in the background when asked to."""
         session = await open_session(target, self.target)
         killer = _Killer(session)
@@ -206,13 +195,15 @@ class RedisClientsKilled(Fault):
         if self.mid_command:
             await session.command("CLIENT", "UNPAUSE")
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
-        """Kill no more; the server answers, and holds nothing back."""
+    async def let_go(self, token: object) -> None:
+        """Kill no more."""
+        if isinstance(token, _Killer):
+            await end_task(token.task)
+            await token.session.close()
+
+    async def mend(self, target: RedisServer, token: object) -> Bite:
+        """Hold nothing back any more."""
         killer = token if isinstance(token, _Killer) else None
-        if killer is not None:
-            await end_task(killer.task)
-            await killer.session.close()
-        await healed(target.alive, HEAL_S_MAX, "redis does not answer PING after CLIENT KILL")
         await target.command("CLIENT", "UNPAUSE")
         counts = {"connections_killed": killer.killed, "in_mid_command": killer.in_command} if killer else {}
         return Bite({name: float(count) for name, count in counts.items()})

@@ -23,6 +23,10 @@ class AgentRefusedError(RuntimeError):
     """The agent answered that it could not; the message is its own."""
 
 
+class AgentGoneError(ConnectionError):
+    """The agent's process has ended; another one may be started in its place."""
+
+
 class AgentConnection:
     """One connection; what it holds is let go when it is closed, by whatever."""
 
@@ -36,10 +40,13 @@ class AgentConnection:
         """Connect.
 
         Raises:
-            UnsupportedTargetError: when no agent listens there.
+            AgentGoneError: when its process has ended.
+            UnsupportedTargetError: when there never was an agent.
         """
         try:
             return cls(*await asyncio.open_unix_connection(path))
+        except ConnectionRefusedError as error:
+            raise AgentGoneError(str(error)) from error
         except OSError as error:
             allowed = f"a process with an agent ({path.name}: {error.strerror or error})"
             raise UnsupportedTargetError("fault.target", "service", allowed) from error
@@ -49,7 +56,7 @@ class AgentConnection:
 
         Raises:
             AgentRefusedError: with what the agent said.
-            ConnectionError: when its process has ended.
+            AgentGoneError: when its process has ended.
         """
         line = json.dumps({"do": do, "what": what, "with": given}).encode() + b"\n"
         async with self._turn, asyncio.timeout(ANSWER_S_MAX):
@@ -57,7 +64,7 @@ class AgentConnection:
             await self._writer.drain()
             answer = await self._reader.readline()
         if not answer:
-            raise ConnectionResetError("the agent's process has ended")
+            raise AgentGoneError("the agent's process has ended")
         said: dict[str, Any] = json.loads(answer)
         if "error" in said:
             raise AgentRefusedError(said["error"])
@@ -79,12 +86,23 @@ class AgentHolds:
         self._held: dict[str, AgentConnection] = {}
 
     async def hold(self, key: str, what: str, **given: Any) -> dict[str, Any]:
-        """Hold ``what``; raises UnsupportedTargetError without an agent, AgentRefusedError when it cannot."""
+        """Hold ``what``; returns what the agent says, nothing when its process has ended: there is nobody to hurt.
+
+        Raises:
+            UnsupportedTargetError: without an agent.
+            AgentRefusedError: when it cannot.
+        """
         if key in self._held:
             raise AgentRefusedError(f"{key} is held already")
-        connection = await AgentConnection.open(self.path)
+        try:
+            connection = await AgentConnection.open(self.path)
+        except AgentGoneError:
+            return {}
         try:
             said = await connection.ask("hold", what, **given)
+        except AgentGoneError:
+            await connection.close()
+            return {}
         except BaseException:
             await connection.close()
             raise

@@ -27,6 +27,10 @@ class RedisTarget:
         self.alive = server.alive
         self.command = server.command
 
+    async def running(self) -> bool:
+        """See ``faults.base.RedisSessions``."""
+        return any(owned.name == "redis" and owned.is_running() for owned in self._server.run.owned())
+
     async def session(self) -> RedisConnection:
         """A connection that stays open."""
         connection = RedisConnection(self._server.url)

@@ -142,7 +142,7 @@ class ServiceClock:
         """See ``faults.base.Clock``; 0 when the process has ended."""
         try:
             return float((await self._holds.once("offset"))["offset_s"])
-        except (UnsupportedTargetError, ConnectionError):
+        except ConnectionError:
             return 0.0
 
 
@@ -161,7 +161,7 @@ class ServiceLoop:
         """See ``faults.base.EventLoop``; 0 when the process has ended."""
         try:
             return float((await self._holds.once("lag"))["lag_ms"])
-        except (ConnectionError, UnsupportedTargetError, AgentRefusedError):
+        except (ConnectionError, AgentRefusedError):
             return 0.0
 
 

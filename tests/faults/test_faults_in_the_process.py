@@ -313,3 +313,17 @@ async def test_a_fault_is_healed_when_its_task_is_cancelled(short_path: Path) ->
         with pytest.raises(asyncio.CancelledError):
             await task
         assert await world.process.ask("time") - time.time() == pytest.approx(0, abs=1)
+
+
+@pytest.mark.asyncio
+async def test_a_fault_on_a_process_that_has_ended_does_not_bite(short_path: Path) -> None:
+    async with double_world(short_path) as world:
+        assert world.process is not None
+        await world.process.signal(signal.SIGKILL)
+        assert await until(lambda: not world.process.child.running(), 5)  # type: ignore[union-attr]
+        for fault in (ClockJump(), ClockDrift(), CpuPressure(), DescriptorsExhausted(), DnsFailure(), DiskFull()):
+            injection = Injection(fault, world)
+            async with injection:
+                pass
+            assert injection.bite is not None
+            assert not injection.bite.bit, fault.kind

@@ -282,3 +282,29 @@ async def test_every_fault_is_healed_when_its_task_is_cancelled(short_path: Path
             async with client_of(world) as fresh:
                 assert await fresh.set("works", fault.kind), fault.kind
                 assert await fresh.get("works") == fault.kind.encode()
+
+
+@pytest.mark.asyncio
+async def test_a_fault_on_a_server_that_is_gone_does_not_bite_and_does_not_bring_it_back(short_path: Path) -> None:
+    async with world_and_client(short_path) as (world, _):
+        assert world.redis is not None
+        async with Injection(RedisKilled(), world):
+            for fault in EVERY_REDIS_FAULT[4:]:
+                injection = Injection(fault, world)
+                async with injection:
+                    pass
+                assert not bite_of(injection).bit, fault.kind
+                assert not await world.redis.alive(), fault.kind
+        assert await world.redis.alive()
+
+
+@pytest.mark.asyncio
+async def test_a_fault_whose_server_is_killed_meanwhile_heals_all_the_same(short_path: Path) -> None:
+    async with world_and_client(short_path) as (world, _):
+        assert world.redis is not None
+        for fault in EVERY_REDIS_FAULT[4:]:
+            async with Injection(fault, world):
+                await world.redis.kill()
+            await world.redis.restart()
+            async with client_of(world) as fresh:
+                assert await fresh.set("works", fault.kind)
