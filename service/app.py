@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import html
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
@@ -137,16 +136,7 @@ class Service:
             app.add_exception_handler(kind, self._answer_failure)
         routes.add_signal_routes(app.router, self)
         operation.add_operator_routes(app.router, self)
-        document = errors.document(app)
-
-        @app.get("/openapi.json", include_in_schema=False, response_model=None)
-        async def openapi() -> Response:
-            return routes.answer(document)
-
-        @app.get("/docs", include_in_schema=False, response_model=None)
-        async def docs() -> Response:
-            return Response(_docs_page(document), media_type="text/html; charset=utf-8")
-
+        operation.add_documents(app.router, errors.document(app))
         return app
 
     async def _answer_failure(self, _: Request, error: Exception) -> Response:
@@ -390,23 +380,3 @@ def _decode_entitlement(data: Any) -> Entitlement:
     if not isinstance(symbols, list) or not all(isinstance(name, str) for name in symbols):
         raise ValueError("not a list of symbols")
     return Entitlement(user, plan, active, frozenset(symbols))
-
-
-def _docs_page(document: dict[str, Any]) -> str:
-    """A page without scripts: FastAPI's own loads its scripts from a public server, which an operator's net forbids."""
-    rows = []
-    for path, methods in document["paths"].items():
-        for method, one in methods.items():
-            answers = "".join(
-                f"<li><code>{status}</code> {html.escape(entry['description'])}</li>"
-                for status, entry in sorted(one["responses"].items())
-            )
-            text = html.escape(one.get("description", ""))
-            rows.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{text}</p><ul>{answers}</ul>")
-    title = html.escape(document["info"]["title"])
-    about = (
-        f"{html.escape(document['info']['description'])} The whole document: <a href=/openapi.json>openapi.json</a>."
-    )
-    return f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><h1>{title}</h1><p>{about}</p>" + (
-        "".join(rows) + "</html>"
-    )

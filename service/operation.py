@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -94,3 +95,36 @@ def _changing(router: APIRouter, desk: Desk) -> None:
             field, _, why = done.problems[0].partition(": ")
             raise Problem("refused", why or field, field=field)
         return answer({"outcome": done.outcome, "generation": done.generation})
+
+
+def add_documents(router: APIRouter, document: dict[str, Any]) -> None:
+    """The OpenAPI document, and a page that shows it."""
+    page = _docs_page(document)
+
+    @router.get("/openapi.json", include_in_schema=False, response_model=None)
+    async def openapi() -> Response:
+        return answer(document)
+
+    @router.get("/docs", include_in_schema=False, response_model=None)
+    async def docs() -> Response:
+        return Response(page, media_type="text/html; charset=utf-8")
+
+
+def _docs_page(document: dict[str, Any]) -> str:
+    """A page without scripts: FastAPI's own loads its scripts from a public server, which an operator's net forbids."""
+    rows = []
+    for path, methods in document["paths"].items():
+        for method, one in methods.items():
+            answers = "".join(
+                f"<li><code>{status}</code> {html.escape(entry['description'])}</li>"
+                for status, entry in sorted(one["responses"].items())
+            )
+            text = html.escape(one.get("description", ""))
+            rows.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2><p>{text}</p><ul>{answers}</ul>")
+    title = html.escape(document["info"]["title"])
+    about = (
+        f"{html.escape(document['info']['description'])} The whole document: <a href=/openapi.json>openapi.json</a>."
+    )
+    return f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><h1>{title}</h1><p>{about}</p>" + (
+        "".join(rows) + "</html>"
+    )

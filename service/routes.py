@@ -254,6 +254,10 @@ def add_signal_routes(router: APIRouter, desk: Desk) -> None:
             tasks = [group.create_task(one(symbol)) for symbol in wanted.symbols]
         return answer({"user": request().user, "results": [task.result() for task in tasks]})
 
+    _add_alert_route(router, desk)
+
+
+def _add_alert_route(router: APIRouter, desk: Desk) -> None:
     @router.post(
         "/v2/alerts",
         tags=["signals"],
