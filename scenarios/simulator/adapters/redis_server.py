@@ -145,6 +145,10 @@ class SimRedis:
         paused = self.engine.clock() + 0.5 < self.engine.paused_until_s and self.engine.paused_mode == "all"
         return self.is_up and not self.is_stopped and self._listener is not None and not paused
 
+    async def running(self) -> bool:
+        """Whether there is a process, answering or not."""
+        return self.is_up
+
     async def command(self, *words: str | bytes | int) -> Any:
         """Run one administrative command on a connection of its own.
 
