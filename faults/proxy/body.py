@@ -37,8 +37,19 @@ def parse(raw: bytes) -> Any:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
             raise bad_body("unexpected EOF") from error
         raise bad_body(f"{error.msg} at character {error.pos + 1}") from error
-    except RecursionError as error:
-        raise bad_body("nested too deeply") from error
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
+        raise bad_body("a value is too large") from error
+    return _encodable(value) if "\\u" in text else value
+
+
+def _encodable(value: Any) -> Any:
+    """Half surrogate pairs, which JSON can spell but UTF-8 cannot carry, become U+FFFD, as in Go."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, list):
+        return [_encodable(item) for item in value]
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
     return value
 
 

@@ -188,7 +188,7 @@ class Connection:
 
     def _read_into_link(self, pipe: Pipe) -> None:
         try:
-            count = pipe.source.recv_into(_BUFFER, TOXIC_READ_BYTES)
+            count = pipe.source.recv_into(_BUFFER, self.link.read_bytes(pipe.direction, TOXIC_READ_BYTES))
         except (BlockingIOError, InterruptedError):
             return
         except OSError:

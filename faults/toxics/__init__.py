@@ -21,7 +21,7 @@ on a clock of its own that never goes back:
 destination of that direction; ``End.CLOSE``: flush, then close both halves of the destination (whereupon the driver
 feeds the opposite direction its ``End.CLOSE``); ``End.HALF_CLOSE``: flush, then end only this direction;
 ``End.RESET``: reset both sockets. ``link.held_bytes(direction) > link.window(direction)`` asks the driver to stop
-reading until it is no longer so.
+reading until it is no longer so; ``link.read_bytes(direction, most)`` says how much to feed at once.
 
 **The toxic.** ``Toxic(attributes, rng, tally, memory)`` serves one connection in one direction: ``begin(now)``,
 ``feed(data, now)``, ``close(end, now)`` return ``Timed(at, payload)``; a ``deadline`` asks for ``expire(now)``;

@@ -235,6 +235,11 @@ class Link:
         """How many bytes may be on their way before the source should wait."""
         return sum(stage.window() for stage in self._stages[direction])
 
+    def read_bytes(self, direction: Direction, most: int) -> int:
+        """How many bytes, up to ``most``, should be fed at once: tiny slices of a large chunk would take too long."""
+        windows = [stage.toxic.window() for stage in self._stages[direction] if stage.toxic is not None]
+        return min([most, *windows])
+
     def _pass(
         self, direction: Direction, index: int, payload: Payload, at: float, due: list[tuple[Direction, Payload]]
     ) -> None:

@@ -12,6 +12,7 @@ MS = 0.001
 US = 0.000001
 SLICE_S = 0.1
 SEGMENT_BYTES = 1460
+PIECES_HELD_MAX = 256
 
 
 class Latency(Toxic):
@@ -112,6 +113,10 @@ class Slicer(Toxic):
             raise AttributeRefusedError("average_size", attributes["average_size"], "1 or more")
         if not 0 <= attributes["size_variation"] <= attributes["average_size"]:
             raise AttributeRefusedError("size_variation", attributes["size_variation"], "0 to average_size")
+
+    def window(self) -> int:
+        """A bounded number of pieces."""
+        return min(self.window_bytes, int(self.attributes["average_size"]) * PIECES_HELD_MAX)
 
     def feed(self, data: bytes, now: float) -> list[Timed]:
         """Pieces, each ``delay`` after the one before."""

@@ -10,6 +10,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 
 class LoopThread:
@@ -64,7 +65,7 @@ class Server:
 
     def clear(self) -> None:
         for name in self.send("GET", "/proxies").json:
-            self.send("DELETE", f"/proxies/{name}")
+            self.send("DELETE", f"/proxies/{quote(name, safe='')}")
 
     def proxy(self, upstream: str, name: str = "p", **more: Any) -> tuple[str, int]:
         """Create a proxy; its address."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from proxy_driving import Server
@@ -111,6 +112,25 @@ def test_a_proxy_field_of_the_wrong_type_is_a_400(server: Server, field: str, va
 def test_a_missing_field_is_named(server: Server, body: Any, message: str) -> None:
     raw = b"null" if body is None else None
     assert is_error(server.send("POST", "/proxies", body, raw=raw), 400, message)
+
+
+@pytest.mark.parametrize("name", ["caf\u00e9", "\U0001f600", "a b", 'quo"te', "back\\slash"])
+def test_a_name_may_be_any_text(server: Server, name: str) -> None:
+    reply = server.send("POST", "/proxies", {**PROXY, "name": name})
+    assert (reply.status, reply.json["name"]) == (201, name)
+    assert list(server.send("GET", "/proxies").json) == [name]
+    assert server.send("DELETE", f"/proxies/{quote(name, safe='')}").status == 204
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character(server: Server) -> None:
+    reply = server.send("POST", "/proxies", raw=b'{"name":"x\\ud800","upstream":"x:1","enabled":false}')
+    assert (reply.status, reply.json["name"]) == (201, "x\ufffd")
+    assert server.send("DELETE", f"/proxies/{quote(reply.json['name'], safe='')}").status == 204
+
+
+@pytest.mark.parametrize("raw", [b"[" * 100_000, b'{"enabled":' + b"9" * 10_000 + b"}"], ids=["deep", "long"])
+def test_a_monstrous_body_is_a_400(server: Server, raw: bytes) -> None:
+    assert server.send("POST", "/proxies", raw=raw).status == 400
 
 
 # --- proxies ---------------------------------------------------------------------------------------------------------
