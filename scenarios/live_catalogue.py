@@ -52,6 +52,8 @@ def cancelled_herd(seed: int) -> Scenario:
         steady=calm(seed, "herd", for_s=1.0, per_s=4.0),
         workload=herds + crowd,
         latency_s={"ticker": 0.4},
+        # One failure opens it: were a caller's hanging up counted as one, the breaker would show it.
+        settings={"downstreams": {"ticker": {"breaker": {"failures": 1, "open_s": 1.0}}}},
         schedule=schedule((4.5, 0.5, {"kind": "process_signal", "signal": "STOP"})),
     )
 
@@ -99,7 +101,6 @@ def service_killed(seed: int) -> Scenario:
         steady=calm(seed, "killed", for_s=1.0, per_s=4.0),
         workload=alerts + again + other + calm(seed, "killed-after", for_s=4.0, per_s=4.0).shifted(2.5),
         latency_s={"alert": 0.15, "comms": 0.1},
-        settings={"outbox": {"capacity": 12}},
         schedule=schedule(
             (1.0, 0.3, {"kind": "process_signal", "signal": "KILL"}), (1.5, 0.6, {"kind": "redis_killed"})
         ),

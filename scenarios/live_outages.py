@@ -142,13 +142,16 @@ def full_disk(seed: int) -> Scenario:
 
 def alert_outage(seed: int) -> Scenario:
     """The alert service answers 500 while alerts are accepted and signals asked for, which need it not."""
-    posted = Workload.of(alert(0.4 + i * 0.25, SYMBOLS[i % 6], f"out-{seed}-{i}") for i in range(8))
+    posted = Workload.of(alert(0.4 + i * 0.2, SYMBOLS[i % 6], f"out-{seed}-{i}") for i in range(9))
+    again = Workload.of(alert(3.0 + i * 0.1, SYMBOLS[i % 6], f"out-{seed}-{i}") for i in range(3))
+    rule = {"indicator": "price", "op": ">", "value": 0.5}
+    other = [alert(3.4, "AAPL", f"out-{seed}-0", body={"symbol": "AAPL", "rule": rule, "channel": "sms"})]
     return Scenario(
         name="alert-outage",
         summary="the alert service fails; signals do not notice, alerts wait and are delivered",
         steady=calm(seed, "alert-outage", for_s=2.0, per_s=12.0),
-        workload=posted + calm(seed, "alert-work", for_s=3.5, per_s=12.0),
-        settings={"downstreams": {"alert": {"breaker": {"open_s": 1.0}}}},
+        workload=posted + again + Workload.of(other) + calm(seed, "alert-work", for_s=3.5, per_s=12.0),
+        settings={"downstreams": {"alert": {"breaker": {"open_s": 1.0}}}, "outbox": {"capacity": 4}},
         schedule=schedule((0.2, 2.2, {"kind": "http_fault", "target": "alert", "how": "status", "status": 500})),
     )
 
