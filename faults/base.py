@@ -245,6 +245,20 @@ class Names(Protocol):
         """How many look-ups were hurt since ``fail``."""
 
 
+@runtime_checkable
+class Hosts(Protocol):
+    """Hosts of our own with a router between them."""
+
+    async def part(self) -> None:
+        """Let the router drop every packet, silently."""
+
+    async def join(self) -> None:
+        """Let it forward again; raises HealError when it does not."""
+
+    async def lost(self) -> int:
+        """How many packets it dropped since ``part``."""
+
+
 TARGETS: Mapping[str, type] = {
     "process": Process,
     "redis": RedisServer,
@@ -256,6 +270,7 @@ TARGETS: Mapping[str, type] = {
     "downstream": Downstream,
     "listener": Listener,
     "names": Names,
+    "hosts": Hosts,
 }
 
 

@@ -16,6 +16,7 @@ from faults.http_faults import HttpFault
 from faults.loop_stall import EventLoopStall
 from faults.memory_pressure import MemoryPressure
 from faults.network import NETWORK_FAULTS
+from faults.partition import NetworkPartition
 from faults.process_signals import ProcessSignal
 from faults.redis_entries import RedisEntriesDamaged, RedisExpiryStorm
 from faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
@@ -33,7 +34,7 @@ PROCESS_FAULTS: tuple[type[Fault], ...] = (
     *(EventLoopStall, ClockJump, ClockDrift, DiskFull, LogReaderBlocked),
 )
 OUTSIDE_FAULTS: tuple[type[Fault], ...] = (
-    *(HttpFault, DnsFailure),
+    *(HttpFault, DnsFailure, NetworkPartition),
     *(SlowHead, SlowBody, HalfClosed, ConnectionFlood, DisconnectMidAnswer),
 )
 
