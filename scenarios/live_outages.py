@@ -73,7 +73,7 @@ def deadline(seed: int) -> Scenario:
 def pressure(seed: int) -> Scenario:
     """Memory climbs to heavy and comes back, under load of all priorities."""
     asked = [
-        signal(0.2 + i * 0.08, SYMBOLS[i % 6], key=key, priority=rank)  # type: ignore[arg-type]
+        signal(0.2 + i * 0.08, SYMBOLS[i % 6], key=key, priority=rank)
         for i, (key, rank) in enumerate([("demo", "normal"), ("low", "low"), ("high", "high")] * 34)
     ]
     asked += [Operation(0.5 + i * 0.5, "health", priority="critical") for i in range(16)]

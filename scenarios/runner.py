@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ class _Run:
             group.create_task(run_schedule(self.scenario.schedule, self.world, observe=self._fault))
             group.create_task(self.world.client.run(self.scenario.workload))
             for reload in self.scenario.reloads:
-                group.create_task(self._after(reload.at_s, lambda reload=reload: self._reload(reload)))
+                group.create_task(self._after(reload.at_s, functools.partial(self._reload, reload)))
             if self.scenario.term_at_s is not None:
                 group.create_task(self._after(self.scenario.term_at_s, self._terminate))
         self.phase("healed")

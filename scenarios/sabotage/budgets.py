@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scenarios.sabotage.patching import put
 from service.admission.budgets import Permit, Why
 from service.admission.rate_window import RateWindow
 
@@ -13,8 +14,8 @@ def no_rate_limit() -> None:
         self._times.append(now)
         return len(self._times)
 
-    RateWindow.wait_s = lambda self, now: 0.0  # type: ignore[method-assign]
-    RateWindow.record = record  # type: ignore[method-assign]
+    put(RateWindow, "wait_s", lambda self, now: 0.0)
+    put(RateWindow, "record", record)
 
 
 def permit_kept_on_cancellation() -> None:
@@ -25,4 +26,4 @@ def permit_kept_on_cancellation() -> None:
         if why not in {"cancelled", "disconnect"}:
             give_back(self, why)
 
-    Permit.give_back = forgetful  # type: ignore[method-assign]
+    put(Permit, "give_back", forgetful)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scenarios.sabotage.patching import put
 from service.cache import Cache
 
 
@@ -22,4 +23,4 @@ def no_lock_per_key() -> None:
         init(self, *args, **kwargs)
         self._flights = _Forgetful()
 
-    Cache.__init__ = without_locks  # type: ignore[method-assign]
+    put(Cache, "__init__", without_locks)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from scenarios.sabotage.patching import put
 from service.admission.middleware import Exchange, Gate
 from service.context import RequestContext
 from service.hot_reload import SettingsStore
@@ -26,5 +27,5 @@ def reload_mutates_in_place() -> None:
             context.settings, context.generation = self.current, self.generation
         return change
 
-    Gate._open = remember  # type: ignore[method-assign]
-    SettingsStore._swap = in_place  # type: ignore[method-assign]
+    put(Gate, "_open", remember)
+    put(SettingsStore, "_swap", in_place)

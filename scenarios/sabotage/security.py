@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from scenarios.sabotage.patching import put
 from service.security.redaction import Redactor
 
 
@@ -13,4 +14,4 @@ def exception_texts_unredacted() -> None:
         kept = [line if '"trace":' in line else text(self, line) for line in whole.split("\n")]
         return "\n".join(kept)
 
-    Redactor.text = lines_only  # type: ignore[method-assign]
+    put(Redactor, "text", lines_only)

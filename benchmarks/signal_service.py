@@ -1,6 +1,6 @@
 """What hardening costs: the service against a bare app with the same route, over real sockets.
 
-``python -m benchmarks.service [--seconds 4]`` prints
+``python -m benchmarks.signal_service [--seconds 4]`` prints
 
 - hardened over bare throughput on a cached candles route (aim: >= 0.80),
 - application CPU of a refusal (429, 503) over that of a cold served request (aim: <= 0.10), and the same on the wire,
