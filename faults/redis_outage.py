@@ -120,7 +120,8 @@ class RedisStopped(Fault):
 class RedisRefusing(RedisFault):
     """New connections are refused by the kernel while those already open live on.
 
-    The server stops listening (``CONFIG SET port 0``); one connection kept open brings it back.
+    The server stops listening (``CONFIG SET port 0``); one connection kept open brings it back. No server counts
+    what its kernel refuses: the bite is a connection of our own that was.
     """
 
     kind: ClassVar[str] = "redis_refusing"

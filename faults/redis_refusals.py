@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -115,9 +115,8 @@ class RedisLoading(RedisFault):
     async def break_it(self, target: RedisServer) -> object:
         """Start the transfer and wait until the server says LOADING."""
         settings = {name: (await config(target, name))[name] for name in LoadingMaster.SETTINGS}
-        before = await refusals(target, "LOADING")
         master = LoadingMaster()
-        token: dict[str, Any] = {"settings": settings, "refusals": before, "master": master}
+        token: dict[str, Any] = {"settings": settings, "master": master}
         try:
             port = await master.start()
             words = [word for pair in LoadingMaster.SETTINGS.items() for word in pair]
@@ -125,10 +124,18 @@ class RedisLoading(RedisFault):
             await target.command("REPLICAOF", "127.0.0.1", port)
             if not await wait_until(lambda: _says_loading(target), LOADING_S_MAX, 0.05):
                 raise HealError("redis never began to load")
+            token["refusals"] = await refusals(target, "LOADING")
         except BaseException:
             await master.stop()
             raise
         return token
+
+    async def heal(self, target: RedisServer, token: object) -> Bite:
+        """Count what was refused before our own looks at it are, then mend."""
+        if isinstance(token, dict):
+            with contextlib.suppress(RedisError, OSError):
+                token["refused"] = await _since(target, "LOADING", token)
+        return await RedisFault.heal(self, target, token)
 
     async def let_go(self, token: object) -> None:
         """Break the transfer: the server falls back to its own data."""
@@ -143,9 +150,7 @@ class RedisLoading(RedisFault):
         await healed(lambda: _is_durable_again(target), HEAL_S_MAX, "redis has not written its append-only file anew")
         for name, value in before.get("settings", LoadingMaster.USUAL_SETTINGS).items():
             await target.command("CONFIG", "SET", name, value)
-        # Our own look at it (``_says_loading``) was refused as well, once: it is no bite.
-        refused = await _since(target, "LOADING", before)
-        return Bite({"commands_refused": max(0.0, refused - 1)})
+        return Bite({"commands_refused": float(before.get("refused", 0))})
 
 
 async def _is_master(target: RedisServer) -> bool:
@@ -170,8 +175,6 @@ async def _says_loading(target: RedisServer) -> bool:
     try:
         return int((await info(target, "persistence"))["loading"]) == 1 and not await target.alive()
     except (RedisError, OSError):
-        # Between two chunks it answers nobody; ask again.
-        await asyncio.sleep(0)
         return False
 
 

@@ -131,9 +131,10 @@ async def test_writes_meet_oom_and_are_taken_again(short_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_full_memory_that_nobody_wrote_to_did_not_bite(short_path: Path) -> None:
+@pytest.mark.parametrize("fault", [RedisMemoryFull(), RedisReadOnly(), RedisLoading(), RedisEntriesDamaged()])
+async def test_a_fault_that_nobody_met_did_not_bite(short_path: Path, fault: Fault) -> None:
     async with world_and_client(short_path) as (world, _):
-        injection = Injection(RedisMemoryFull(), world)
+        injection = Injection(fault, world)
         async with injection:
             pass
     assert not bite_of(injection).bit
