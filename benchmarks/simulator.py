@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN002, ANN003, ANN201, ANN202, ANN204, PLC0415 - tools are imported in the process that measures them
+# ruff: noqa: ANN001, ANN003, ANN201, ANN202, ANN204, PLC0415 - tools are imported in the process that measures them
 """The simulator beside detangle and looptime: the same planted programs, the same interpreter, in turns.
 
 ``python benchmarks/simulator.py [--venv DIR] [--seeds N]`` makes a throw-away environment with the peers (or uses
@@ -123,8 +123,7 @@ class Looptime:
         for _ in range(runs):
             loop = self.new_loop()
             try:
-                with loop.looptime_enabled():
-                    loop.run_until_complete(program(self.tools, broken=broken))
+                loop.run_until_complete(program(self.tools, broken=broken))
             finally:
                 loop.close()
         return runs, False, 0

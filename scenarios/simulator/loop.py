@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import sys
 import threading
 from asyncio import events
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextvars import copy_context
 from typing import Any, NoReturn, cast
 
@@ -232,16 +233,17 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
             raise self.failure
         return main.result()
 
-    def run_until_idle(self, *, rounds: int) -> None:
-        """Let what is ready run, without moving time; at most ``rounds`` rounds."""
+    def run_until_idle(self, tasks: Sequence[asyncio.Task[Any]], *, rounds: int) -> None:
+        """Run until these tasks are done, or nothing is ready or due any more; at most ``rounds`` rounds."""
         with _Running(self):
             self._attention = NEVER
-            while self._ready and rounds:
+            self._end_s = math.inf
+            while rounds and not all(task.done() for task in tasks):
                 rounds -= 1
-                for _ in range(len(self._ready)):
-                    handle = self._ready.popleft()
-                    if not handle._cancelled:
-                        self._run_handle(handle)
+                try:
+                    self._run_once()
+                except Exception:  # noqa: BLE001 - the run is judged already
+                    return
 
     def fail(self, error: BaseException) -> None:
         """End the run with ``error`` after the current step, whoever may swallow it until then."""
@@ -308,16 +310,6 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
                 self._cancelled_timers -= 1
             else:
                 self._ready.append(timer)
-
-    def _run_handle(self, handle: Any) -> None:
-        if self.hosts_died and not handle._context.get(current_host, Host.default).alive:
-            return
-        try:
-            handle._context.run(handle._callback, *handle._args)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:  # noqa: BLE001 - as asyncio does
-            self._callback_failed(handle, error)
 
     def _callback_failed(self, handle: Any, error: BaseException) -> None:
         """What asyncio's own handles do with it."""

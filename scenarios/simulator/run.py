@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from scenarios.simulator.rules import Borders, Holders
 from scenarios.simulator.trace import NoTrace, Trace
 from scenarios.simulator.waits import in_stdlib, leftovers
 
-GOOD_BYE_ROUNDS = 200
+GOOD_BYE_ROUNDS = 500
 """Rounds of the loop that cancelled leftovers get for their clean-up."""
 
 _NO_PLAN = Plan()
@@ -172,7 +173,7 @@ def _judge_remains(left: tuple[str, ...], lost: list[dict[str, Any]], bounds: Bo
 
 
 def _say_good_bye(loop: SimLoop) -> None:
-    """Cancel what is left, let it clean up without time moving, and close the loop."""
+    """Cancel what is left, let it clean up in bounded time, and close the loop."""
     loop.tracing = False
     loop.checks.active = False
     loop.failure = None
@@ -182,15 +183,15 @@ def _say_good_bye(loop: SimLoop) -> None:
         left.append(main)
     if left or loop._asyncgens:
         loop.choices = Choices(_NO_PLAN)
+        # The run is judged: tasks of a crashed machine may clean up now, or their coroutines would do so when
+        # they are collected, at any time and with awaits that nobody serves.
+        loop.hosts_died = False
         for task in left:
             task.cancel()
-        loop.run_until_idle(rounds=GOOD_BYE_ROUNDS)
+        loop.run_until_idle(left, rounds=GOOD_BYE_ROUNDS)
         _close_generators(loop)
         for task in left:
-            if not task.done():
-                task._log_destroy_pending = False
-            elif not task.cancelled():
-                task.exception()
+            _let_go(task)
     network = loop.attachments.get("network")
     if network is not None:
         network.vanish()
@@ -201,6 +202,15 @@ def _say_good_bye(loop: SimLoop) -> None:
     loop.close()
 
 
+def _let_go(task: Any) -> None:
+    if not task.done():
+        task._log_destroy_pending = False
+        with contextlib.suppress(RuntimeError, ValueError):
+            task.get_coro().close()
+    elif not task.cancelled():
+        task.exception()
+
+
 async def _close(generator: Any) -> None:
     await generator.aclose()
 
@@ -209,7 +219,7 @@ def _close_generators(loop: SimLoop) -> None:
     generators = list(loop._asyncgens)
     if generators:
         tasks = [asyncio.Task(_close(generator), loop=loop) for generator in generators]
-        loop.run_until_idle(rounds=GOOD_BYE_ROUNDS)
+        loop.run_until_idle(tasks, rounds=GOOD_BYE_ROUNDS)
         for task in tasks:
             if task.done() and not task.cancelled():
                 task.exception()

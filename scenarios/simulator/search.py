@@ -20,7 +20,7 @@ from scenarios.simulator.plan import Bounds, Decision, Plan, PlanError
 from scenarios.simulator.rules import Borders
 from scenarios.simulator.run import Outcome, run_once, run_traced
 from scenarios.simulator.shrink import Attempt, shrink
-from scenarios.simulator.trace import Trace
+from scenarios.simulator.trace import Trace, name_of
 
 COLLECT_EVERY_RUNS = 500
 
@@ -183,4 +183,4 @@ class Search:
 
 def name_of_program(program: Any) -> str:
     """A program's name, for people."""
-    return getattr(program, "__qualname__", None) or type(program).__name__
+    return name_of(program)

@@ -274,3 +274,47 @@ def test_an_address_in_use_is_refused():
         server.close()
 
     holds(program)
+
+
+def test_tasks_of_a_crashed_machine_that_would_clean_up_at_length_leave_no_trace():
+    async def program():
+        async def service():
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                try:
+                    await asyncio.sleep(1)
+                finally:
+                    await asyncio.sleep(1)
+
+        with network().host("server"):
+            task = asyncio.create_task(service())
+        await asyncio.sleep(1)
+        network().crash("server")
+        await asyncio.sleep(10)
+        assert not task.done()
+
+    holds(program)
+
+
+def test_a_slow_farewell_is_waited_for_and_an_endless_one_is_not():
+    ended = []
+
+    async def program():
+        async def slow():
+            try:
+                await asyncio.sleep(1000)
+            finally:
+                await asyncio.sleep(5)
+                ended.append(1)
+
+        async def endless():
+            while True:
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1)
+
+        program.tasks = [asyncio.create_task(slow()), asyncio.create_task(endless())]
+        await asyncio.sleep(1)
+
+    assert holds(program).leftovers
+    assert ended
