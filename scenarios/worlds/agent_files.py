@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import fcntl
 import os
 import resource
 import select
+import termios
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -107,9 +109,6 @@ class SilentReader:
             os.dup2(self._write, stream)
 
     def _held_bytes(self) -> int:
-        import array  # noqa: PLC0415 - only here
-        import termios  # noqa: PLC0415
-
         waiting = array.array("i", [0])
         fcntl.ioctl(self._read, termios.FIONREAD, waiting)
         return max(0, waiting[0] - self._filler)
