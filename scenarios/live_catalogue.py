@@ -183,5 +183,5 @@ def startup_cases() -> tuple[StartupCase, ...]:
     cases = [StartupCase("absent", name) for name in critical]
     cases += [StartupCase("late", name, appear_after_s=0.9) for name in critical]
     cases += [StartupCase("absent", name) for name in ("alert", "comms")]
-    cases += [StartupCase("hanging", "user"), StartupCase("sigterm", "redis", signal_after_s=1.2)]
+    cases += [StartupCase("hanging", "user"), StartupCase("sigterm", "redis", signal_after_s=0.4)]
     return tuple(cases)

@@ -99,6 +99,8 @@ class _Start:
         """Send the signal or bring the dependency; returns the moment from which the time counts."""
         case = self.case
         if case.signal_after_s is not None:
+            # From the first attempt on: a signal during an interpreter's imports would exercise nothing.
+            await until(lambda: self._first_attempt_s(began) > began, OVERTIME_S)
             await asyncio.sleep(case.signal_after_s)
             began = self.world.now()
             with contextlib.suppress(ProcessLookupError):

@@ -58,7 +58,7 @@ def _requests_in_drain(rows: list[Asked], phases: dict[str, Event], exited: Even
 
 def _listened(life: Life) -> bool:
     """True when it had a listener at all: a start that was broken off has none to close."""
-    return any(e.value["phase"] == "listening" for e in life.states("startup")) or not life.states("startup")
+    return any(e.value["phase"] == "listening" for e in life.states("startup")) or bool(life.states("request_done"))
 
 
 def judge_drain(history: History) -> Verdict:
