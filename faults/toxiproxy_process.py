@@ -17,6 +17,16 @@ BOOT_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 5.0
 TOKEN_VARIABLE = "HARDENING_PROXY_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 
+# Becomes the program it is told to run, which the kernel then ends when the thread that started it ends (Linux; a
+# foreign binary has no other way to notice that a harness was killed). 1 is PR_SET_PDEATHSIG, 15 SIGTERM.
+_DIES_WITH_US = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 15)
+if os.getppid() != int(sys.argv[1]):
+    sys.exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -53,7 +63,8 @@ class ToxiproxyProcess:
     """A server process; leaving the block ends it.
 
     It runs in a session of its own, so that a Ctrl-C at the terminal does not take it away before faults are
-    healed. The embedded one also ends when this process dies, by whatever cause: its standard input closes.
+    healed. It also ends when this process dies, by whatever cause: the embedded one sees its standard input close,
+    a real one is ended by the kernel.
     """
 
     def __init__(self, found: Found, *, seed: int | None = None, token: str | None = None) -> None:
@@ -114,7 +125,7 @@ class ToxiproxyProcess:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
             self._process = await asyncio.create_subprocess_exec(
-                self._found.where,
+                *(sys.executable, "-I", "-S", "-c", _DIES_WITH_US, str(os.getpid()), self._found.where),
                 *("-host", "127.0.0.1", "-port", str(port), "-proxy-metrics"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,

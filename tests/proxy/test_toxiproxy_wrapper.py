@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from proxy_driving import eventually
 from toxiproxy.api import APIConsumer
 
 from faults.base import Bite, FaultError, HealError, Link
@@ -210,6 +214,33 @@ async def test_two_servers_do_not_collide_and_proxies_of_the_environment_are_ign
 async def test_a_token_is_sent() -> None:
     async with proxied("embedded", token="s3cret") as (toxiproxy, _):
         assert "wrapped" in await toxiproxy.proxies()
+
+
+STARTS_ONE_AND_WAITS = """
+import asyncio, os
+from faults.toxiproxy import Found, Toxiproxy
+from faults.toxiproxy import find_toxiproxy
+async def main():
+    found = Found("embedded") if {kind!r} == "embedded" else find_toxiproxy(os.environ)
+    async with Toxiproxy.start(found=found) as toxiproxy:
+        print(toxiproxy.process.pid, flush=True)
+        await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("kind", ["embedded", "real"])
+def test_a_killed_harness_leaves_no_server_behind(kind: str) -> None:
+    if chosen(kind).how == "url":
+        pytest.skip("the server behind TOXIPROXY_URL is not ours to end")
+    harness = subprocess.Popen(
+        [sys.executable, "-c", STARTS_ONE_AND_WAITS.format(kind=kind)], stdout=subprocess.PIPE, text=True
+    )
+    assert harness.stdout is not None
+    server = psutil.Process(int(harness.stdout.readline()))
+    harness.kill()
+    harness.communicate()
+    assert eventually(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
 
 
 @pytest.mark.asyncio
