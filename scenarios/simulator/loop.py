@@ -16,13 +16,13 @@ import sys
 import threading
 from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from contextvars import copy_context
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 from scenarios.simulator.checks import Checks
 from scenarios.simulator.choices import NEVER, Choices
 from scenarios.simulator.endpoints import Endpoints
 from scenarios.simulator.errors import DeadlockError, LivelockError, OverdueError, StuckError
+from scenarios.simulator.handles import SimFuture, SimHandle, SimTask, SimTimer
 from scenarios.simulator.hosts import Host, current_host
 from scenarios.simulator.plan import Bounds
 from scenarios.simulator.trace import NoTrace, Trace
@@ -39,64 +39,6 @@ SPIN_ROUNDS = 100
 """Rounds at one instant after which each further round costs time, as it would on a real machine."""
 
 SPIN_COST_S = 50e-6
-
-
-class SimTask(asyncio.Task[Any]):
-    """A task that hashes by its number: sets of tasks iterate in the same order in every process."""
-
-    __slots__ = ("_number",)
-
-    def __hash__(self) -> int:
-        try:
-            return cast(int, self._number)
-        except AttributeError:
-            self._number = cast(SimLoop, self.get_loop()).next_number()
-            return self._number
-
-
-class SimFuture(asyncio.Future[Any]):
-    """A future that hashes by its number."""
-
-    __slots__ = ("_number",)
-
-    def __hash__(self) -> int:
-        try:
-            return cast(int, self._number)
-        except AttributeError:
-            self._number = cast(SimLoop, self.get_loop()).next_number()
-            return self._number
-
-
-class SimHandle(asyncio.Handle):
-    """asyncio's handle, made without asking for the debug mode."""
-
-    __slots__ = ()
-
-    def __init__(self, callback: Any, args: Any, loop: Any, context: Any) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-
-
-class SimTimer(asyncio.TimerHandle):
-    """asyncio's timer handle, made without asking for the debug mode."""
-
-    __slots__ = ()
-
-    def __init__(self, when: float, callback: Any, args: Any, loop: Any, context: Any) -> None:
-        self._context = copy_context() if context is None else context
-        self._loop = loop
-        self._callback = callback
-        self._args = args
-        self._cancelled = False
-        self._repr = None
-        self._source_traceback = None
-        self._when = when
-        self._scheduled = True
 
 
 class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
