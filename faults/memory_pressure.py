@@ -46,6 +46,8 @@ class MemoryPressure(Fault):
         """Hold it, then wait until the service reads more."""
         before = await target.reading("memory_bytes")
         used, said = await self._hold(target)
+        if not said:
+            return None  # the process has ended: nothing is held, and nothing will move
         token: dict[str, Any] = {"means": used, "before": before, "moved": 0.0, "said": dict(said)}
         if used == "ballast":
 

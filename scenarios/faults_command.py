@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import json
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -181,12 +182,18 @@ def _world(given: Path | None) -> Path:
                 f"--world is {str(given)!r}, allowed: the run directory of a running hardening serve"
             )
         return given
-    found = [path.parent for path in sorted(default_root().glob(f"run-*/{SOCKET}"))]
+    found = [path.parent for path in sorted(default_root().glob(f"run-*/{SOCKET}")) if _listens(path)]
     if not found:
         raise click.UsageError("no world runs: start one with 'hardening serve'")
     if len(found) > 1:
         raise click.UsageError(f"several worlds run, choose one by --world: {', '.join(map(str, found))}")
     return found[0]
+
+
+def _listens(path: Path) -> bool:
+    """False for the socket that a killed world left."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 def _described(fault: type[Fault]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -74,6 +75,17 @@ def test_without_a_world_it_says_how_to_start_one(tmp_path: Path, monkeypatch: p
     code, text = call("inject", "clock_jump")
     assert code == 2
     assert "hardening serve" in text
+
+
+@pytest.mark.live
+def test_the_socket_of_a_killed_world_is_no_world(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults_command, "default_root", lambda: short_path)
+    (short_path / "run-dead").mkdir()
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(short_path / "run-dead" / "control"))
+    code, text = call("inject", "clock_jump")
+    assert code == 2
+    assert "no world runs" in text
 
 
 def test_clean_says_what_it_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

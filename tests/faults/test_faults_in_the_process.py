@@ -321,7 +321,15 @@ async def test_a_fault_on_a_process_that_has_ended_does_not_bite(short_path: Pat
         assert world.process is not None
         await world.process.signal(signal.SIGKILL)
         assert await until(lambda: not world.process.child.running(), 5)  # type: ignore[union-attr]
-        for fault in (ClockJump(), ClockDrift(), CpuPressure(), DescriptorsExhausted(), DnsFailure(), DiskFull()):
+        for fault in (
+            MemoryPressure(),
+            ClockJump(),
+            ClockDrift(),
+            CpuPressure(),
+            DescriptorsExhausted(),
+            DnsFailure(),
+            DiskFull(),
+        ):
             injection = Injection(fault, world)
             async with injection:
                 pass
