@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import socket
@@ -146,3 +147,24 @@ def eventually(condition: Any, deadline_s: float = 5.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def send_aside(sock: socket.socket, data: bytes) -> threading.Thread:
+    """Send without waiting for it to be taken."""
+
+    def send() -> None:
+        with contextlib.suppress(OSError):  # the test may end the connection
+            sock.sendall(data)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    return thread
+
+
+def since(start: float) -> float:
+    return time.monotonic() - start
+
+
+def ends(pair: Pair, stream: str) -> tuple[socket.socket, socket.socket]:
+    """(source, sink) of a direction."""
+    return (pair.client, pair.upstream) if stream == "upstream" else (pair.upstream, pair.client)

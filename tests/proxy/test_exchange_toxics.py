@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_toxics_pure import Driver, spec
+from toxic_driver import Driver, spec
 
 from faults.toxics import End
 

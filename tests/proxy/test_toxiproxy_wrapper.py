@@ -218,8 +218,7 @@ async def test_a_token_is_sent() -> None:
 
 STARTS_ONE_AND_WAITS = """
 import asyncio, os
-from faults.toxiproxy import Found, Toxiproxy
-from faults.toxiproxy import find_toxiproxy
+from faults.toxiproxy import Found, Toxiproxy, find_toxiproxy
 async def main():
     found = Found("embedded") if {kind!r} == "embedded" else find_toxiproxy(os.environ)
     async with Toxiproxy.start(found=found) as toxiproxy:
@@ -259,7 +258,6 @@ async def test_a_cancelled_add_leaves_no_toxic_behind() -> None:
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 PING = b"*1\r\n$4\r\nPING\r\n"
-LARGE = bytes(40_000)
 BITES: dict[str, tuple[Any, bytes, str]] = {
     "net_latency": (NetLatency(latency_ms=20), b"x", "delayed_bytes"),
     "net_bandwidth": (NETWORK_FAULTS[1](target="redis"), b"x" * 100, "delayed_bytes"),
@@ -271,7 +269,7 @@ BITES: dict[str, tuple[Any, bytes, str]] = {
     "connect_delay": (ConnectDelay(delay_ms=10), b"x", "delayed_connects"),
     "connect_refuse": (ConnectRefuse(), b"x", "refused_connects"),
     "fail_first": (FailFirst(), b"x", "refused_connects"),
-    "net_loss": (NetLoss(probability=0.9, retransmit_ms=1), LARGE, "lost_segments"),
+    "net_loss": (NetLoss(probability=0.9, retransmit_ms=1), bytes(40_000), "lost_segments"),
     "net_corrupt": (NetCorrupt(probability=1.0), b"x", "corrupted_bytes"),
     "http_error": (HttpErrorAnswers(), GET, "injected_answers"),
     "redis_error": (RedisErrorReplies(), PING, "injected_answers"),
