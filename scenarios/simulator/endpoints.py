@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scenarios.simulator.network import SimServer, network_of
+from scenarios.simulator.transport import SimSocket
 
 
 class Endpoints:
@@ -42,6 +43,8 @@ class Endpoints:
             OSError: refused, reset or timed out.
             RuleBrokenError: for TLS, or a socket of one's own.
         """
+        if isinstance(options.get("sock"), SimSocket):
+            host, port = options.pop("sock").target
         self._no_more_than_tcp(options)
         return await network_of(self).connect(protocol_factory, host, port)  # type: ignore[arg-type]
 

@@ -8,6 +8,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 
+from scenarios.simulator.adapters.happy_eyeballs import simulated_sockets
 from scenarios.simulator.adapters.steady_sets import steady_sets
 from scenarios.simulator.plan import Bounds
 from scenarios.simulator.rules import Borders
@@ -38,6 +39,7 @@ def surroundings(bounds: Bounds) -> Iterator[Borders]:
 
             stack.enter_context(inline_threads(borders))
         stack.enter_context(steady_sets())
+        stack.enter_context(simulated_sockets(borders))
         if gc.isenabled():
             gc.disable()
             stack.callback(gc.enable)

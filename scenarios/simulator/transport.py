@@ -33,7 +33,8 @@ class SimSocket:
     type = socket.SOCK_STREAM
     proto = socket.IPPROTO_TCP
 
-    def __init__(self, own: Any, peer: Any = None) -> None:
+    def __init__(self, own: Any, peer: Any = None, *, target: Any = None) -> None:
+        self.target = target
         self._own = own
         self._peer = peer
         self._options: dict[tuple[int, int], Any] = {}

@@ -137,3 +137,13 @@ def test_replay_of_the_text_of_a_plan_fails_alike():
         assert again.failed
         assert again.same_trace
         assert again.difference == ""
+
+
+@pytest.mark.asyncio
+async def test_an_exploration_inside_a_running_loop_leaves_it_as_it_was():
+    loop = asyncio.get_running_loop()
+    found = explore(racy, seed=5).counterexample
+    assert found is not None
+    assert asyncio.get_running_loop() is loop
+    await asyncio.sleep(0)
+    assert asyncio.current_task() is not None
