@@ -198,6 +198,11 @@ class Service:
             found = await self.outbox.replay(user, key, body)
         return found.alert_id if found is not None else None
 
+    async def decline(self, user: str, key: str, body: Mapping[str, Any]) -> str:
+        """See ``routes.Desk``."""
+        with _outbox_problems():
+            return (await self.outbox.decline(user, key, body)).alert_id
+
     async def accept(self, user: str, key: str, body: Mapping[str, Any], text: str) -> str:
         """Store an alert durably and return its id; raises Problem."""
         with _outbox_problems():

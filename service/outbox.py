@@ -62,7 +62,10 @@ class KeyConflictError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """An alert that is durable; ``first`` is False when the key had been answered before, with the same id."""
+    """What a key was answered with; ``first`` is False when that was before.
+
+    ``alert_id`` is that of a durable alert, and empty where the rule did not hold and nothing was to be sent.
+    """
 
     alert_id: str
     first: bool
@@ -168,6 +171,23 @@ class Outbox:
         self._state["undelivered"] = depth
         self.wake()
         return Accepted(alert_id, True)
+
+    async def decline(self, user: str, key: str, body: Mapping[str, Any]) -> Accepted:
+        """Remember that the rule did not hold: the key must get this answer again, whatever prices do meanwhile.
+
+        Raises:
+            KeyConflictError: the key was used with another body.
+            OutboxUnavailableError: it is not known to be remembered.
+        """
+        digest, name = digest_of(body), self._record(user, key)
+        record = json.dumps({"alert_id": "", "digest": digest}).encode()
+        px = int(self._settings.key_ttl_s * 1000)
+        try:
+            first = await self._link.run(lambda client: client.set(name, record, px=px, nx=True), ACCEPT_S)
+            held = None if first else await self._link.run(lambda client: client.get(name), ACCEPT_S)
+        except (RedisGoneError, RedisError) as error:
+            raise self._unavailable(key, error) from error
+        return self._first_answer(held, key, digest) or Accepted("", True)
 
     async def _write(self, client: Redis, name: str, record: bytes, alert: str) -> tuple[bytes | None, int]:
         """The record that was there (then nothing is written), and the depth: negative when that is the bound."""

@@ -85,6 +85,9 @@ class Desk(Protocol):
     async def first_answer(self, user: str, key: str, body: Mapping[str, Any]) -> str | None:
         """The alert id that this key was answered with before."""
 
+    async def decline(self, user: str, key: str, body: Mapping[str, Any]) -> str:
+        """Remember that the rule did not hold; returns the id of an alert that a twin request stored, or nothing."""
+
     async def accept(self, user: str, key: str, body: Mapping[str, Any], text: str) -> str:
         """Store an alert durably; returns its id."""
 
@@ -278,6 +281,9 @@ def _add_alert_route(router: APIRouter, desk: Desk) -> None:
             rule = rules.Rule.parse(body["rule"])
             loaded = await desk.candles(wanted.symbol, wanted.timeframe)
             if not rule.holds(market.latest(loaded.candles, rule.needs), loaded.candles[-1].close):
-                return answer({"user": user, "status": "not_met"})
-            alert_id = await desk.accept(user, idempotency_key, body, f"{wanted.symbol}: {rule.text()}")
+                alert_id = await desk.decline(user, idempotency_key, body)
+            else:
+                alert_id = await desk.accept(user, idempotency_key, body, f"{wanted.symbol}: {rule.text()}")
+        if not alert_id:
+            return answer({"user": user, "status": "not_met"})
         return answer({"user": user, "status": "accepted", "alert_id": alert_id}, 202)

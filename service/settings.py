@@ -196,11 +196,10 @@ class CacheSettings(Frozen):
 
 
 class OutboxSettings(Frozen):
-    """The alerts on their way out: how many may wait, how often one is tried, how long a key is remembered."""
+    """The alerts on their way out: how many may wait, the waits between tries, how long a key is remembered."""
 
     capacity: Count = 10_000
     prefix: str = Field(default="signal:outbox:", min_length=1, max_length=64)
-    max_attempts: int = Field(default=10, ge=1, le=1000)
     base_s: Seconds = 0.5
     cap_s: Seconds = 30.0
     claim_idle_s: Seconds = 15.0

@@ -58,7 +58,7 @@ class DiskFiles:
         try:
             with path.open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - length))
-                return file.read()
+                return file.read(length)  # bounded: a device has no end
         except FileNotFoundError:
             return b""
 

@@ -12,7 +12,7 @@ from back_world import Clock, Events, run
 from redis.exceptions import ResponseError
 
 from service.clients.errors import BreakerOpenError, DownstreamError
-from service.outbox import KeyConflictError, Outbox, OutboxFullError, OutboxUnavailableError
+from service.outbox import Accepted, KeyConflictError, Outbox, OutboxFullError, OutboxUnavailableError
 from service.outbox_worker import Worker
 from service.redis_link import RedisGoneError, RedisLink
 from service.settings import OutboxSettings
@@ -93,6 +93,23 @@ def test_an_accepted_alert_reaches_both_receivers_once_and_leaves_the_outbox():
         assert world.worker.waiting == 0
         assert await world.client.hlen(world.outbox.names.progress) == 0
         assert len(world.events.of("outbox", event="delivered")) == 2
+
+    run(main())
+
+
+def test_a_rule_that_did_not_hold_is_remembered_under_its_key():
+    async def main() -> None:
+        world = World()
+        declined = await world.outbox.decline("bob", "k1", BODY)
+        assert (declined.alert_id, declined.first) == ("", True)
+        for use in (world.outbox.accept, world.outbox.decline, world.outbox.replay):
+            assert (await use("bob", "k1", BODY)) == Accepted("", False)
+            with pytest.raises(KeyConflictError):
+                await use("bob", "k1", {**BODY, "symbol": "OTHER"})
+        accepted = await world.outbox.accept("bob", "k2", BODY)
+        assert (await world.outbox.decline("bob", "k2", BODY)).alert_id == accepted.alert_id
+        await world.work()
+        assert world.alert.seen == [accepted.alert_id]
 
     run(main())
 
@@ -188,7 +205,7 @@ def test_an_error_of_redis_is_no_acceptance(monkeypatch: pytest.MonkeyPatch):
 
 def test_failures_are_retried_for_ever_with_growing_waits_and_one_receiver_does_not_hold_up_the_other():
     async def main() -> None:
-        world = World(max_attempts=1)
+        world = World()
         world.comms.always = failure()
         accepted = await world.outbox.accept("bob", "k1", BODY)
         await world.work(rounds=200, seconds=31)
