@@ -75,6 +75,12 @@ class Checks:
             watch.timer.cancel()
         self.active = bool(self._always or self._eventually)
 
+    def close(self) -> None:
+        """The run is over. Lets go of the loop: a cycle would keep it until the next collection."""
+        self._always.clear()
+        self._eventually.clear()
+        del self._loop
+
     def after_step(self) -> None:
         """Look at everything; a violation ends the run."""
         for watch in self._always:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from faults.toxics import TYPES, Link, ToxicSpec
+from faults.toxics import TYPES, Direction, Link, ToxicSpec
 
 if TYPE_CHECKING:
     from scenarios.simulator.network import Network
@@ -20,8 +20,17 @@ class SimLink:
         self.name = name
         self.specs: list[ToxicSpec] = []
         self.enabled = True
-        self._passed: dict[str, float] = {"connections": 0, "hung_up_connections": 0}
+        self._passed: dict[str, float] = {"connections": 0.0, "dropped": 0.0, "refused": 0.0}
         self._gone: dict[str, float] = {}
+
+    def passed(self, direction: Direction, count: int) -> None:
+        """Bytes came from the source of a direction."""
+        key = f"received_bytes_{direction}"
+        self._passed[key] = self._passed.get(key, 0.0) + count
+
+    def refused(self) -> None:
+        """A connection was turned away."""
+        self._passed["refused"] += 1
 
     def open(self, number: int) -> Link:
         """The toxics of a new connection."""
@@ -32,15 +41,15 @@ class SimLink:
         """Add a toxic to the end of the chain, live connections included; returns its name.
 
         Raises:
-            ValueError: an unknown toxic, stream or name that is taken, or an attribute it can not take.
+            ValueError: an unknown toxic or stream, or an attribute it can not take.
         """
         if toxic not in TYPES:
             raise ValueError(f"toxic is {toxic!r}, allowed: {', '.join(sorted(TYPES))}")
         if stream.lower() not in ("upstream", "downstream"):
             raise ValueError(f"stream is {stream!r}, allowed: upstream, downstream")
         name = f"{toxic}_{stream}"
-        if any(spec.name == name for spec in self.specs):
-            raise ValueError(f"toxic {name!r} is on link {self.name!r} already")
+        while any(spec.name == name for spec in self.specs):
+            name += "_again"
         spec = ToxicSpec(name, TYPES[toxic], stream, toxicity, TYPES[toxic].read_attributes(attributes))
         self.specs.append(spec)
         for connection in self._connections():
@@ -62,7 +71,8 @@ class SimLink:
             raise KeyError(name)
         self.specs.remove(spec)
         for effect, count in spec.tally.items():
-            self._gone[effect] = self._gone.get(effect, 0) + count
+            key = f"toxic.{name}.{effect}"
+            self._gone[key] = self._gone.get(key, 0.0) + count
         for connection in self._connections():
             if connection.link is not None:
                 connection.link.remove(name, self._network.loop.time())
@@ -72,16 +82,17 @@ class SimLink:
         """Bring the link up or down; going down drops its connections."""
         if self.enabled and not enabled:
             for connection in self._connections():
-                self._passed["hung_up_connections"] += 1
+                self._passed["dropped"] += 1
                 connection.hang_up()
         self.enabled = enabled
 
     async def counters(self) -> Mapping[str, float]:
-        """Counts of what passed and what was hurt, since the link began."""
+        """Counts of what passed and what was hurt, since the link began: the names are those of the proxy."""
         total = {**self._passed, **self._gone}
         for spec in self.specs:
             for effect, count in spec.tally.items():
-                total[effect] = total.get(effect, 0) + count
+                key = f"toxic.{spec.name}.{effect}"
+                total[key] = total.get(key, 0.0) + count
         return total
 
     def _connections(self) -> list[Connection]:

@@ -202,9 +202,12 @@ class Network:
             if plan.delay_s:
                 await asyncio.sleep(plan.delay_s)
             if plan.refused:
+                link.refused()
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         server = self._listeners.get((name, port))
         if server is None or (link is not None and not link.enabled):
+            if link is not None and not link.enabled:
+                link.refused()
             self._note("refuse", who)
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed {(host, port)!r}")
         return await self._establish(factory, server, who, client, plan_link)

@@ -199,6 +199,8 @@ def _say_good_bye(loop: SimLoop) -> None:
     loop.timers.clear()
     loop.tasks.clear()
     loop.main = None
+    loop.attachments.clear()
+    loop.checks.close()
     loop.close()
 
 

@@ -291,6 +291,10 @@ class Connection:
 
     def send(self, direction: Direction, payload: Payload) -> None:
         """A packet leaves the end that sends in ``direction``."""
+        if self.network.links and isinstance(payload, bytes):
+            link = self.network.links.get(self.ends["downstream"].host.name)
+            if link is not None:
+                link.passed(direction, len(payload))
         if self.link is None or self.link.is_clear or payload is End.RESET:
             self._carry(direction, payload)
         else:

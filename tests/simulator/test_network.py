@@ -177,7 +177,7 @@ def test_a_link_drives_the_very_toxics_of_the_proxy():
         writer.write(b"a")
         assert await reader.read(1) == b"a"
         assert loop.time() - began < 0.5
-        assert (await link.counters())["delayed_bytes"] >= 1
+        assert (await link.counters())["toxic.latency_downstream.delayed_bytes"] >= 1
         await link.add_toxic("reset_peer", "upstream", 1.0, {"timeout": 0})
         writer.write(b"a")
         with pytest.raises(ConnectionResetError):
