@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 import struct
 from collections import Counter
@@ -19,7 +20,8 @@ class Crowd:
     """Connections to one address; ``counts`` says what they did.
 
     Counts: ``connections_opened``, ``connections_refused`` (could not be opened), ``connections_cut`` (ended by
-    the other side), ``bytes_dripped``, ``disconnects`` (left by us in mid-answer).
+    the other side), ``longest_lived_ms`` (of one connection, until either side ended it), ``bytes_dripped``,
+    ``disconnects`` (left by us in mid-answer).
     """
 
     def __init__(self, address: tuple[str, int]) -> None:
@@ -48,13 +50,18 @@ class Crowd:
     async def _live(
         self, one: Crowd.One, behave: Callable[[Crowd.One], Awaitable[None]], arrived: asyncio.Event
     ) -> None:
+        clock = asyncio.get_running_loop().time
+        began_s = math.inf
         try:
             await one.connect()
+            began_s = clock()
             arrived.set()
             await behave(one)
         except OSError:
             self.counts["connections_cut" if arrived.is_set() else "connections_refused"] += 1
         finally:
+            lived_ms = int(max(0.0, clock() - began_s) * 1000)
+            self.counts["longest_lived_ms"] = max(self.counts["longest_lived_ms"], lived_ms)
             arrived.set()
             one.close()
 

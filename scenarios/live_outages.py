@@ -156,7 +156,41 @@ def alert_outage(seed: int) -> Scenario:
     )
 
 
+def rude_clients(seed: int) -> Scenario:
+    """Clients that drip heads and bodies, a flood of silent connections, and no descriptor left."""
+    return Scenario(
+        name="rude-clients",
+        summary="dripped heads and bodies, a connection flood, exhausted descriptors, while others are served",
+        steady=calm(seed, "rude", for_s=1.5, per_s=6.0),
+        workload=calm(seed, "rude-work", for_s=12.0, per_s=8.0),
+        settings={"clients": {"head_s": 1.2, "body_s": 1.2}},
+        schedule=schedule(
+            (0.2, 2.6, {"kind": "slow_head", "connections": 20}),
+            (0.4, 2.6, {"kind": "slow_body", "connections": 20}),
+            (3.4, 4.0, {"kind": "connection_flood", "connections": 300}),
+            (8.0, 1.5, {"kind": "descriptors_exhausted"}),
+        ),
+    )
+
+
+def unresolved_name(seed: int) -> Scenario:
+    """The name of the comms service no longer resolves, and what was connected is cut; the others go on."""
+    posted = Workload.of(alert(0.5 + i * 0.3, SYMBOLS[i % 6], f"name-{seed}-{i}") for i in range(6))
+    return Scenario(
+        name="unresolved-name",
+        summary="the comms service's name stops resolving; alerts wait, signals do not notice",
+        steady=calm(seed, "name"),
+        workload=posted + calm(seed, "name-work", for_s=3.0, per_s=8.0),
+        settings={"downstreams": {"comms": {"breaker": {"open_s": 1.0}}}},
+        schedule=schedule(
+            (0.1, 0.2, {"kind": "net_down", "target": "comms"}),
+            (0.2, 2.4, {"kind": "dns_failure", "target": "comms"}),
+        ),
+        named=True,
+    )
+
+
 OUTAGES = (
     *(deadline, pressure, ticker_outage, flaky_network, alert_outage),
-    *(clock_jumps, damaged_entries, full_disk),
+    *(rude_clients, unresolved_name, clock_jumps, damaged_entries, full_disk),
 )

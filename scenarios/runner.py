@@ -20,7 +20,13 @@ from scenarios.judge.workload import Operation
 from scenarios.scenario import Reload, Scenario
 from scenarios.worlds.downstream_process import settle
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge
-from scenarios.worlds.probes import probe_after_end, probe_metrics, probe_ready
+from scenarios.worlds.probes import (
+    RUDE_KINDS,
+    probe_after_end,
+    probe_metrics,
+    probe_ready,
+    probe_rude_clients,
+)
 from scenarios.worlds.processes import ProcessError
 
 RECOVERY_POLL_S = 0.25
@@ -42,6 +48,7 @@ def spec_of(scenario: Scenario, *, seed: int, commit: str, sabotage: str = "", c
         canaries=scenario.canaries,
         keep=scenario.keep,
         environment=scenario.environment,
+        named=scenario.named,
     )
 
 
@@ -104,6 +111,8 @@ class _Run:
         self.world = world
         self.scenario = scenario
         self.on_phase = on_phase
+        self._since_s: dict[str, float] = {}
+        self._at_the_end: list[Callable[[], None]] = []
 
     def phase(self, name: str) -> None:
         self.on_phase(name)
@@ -124,6 +133,8 @@ class _Run:
                 group.create_task(self._after(reload.at_s, functools.partial(self._reload, reload)))
             if self.scenario.term_at_s is not None:
                 group.create_task(self._after(self.scenario.term_at_s, self._terminate))
+        for probe in self._at_the_end:
+            probe()
         self.phase("healed")
 
     async def _after(self, at_s: float, act: Callable[[], Awaitable[None]]) -> None:
@@ -149,12 +160,26 @@ class _Run:
             await self.world.client.send(Operation(0, "admin", "POST", path, "operator", "critical"))
 
     def _fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None) -> None:
+        now = self.world.now()
+        if bite is None:
+            self._since_s[fault_id] = now
+        elif fault.kind == "descriptors_exhausted":
+            # Nobody new can be served while there are none: what counts is that it goes on afterwards.
+            self._at_the_end.append(functools.partial(self._rude, fault, bite, fault_id))
+        elif fault.kind in RUDE_KINDS:
+            self._rude(fault, bite, fault_id)
+        if bite is None and fault.kind == "dns_failure":
+            probe = {"probe": "unresolved_name", "downstream": fault.target}
+            self.world.recorder.add(now, "harness", "state", "probe", probe)
         value: dict[str, Any] = {"kind": fault.kind, "target": fault.target}
         if bite is None:
             value["parameters"] = fault.to_json()
         else:
             value |= {"bit": bite.bit, "bite": dict(bite.counts), "verified": True}
-        self.world.recorder.add(self.world.now(), "harness", "fault", what, value, fault_id)
+        self.world.recorder.add(now, "harness", "fault", what, value, fault_id)
+
+    def _rude(self, fault: Fault, bite: Bite, fault_id: str) -> None:
+        probe_rude_clients(self.world, fault.kind, bite.counts, self._since_s[fault_id])
 
     async def recover(self) -> None:
         """Await the way back within its bound; the judge decides whether it was reached."""

@@ -41,8 +41,9 @@ class Scenario:
         absent: stand-ins that are not there.
         durable: the store keeps what it acknowledged.
         term_at_s: send SIGTERM at this moment of the workload instead of after it (C6.1).
-        plant: plant canaries in requests and in other people's error messages.
+        canaries: planted secrets, which may stand nowhere; ``keep``: harmless texts, which must stand unchanged.
         environment: further variables for the service's process.
+        named: downstreams are known by name (``ticker.localhost``), so that names can fail to resolve.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Scenario:
     canaries: tuple[Mapping[str, str], ...] = ()
     keep: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

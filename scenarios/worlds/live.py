@@ -53,6 +53,7 @@ class LiveSpec:
         service_urls: somebody's downstreams instead of the stand-ins, by name.
         port: port of the service, 0 for a free one.
         proxied: put a Toxiproxy into every link of the service.
+        named: the service knows its downstreams by name (``ticker.localhost``) instead of address.
         environment: further variables for the service's process.
     """
 
@@ -67,6 +68,7 @@ class LiveSpec:
     service_urls: Mapping[str, str] = field(default_factory=dict)
     port: int = 0
     proxied: bool = True
+    named: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     scenario: str = ""
     commit: str = "unknown"
@@ -170,7 +172,8 @@ class LiveWorld:
 
     def _url(self, name: str) -> str:
         if name in self.links.by_name:
-            return f"http://{self.links.address(name)}"
+            host, _, port_text = self.links.address(name).rpartition(":")
+            return f"http://{f'{name}.localhost' if self.spec.named else host}:{port_text}"
         port = self.downstreams.ports.get(name)
         return f"http://127.0.0.1:{port if port is not None else free_port()}"
 

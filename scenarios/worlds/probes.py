@@ -65,6 +65,36 @@ async def probe_metrics(world: LiveWorld) -> dict[str, Any]:
     return value
 
 
+RUDE_KINDS = {
+    "slow_head": "slow_head",
+    "slow_body": "slow_body",
+    "connection_flood": "flood",
+    "descriptors_exhausted": "descriptors",
+}
+"""Faults that are clients of ill will, and their names in the ``rude_clients`` probe."""
+
+
+def probe_rude_clients(world: LiveWorld, kind: str, counts: Mapping[str, float], since_s: float) -> None:
+    """What a crowd of ill will got, from its bite, and what everybody else got meanwhile, from the record so far."""
+    now = world.now()
+    events = [event for event in world.recorder.history().events if since_s <= event.t <= now]
+    known = {event.id for event in world.recorder.history().events if event.f == "request"}
+    served = [e for e in events if (e.type, e.f) == ("ok", "request") and int(e.value["status"]) < 400]
+    strangers = [e for e in events if e.f == "permit_taken" and e.id not in known]
+    accepted = [int(e.value.get("connections", 0)) for e in events if e.f == "sample"]
+    value = {
+        "probe": "rude_clients",
+        "kind": RUDE_KINDS[kind],
+        "connections": int(counts.get("connections_opened", 0)),
+        "cut": int(counts.get("connections_cut", 0)),
+        "longest_s": round(counts.get("longest_lived_ms", 0) / 1000, 3),
+        "served": len(served),
+        "permits": len(strangers),
+        "accepted_max": max(accepted, default=0),
+    }
+    world.recorder.add(now, "harness", "state", "probe", value)
+
+
 AUDIT_FIELDS = ("time", "action", "actor", "outcome", "request_id")
 AUDIT_KINDS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
     "authentication": lambda record: record["action"] == "authentication",

@@ -167,6 +167,13 @@ class ServiceProcess:
             await self.child.stop(1)
         return self.child.exit_code
 
+    def _accepted(self) -> int:
+        """Connections of clients that the service holds open now."""
+        assert self._sampled is not None
+        port = self.address[1] if self.address else 0
+        mine = (c for c in self._sampled.net_connections("tcp") if c.laddr and c.laddr.port == port)
+        return sum(c.status == psutil.CONN_ESTABLISHED for c in mine)
+
     def sample(self) -> None:
         """Record RSS, CPU and descriptors as they look from outside; silent when it has ended."""
         if self._sampled is None or not self.child.running():
@@ -178,5 +185,6 @@ class ServiceProcess:
                     "cpu_share": round(self._sampled.cpu_percent() / 100, 4),
                     "fds": self._sampled.num_fds(),
                     "threads": self._sampled.num_threads(),
+                    "connections": self._accepted(),
                 }
             self.recorder.add(self.now(), "harness", "state", "sample", value)
