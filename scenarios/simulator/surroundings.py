@@ -45,4 +45,6 @@ def surroundings(bounds: Bounds) -> Iterator[Borders]:
             stack.callback(gc.enable)
         gc.freeze()
         stack.callback(gc.unfreeze)
+        # What the exploration itself left, failures with their tracebacks above all; cheap, since all else is frozen.
+        stack.callback(gc.collect)
         yield borders
