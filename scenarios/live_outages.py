@@ -8,6 +8,7 @@ from typing import Any
 from faults.schedule import Schedule
 from scenarios.judge.workload import Operation, Workload, alert, signal, steady
 from scenarios.scenario import Scenario
+from scenarios.worlds import leaky_library
 
 SYMBOLS = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
 
@@ -190,7 +191,20 @@ def unresolved_name(seed: int) -> Scenario:
     )
 
 
+def hostile_lines(seed: int) -> Scenario:
+    """A library logs lines of a megabyte, made of the beginnings of secrets, while requests are served."""
+    return Scenario(
+        name="hostile-lines",
+        summary="log lines of 1 MB made to stall a redactor, under load",
+        steady=calm(seed, "hostile", for_s=1.0),
+        workload=calm(seed, "hostile-work", for_s=6.0, per_s=8.0),
+        environment=leaky_library.variables(hostile_bytes=1_000_000),
+        hostile_bytes=1_000_000,
+        recovery_s=2.0,
+    )
+
+
 OUTAGES = (
     *(deadline, pressure, ticker_outage, flaky_network, alert_outage),
-    *(rude_clients, unresolved_name, clock_jumps, damaged_entries, full_disk),
+    *(rude_clients, hostile_lines, unresolved_name, clock_jumps, damaged_entries, full_disk),
 )

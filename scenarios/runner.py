@@ -23,9 +23,11 @@ from scenarios.worlds.live import LiveSpec, LiveWorld, merge
 from scenarios.worlds.probes import (
     RUDE_KINDS,
     probe_after_end,
+    probe_hostile_lines,
     probe_metrics,
     probe_ready,
     probe_rude_clients,
+    watch_lag,
 )
 from scenarios.worlds.processes import ProcessError
 
@@ -92,7 +94,7 @@ async def run_live(scenario: Scenario, spec: LiveSpec, on_phase: Callable[[str],
                 planted = {"probe": "planted", "surface": "stdout", "keep": text}
                 world.recorder.add(world.now(), "harness", "state", "probe", planted)
             await run.steady("steady")
-            await run.break_it()
+            await run.break_it_watched()
             if world.service.child.running() and scenario.term_at_s is None:
                 await run.recover()
                 await run.steady("quiet")
@@ -123,6 +125,21 @@ class _Run:
             self.phase(name)
             await self.world.client.run(self.scenario.steady)
             await probe_ready(self.world)
+
+    async def break_it_watched(self) -> None:
+        """``break_it``, with the loop's lag watched from inside the process where hostile lines are logged."""
+        if not self.scenario.hostile_bytes:
+            await self.break_it()
+            return
+        worst = [0.0]
+        watching = asyncio.create_task(watch_lag(self.world, worst), name="lag-watch")
+        try:
+            await self.break_it()
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        await settle(self.world.recorder)
+        probe_hostile_lines(self.world, self.scenario.hostile_bytes, worst[0])
 
     async def break_it(self) -> None:
         self.phase("faults")

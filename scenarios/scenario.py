@@ -44,6 +44,7 @@ class Scenario:
         canaries: planted secrets, which may stand nowhere; ``keep``: harmless texts, which must stand unchanged.
         environment: further variables for the service's process.
         named: downstreams are known by name (``ticker.localhost``), so that names can fail to resolve.
+        hostile_bytes: a library logs hostile lines of so many bytes while the loop's lag is watched.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Scenario:
     keep: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     named: bool = False
+    hostile_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("permit_kept_on_cancellation", "budgets.py", "C2.1", "cancelled-herd"),
             Sabotage("no_lock_per_key", "cache.py", "C5.1", "cancelled-herd"),
             Sabotage("exception_texts_unredacted", "security.py", "C4.1", "secrets"),
+            Sabotage("redaction_backtracks", "security.py", "C4.3", "hostile-lines"),
             Sabotage("half_open_lets_all_through", "clients.py", "C1.2", "ticker-outage"),
             Sabotage("reload_mutates_in_place", "operations.py", "C6.3", "signals"),
         )

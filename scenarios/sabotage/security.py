@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from scenarios.sabotage.patching import put
 from service.security.redaction import Redactor
 
@@ -15,3 +17,16 @@ def exception_texts_unredacted() -> None:
         return "\n".join(kept)
 
     put(Redactor, "text", lines_only)
+
+
+def redaction_backtracks() -> None:
+    """One pattern without a bound: linear on every line one thinks of, quadratic on the one that comes."""
+    text = Redactor.text
+    addresses = re.compile(r"(?:\w@)+\.example")
+
+    def slowly(self: Redactor, whole: str) -> str:
+        # Of a longer line the first part is enough: unbounded, one line would take hours.
+        addresses.search(whole[:60_000])
+        return text(self, whole)
+
+    put(Redactor, "text", slowly)

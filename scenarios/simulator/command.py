@@ -27,7 +27,7 @@ USAGE = 2
 RULES_BROKEN = 4
 
 
-@click.command("explore", short_help="Search an async program for a failing schedule.")
+@click.command("explore", short_help="search an asyncio program for a failing schedule")
 @click.argument("program")
 @click.option("--runs", type=click.IntRange(min=1), default=1000, show_default=True, help="Schedules at most.")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Everything follows from it; drawn if missing.")
@@ -49,6 +49,10 @@ def explore_command(program: str, **options: Any) -> None:
     """Search PROGRAM (FILE.py:function, an async def without arguments) for a schedule under which it fails.
 
     Exit codes: 0 nothing found, 1 found, 2 usage, 4 the program reached for a real socket, thread or subprocess.
+
+    \b
+    Example:
+      hardening explore transfer.py:two_withdrawals --runs 1000 --seed 1
     """
     try:
         code = _replay(program, options) if options["plan"] else _explore(program, options)

@@ -1,7 +1,8 @@
 """Somebody else's library inside the service's process, that logs secrets in every way a library can.
 
 A service cannot choose what its libraries log; it can choose what leaves the process. The texts come through the
-environment as JSON: ``{"secrets": [{"kind", "value"}], "keep": [text]}``; each goes through the ordinary logging.
+environment as JSON: ``{"secrets": [{"kind", "value"}], "keep": [text], "hostile_bytes": n}``; each goes through the
+ordinary logging.
 """
 
 from __future__ import annotations
@@ -21,13 +22,21 @@ LOGGER = "some.library"
 BARE_KINDS = frozenset({"own", "api_key", "jwt", "url", "card", "email", "phone", "pem"})
 """Kinds that are known for what they are; any other text is a secret only beside a name such as ``password``."""
 
+HOSTILE_MARK = "hostile line"
+HOSTILE_UNITS = ("a@", "1234 ", "password=", "Bearer eyJ", "sk_", "%41%40", "://u:", '\\u0041"', "-----BEGIN ")
+"""Beginnings of secrets, repeated to a megabyte: what makes a careless pattern take quadratic time."""
+
 _LOGGING_READY_S_MAX = 10.0
+_HOSTILE_AFTER_S = 1.5
+_HOSTILE_EVERY_S = 0.4
 
 
-def variables(secrets: Sequence[Mapping[str, str]], keep: Sequence[str]) -> dict[str, str]:
+def variables(
+    secrets: Sequence[Mapping[str, str]] = (), keep: Sequence[str] = (), hostile_bytes: int = 0
+) -> dict[str, str]:
     """The environment that makes the launcher start it."""
     chosen = [{"kind": secret["kind"], "value": secret["value"]} for secret in secrets]
-    return {VARIABLE: json.dumps({"secrets": chosen, "keep": list(keep)})}
+    return {VARIABLE: json.dumps({"secrets": chosen, "keep": list(keep), "hostile_bytes": hostile_bytes})}
 
 
 def start_from_environment() -> None:
@@ -45,6 +54,12 @@ def _leak_all(plan: Mapping[str, Any]) -> None:
         leak(secret["kind"], secret["value"])
     for text in plan["keep"]:
         logging.getLogger(LOGGER).warning("%s", text)
+    if plan["hostile_bytes"]:
+        time.sleep(_HOSTILE_AFTER_S)
+        for number, unit in enumerate(HOSTILE_UNITS):
+            line = unit * (plan["hostile_bytes"] // len(unit) + 1)
+            logging.getLogger(LOGGER).warning("%s %d %s", HOSTILE_MARK, number, line)
+            time.sleep(_HOSTILE_EVERY_S)
 
 
 def leak(kind: str, value: str) -> None:

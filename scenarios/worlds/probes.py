@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import shutil
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from faults.base import EventLoop
 from scenarios.judge.workload import Operation
+from scenarios.worlds.leaky_library import HOSTILE_MARK
 
 if TYPE_CHECKING:
     from scenarios.worlds.live import LiveWorld
@@ -65,6 +68,8 @@ async def probe_metrics(world: LiveWorld) -> dict[str, Any]:
     return value
 
 
+LAG_EVERY_S = 0.02
+
 RUDE_KINDS = {
     "slow_head": "slow_head",
     "slow_body": "slow_body",
@@ -93,6 +98,23 @@ def probe_rude_clients(world: LiveWorld, kind: str, counts: Mapping[str, float],
         "accepted_max": max(accepted, default=0),
     }
     world.recorder.add(now, "harness", "state", "probe", value)
+
+
+async def watch_lag(world: LiveWorld, worst: list[float]) -> None:
+    """Ask the loop again and again how late it is, until cancelled; the largest answer stands in ``worst``."""
+    loop = world.target("event_loop", "service")
+    assert isinstance(loop, EventLoop)
+    while True:
+        worst[0] = max(worst[0], await loop.lag_ms())
+        await asyncio.sleep(LAG_EVERY_S)
+
+
+def probe_hostile_lines(world: LiveWorld, size_bytes: int, lag_ms: float) -> None:
+    """The loop's largest lag while hostile lines went out, if any did."""
+    lines = [e for e in world.recorder.history().select("log", "line") if HOSTILE_MARK in str(e.value["text"])[:400]]
+    if lines:
+        value = {"probe": "hostile_line", "bytes": size_bytes, "lag_ms": round(lag_ms, 1), "lines": len(lines)}
+        world.recorder.add(world.now(), "harness", "state", "probe", value)
 
 
 AUDIT_FIELDS = ("time", "action", "actor", "outcome", "request_id")

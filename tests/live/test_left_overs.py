@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,16 +19,23 @@ from faults.run_directory import RunDirectory, sweep
 pytestmark = pytest.mark.live
 
 
-def test_the_next_sweep_kills_what_a_killed_harness_left() -> None:
+@pytest.fixture
+def own_tmp() -> Iterator[str]:
+    """A temporary directory of the test's own, with a name short enough for unix sockets: nobody else sweeps it."""
+    with tempfile.TemporaryDirectory(prefix="left") as path:
+        yield path
+
+
+def test_the_next_sweep_kills_what_a_killed_harness_left(own_tmp: str) -> None:
     argv = [sys.executable, "-m", "scenarios.cli", "serve", "--port", "0", "--json"]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": own_tmp})
     assert process.stdout is not None
     facts = json.loads(process.stdout.readline())
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     assert [child for child in children if child.is_running()]
-    cleaned = sweep()
+    cleaned = sweep(Path(own_tmp) / f"signal-hardening-{os.getuid()}")
     assert Path(facts["run_directory"]).name in cleaned.directories
     assert {owned.pid for owned in cleaned.killed} <= {child.pid for child in children}
     _, alive = psutil.wait_procs(children, timeout=10)
