@@ -173,7 +173,11 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
                 self._run_once()
         if self.failure is not None:
             raise self.failure
-        return main.result()
+        try:
+            return main.result()
+        finally:
+            # The exception's traceback holds this frame, the task the exception: not through a name of ours.
+            del main
 
     def run_until_idle(self, tasks: Sequence[asyncio.Task[Any]], *, rounds: int) -> None:
         """Run until these tasks are done, or nothing is ready or due any more; at most ``rounds`` rounds."""

@@ -131,7 +131,11 @@ def _run(
     if error is None:
         error = _judge_remains(left, lost, bounds)
     lines = tuple(f"{item['message']}: {item['exception']!r}" for item in lost)
-    return Outcome(error, steps, end_s - loop.started_s, choices, left, lines, result)
+    try:
+        return Outcome(error, steps, end_s - loop.started_s, choices, left, lines, result)
+    finally:
+        # The error's traceback holds this frame: a name for the error here would make a cycle of every failure.
+        del error, lost
 
 
 class _Nothing:

@@ -43,8 +43,7 @@ def surroundings(bounds: Bounds) -> Iterator[Borders]:
         if gc.isenabled():
             gc.disable()
             stack.callback(gc.enable)
-        gc.freeze()
-        stack.callback(gc.unfreeze)
-        # What the exploration itself left, failures with their tracebacks above all; cheap, since all else is frozen.
-        stack.callback(gc.collect)
+        # Failures leave cycles (a traceback holds frames, frames hold tasks, tasks hold the exception): those of the
+        # exploration before go now, while they are young.
+        gc.collect(1)
         yield borders
