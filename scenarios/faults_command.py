@@ -21,6 +21,7 @@ from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.verdict import Exit
 from scenarios.worlds.control import SOCKET, ControlError, inject_into
 
+_EXITS: Mapping[str, Exit] = {"usage": Exit.USAGE, "unsupported": Exit.UNKNOWN, "heal": Exit.FAILED}
 _UNITS_S: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -90,7 +91,8 @@ def inject_command(
 ) -> None:
     """Inject KIND into a running ``hardening serve``, hold it, heal it, and say whether it bit.
 
-    Ctrl-C heals at once. Exit codes: 0 it bit and is healed, 1 it could not be healed, 3 it did not bite.
+    Ctrl-C heals at once. Exit codes: 0 it bit and is healed, 1 it could not be healed, 3 it did
+    not bite, or cannot in this world.
 
     \b
     Example:
@@ -109,7 +111,7 @@ def inject_command(
         sys.exit(Exit.HARNESS)
     except ControlError as error:
         click.echo(f"faults inject: {error}", err=True)
-        sys.exit({"usage": Exit.USAGE, "heal": Exit.FAILED}.get(error.kind, Exit.HARNESS))
+        sys.exit(_EXITS.get(error.kind, Exit.HARNESS))
     except InterruptedRunError:
         click.echo("interrupted; the fault is healed", err=True)
         sys.exit(Exit.HARNESS)

@@ -10,6 +10,7 @@ from faults.proxy.proxy import Proxy
 from faults.toxics import TYPES, AttributeRefusedError, Draws, ToxicSpec
 
 NOT_FOUND = "proxy not found"
+INVALID_TYPE = "invalid toxic type"
 
 
 def toxic_json(spec: ToxicSpec) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def read_toxic(value: object, taken: set[str]) -> ToxicSpec:
         raise ApiError(400, "stream was invalid, can be either upstream or downstream")
     kind = TYPES.get(kind_name)
     if kind is None:
-        raise ApiError(400, "invalid toxic type")
+        raise ApiError(400, INVALID_TYPE)
     name = name or f"{kind_name}_{stream}"
     if name in taken:
         raise ApiError(409, "toxic already exists")
@@ -69,9 +70,19 @@ def read_toxics(values: list[Any]) -> list[ToxicSpec]:
         ApiError: 400 or 409.
     """
     specs: list[ToxicSpec] = []
-    for value in values:
-        specs.append(read_toxic(value, {spec.name for spec in specs}))
+    for number, value in enumerate(values, start=1):
+        try:
+            specs.append(read_toxic(value, {spec.name for spec in specs}))
+        except ApiError as error:
+            raise ApiError(error.status, f"{error.message} at toxic {number}{_type_hint(error, value)}") from error
     return specs
+
+
+def _type_hint(error: ApiError, value: object) -> str:
+    """A person who wrote a file cannot ask back: tell them the types there are."""
+    if error.message != INVALID_TYPE:
+        return ""
+    return f" ({Fields(value).text('type', '')!r}, allowed: {', '.join(sorted(TYPES))})"
 
 
 class Entry:
@@ -84,7 +95,10 @@ class Entry:
         for field, given in (("name", self.name), ("upstream", self.upstream)):
             if not given:
                 raise ApiError(400, f"missing required field: {field} at proxy {number}")
-        self.toxics = read_toxics(fields.rows("toxics"))
+        try:
+            self.toxics = read_toxics(fields.rows("toxics"))
+        except ApiError as error:
+            raise ApiError(error.status, f"{error.message} of proxy {self.name!r}") from error
 
 
 class Collection:

@@ -15,16 +15,20 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from faults.base import Fault, FaultError, HealError, World
+from faults.base import Fault, FaultError, HealError, UnsupportedTargetError, World
 from faults.catalogue import build
 from faults.run_directory import RunDirectory
 from faults.schedule import Injection
+from scenarios.worlds.service_process import ServiceProcess
 
 SOCKET = "control"
 
 
 class ControlError(RuntimeError):
-    """The world refused or failed; the message is its own. ``kind``: ``usage``, ``heal`` or ``world``."""
+    """The world refused or failed; the message is its own.
+
+    ``kind``: ``usage``, ``unsupported`` (this world has not what the fault acts on), ``heal`` or ``world``.
+    """
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -39,6 +43,19 @@ class WorldControl:
         self._path = run.path / SOCKET
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    async def until_ended(self, service: ServiceProcess) -> int:
+        """Wait until the service has ended for good, and give its exit code.
+
+        While a fault is injected, an end may be the fault's own work and the heal starts the service again: it
+        counts only when it is still ended once every injection is over.
+        """
+        while True:
+            code = await service.child.wait(None)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            if not service.child.running():
+                return code
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_unix_server(self._accept, self._path)
@@ -74,6 +91,8 @@ class WorldControl:
                 # Any further byte, or the end of the connection, ends it early.
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(reader.read(1), for_s)
+        except UnsupportedTargetError as error:
+            _say(writer, {"error": str(error), "kind": "unsupported"})
         except FaultError as error:
             _say(writer, {"error": str(error), "kind": "usage"})
         except HealError as error:

@@ -168,7 +168,57 @@ async def test_a_target_that_the_world_lacks_is_refused_in_one_line(short_path: 
         with pytest.raises(ControlError, match=r"fault\.target is 'redis redis', allowed: .*clock service") as caught:
             async for _ in inject_into(world.run.path, build({"kind": "redis_killed"}), 1):
                 pass
-        assert caught.value.kind == "usage"
+        assert caught.value.kind == "unsupported"
+        process = await inject(world, "redis_killed", "--for", "10ms")
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        assert out == b""
+        assert process.returncode == 3
+
+
+class Ending:
+    """A service whose end and new start the test decides."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    @property
+    def child(self) -> Ending:
+        return self
+
+    async def wait(self, timeout_s: float | None) -> int:
+        assert timeout_s is None
+        await self.ended.wait()
+        return 0
+
+    def running(self) -> bool:
+        return not self.ended.is_set()
+
+
+@pytest.mark.live
+@pytest.mark.asyncio
+async def test_a_service_that_a_fault_ends_and_the_heal_starts_again_has_not_ended(short_path: Path) -> None:
+    async with double_world(short_path) as world, WorldControl(world, world.run) as control:
+        service = Ending()
+        waiting = asyncio.ensure_future(control.until_ended(service))  # type: ignore[arg-type]
+        answers = inject_into(world.run.path, JUMP, 60)
+        await anext(answers)
+        service.ended.set()
+        await asyncio.sleep(0)
+        service.ended.clear()
+        await answers.aclose()  # type: ignore[attr-defined]
+        done, _ = await asyncio.wait({waiting}, timeout=0.3)
+        assert not done
+        service.ended.set()
+        assert await asyncio.wait_for(waiting, 5) == 0
+
+
+@pytest.mark.live
+@pytest.mark.asyncio
+async def test_a_service_that_ends_by_itself_has_ended_at_once(short_path: Path) -> None:
+    async with double_world(short_path) as world, WorldControl(world, world.run) as control:
+        service = Ending()
+        service.ended.set()
+        assert await asyncio.wait_for(control.until_ended(service), 5) == 0  # type: ignore[arg-type]
 
 
 @pytest.mark.live

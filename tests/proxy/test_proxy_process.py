@@ -124,7 +124,11 @@ def test_the_token_comes_from_the_environment(run: Any) -> None:
         ({"name": "p"}, "bad request body: an array of proxies is wanted"),
         ([{"name": "p"}], "missing required field: upstream at proxy 1"),
         ([{"name": "p", "upstream": "x:1", "listen": "nonsense"}], "missing port in address"),
-        ([{"name": "p", "upstream": "x:1", "toxics": [{"type": "nope"}]}], "invalid toxic type"),
+        (
+            [{"name": "p", "upstream": "x:1", "toxics": [{"type": "noop"}, {"type": "nope"}]}],
+            "invalid toxic type at toxic 2 ('nope', allowed: bandwidth, ",
+        ),
+        ([{"name": "p", "upstream": "x:1", "toxics": [{"type": "nope"}]}], " of proxy 'p'"),
         (
             [{"name": "p", "upstream": "x:1", "toxics": [{"type": "bandwidth", "attributes": {"rate": -1}}]}],
             "attribute rate is -1, allowed: 0 or more",
