@@ -22,7 +22,10 @@ from service.security.logging import QUIET_LOGGERS, SecureLogging, configure_sec
 from service.settings import Settings, SettingsError
 from service.startup import StartupError
 
+log = logging.getLogger(__name__)
+
 FAILED, UNUSABLE = 1, 2
+WATCH_AGAIN_S = 1.0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -147,8 +150,14 @@ async def serve(settings: Settings, source: Any, config: Path | None, logs: Secu
 
 
 async def _watch(service: app.Service, seams: Seams, config: Path | None) -> None:
-    if config is not None:
-        await seams.watch(config, lambda: service.reload("file"))
+    """Reload whenever the file changes; a watch that fails begins anew, or later changes would go unseen."""
+    while config is not None:
+        try:
+            await seams.watch(config, lambda: service.reload("file"))
+        except Exception:
+            log.exception("the configuration file could not be watched")
+        await seams.sleep(WATCH_AGAIN_S)
+        service.reload("file")  # what changed while nobody watched
 
 
 async def _serve_until_drained(service: app.Service, life: lifecycle.Lifecycle, listener: Any) -> None:

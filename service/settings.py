@@ -6,13 +6,14 @@ on top, and what neither knows is refused by name: a misspelt figure must not si
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
@@ -97,9 +98,18 @@ class Downstream(Frozen):
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError("must be http://host[:port] or https://host[:port]")
+        _check_port(parts)
         if parts.username or parts.password or parts.query:
             raise ValueError("must hold neither credentials nor a query")
         return url.rstrip("/")
+
+
+def _check_port(parts: SplitResult) -> None:
+    """In our words: the library's quote what it took for a port, and in an unescaped URL that is part of a password."""
+    with contextlib.suppress(ValueError):
+        if parts.port != 0:
+            return
+    raise ValueError("its port must be a number from 1 to 65535")
 
 
 def _downstream(port: int, failures: int, open_s: float, retries: int, concurrency: int) -> Downstream:
@@ -251,8 +261,10 @@ class Settings(Frozen):
     @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: SecretStr) -> SecretStr:
-        if urlsplit(url.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in {"redis", "rediss", "unix"}:
             raise ValueError("must begin with redis://, rediss:// or unix://")
+        _check_port(parts)
         return url
 
     @field_validator("api_keys")
@@ -337,7 +349,8 @@ def build(data: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        raise SettingsError([f"{_dotted(one['loc'])}: {one['msg']}" for one in error.errors()]) from None
+        problems = [f"{_dotted(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
+        raise SettingsError(problems) from None
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:
@@ -350,7 +363,7 @@ def _read(path: Path) -> dict[str, Any]:
         data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except OSError as error:
         raise SettingsError([f"config: cannot read {path.name} ({error.strerror})"]) from None
-    except ValueError as error:  # both decoders' errors, and bad UTF-8; their texts hold positions, not contents
+    except (ValueError, RecursionError) as error:  # the decoders', and bad UTF-8; they tell positions, no contents
         reason = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else type(error).__name__
         raise SettingsError([f"config: {path.name} is malformed ({reason})"]) from None
     if not isinstance(data, dict):
@@ -371,7 +384,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if text[:1] in {"[", "{"}:
             try:
                 value = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise SettingsError([f"{'.'.join(path)}: {name} is malformed JSON"]) from None
         for part in reversed(path):
             value = {part: value}

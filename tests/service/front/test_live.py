@@ -261,6 +261,8 @@ async def test_a_changed_file_and_sighup_reload_and_a_bad_file_changes_nothing(t
         await until(lambda: live.named("reload", outcome="refused", actor="file", field="budgets.in_flight"))
         live.send(signal.SIGHUP)
         await until(lambda: live.named("reload", outcome="refused", actor="sighup"))
+        live.config.write_text("[" * 100_000)
+        await until(lambda: live.named("reload", outcome="refused", actor="file", field="config"))
         async with live.client() as client:
             config = await client.get("/admin/config", headers={"X-API-Key": KEYS["admin"]})
             assert config.json()["settings"]["budgets"]["in_flight"] == 9

@@ -64,13 +64,17 @@ def test_the_environment_overrides_the_file_and_the_command_line_both(tmp_path: 
     assert found.redis_url.get_secret_value() == "redis://:pw@r/1"
 
 
-@pytest.mark.parametrize("environ", [{"SIGNAL_BUDGETS__IN_FLIGTH": "1"}, {"SIGNAL_API_KEYS": "[{"}])
+@pytest.mark.parametrize(
+    "environ",
+    [{"SIGNAL_BUDGETS__IN_FLIGTH": "1"}, {"SIGNAL_API_KEYS": "[{"}, {"SIGNAL_API_KEYS": "[" * 100_000}],
+    ids=["name", "json", "depth"],
+)
 def test_a_misspelt_variable_is_refused_not_ignored(environ: dict[str, str]):
     with pytest.raises(SettingsError):
         load(None, environ)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "\udcff", "nul"])
+@pytest.mark.parametrize("text", ["", "{", "[]", "\udcff", "nul", "[" * 100_000, '{"port": ' + "9" * 5000 + "}"])
 def test_a_malformed_or_missing_file_is_refused(tmp_path: Path, text: str):
     path = tmp_path / "config.json"
     path.write_text(text, encoding="utf-8", errors="surrogateescape")
@@ -79,6 +83,21 @@ def test_a_malformed_or_missing_file_is_refused(tmp_path: Path, text: str):
     assert caught.value.field == "config"
     with pytest.raises(SettingsError, match="cannot read"):
         load(tmp_path / "missing.json", {})
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"redis_url": "redis://:hunter2/more@cache:6379/0"}, "redis_url"),
+        ({"redis_url": "redis://cache:99999/0"}, "redis_url"),
+        ({"downstreams": {"ticker": {"url": "http://ticker:abc"}}}, "downstreams.ticker.url"),
+        ({"downstreams": {"ticker": {"url": "http://ticker:0"}}}, "downstreams.ticker.url"),
+    ],
+)
+def test_a_port_that_cannot_be_is_refused_without_quoting_it(data: dict[str, Any], field: str):
+    with pytest.raises(SettingsError) as caught:
+        build(data)
+    assert caught.value.problems == [f"{field}: its port must be a number from 1 to 65535"]
 
 
 def test_each_downstream_keeps_its_own_figures():
