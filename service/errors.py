@@ -127,12 +127,24 @@ def respond(problem: Problem) -> Response:
     return response
 
 
+def _reworded(first: Any, content_type: str) -> Any:
+    """What pydantic says of a body that is no object, said to those who sent it."""
+    if first["type"] not in {"model_attributes_type", "dict_type"}:
+        return first
+    # FastAPI hands on the bytes of what is not declared as JSON, and they are no object either.
+    told = content_type.partition(";")[0].strip().lower()
+    as_json = told.startswith("application/") and told.endswith(("/json", "+json"))
+    if first["loc"] == ("body",) and not as_json:
+        return {**first, "loc": ("header", "Content-Type"), "msg": "Must be application/json"}
+    return {**first, "msg": "Must be a JSON object"}
+
+
 def install(app: FastAPI, redact: Callable[[str], str], emit: EmitEvent) -> None:
     """Answer what the framework raises with a problem document; ``redact`` cleans the texts that are not ours."""
 
-    async def on_invalid(_: Request, error: Exception) -> Response:
+    async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        first = error.errors()[0]
+        first = _reworded(error.errors()[0], request.headers.get("content-type", ""))
         kind = "malformed" if first["type"] == "json_invalid" else "invalid"
         where = [str(part) for part in first["loc"] if part not in {"body", "query", "path", "header"}]
         field = redact(".".join(where))[:100] if where and kind == "invalid" else str(first["loc"][0])

@@ -134,6 +134,9 @@ class GuardedProtocol(H11Protocol):
         self.transport.write(MALFORMED)
         self.transport.close()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """An offer to change protocols is ignored, as HTTP allows; a client must not make us log advice on packages."""
+
     def _follow(self) -> None:
         their_state = self.conn.their_state
         if their_state is h11.SEND_BODY:

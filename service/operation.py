@@ -93,7 +93,8 @@ def _changing(router: APIRouter, desk: Desk) -> None:
         done = change(actor)
         if done.outcome == "refused":
             field, _, why = done.problems[0].partition(": ")
-            raise Problem("refused", why or field, field=field)
+            # A secret pasted where a field's name belongs is quoted by the refusal.
+            raise Problem("refused", desk.redactor.text(why or field), field=desk.redactor.text(field))
         return answer({"outcome": done.outcome, "generation": done.generation})
 
 

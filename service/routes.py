@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Body, Header, Request, Response
+from starlette.datastructures import Headers, QueryParams
 
 from service.admission.middleware import Rule as Entry
 from service.clients.errors import DownstreamError, UnknownSymbolError
@@ -25,6 +26,7 @@ from service.market import rules
 from service.market.candles import TIMEFRAMES
 from service.observability.health import Health
 from service.observability.metrics import Metrics
+from service.security.redaction import Redactor
 from service.shapes import SYMBOL, AlertAnswer, AlertRequest, BatchAnswer, BatchRequest, SignalAnswer
 
 GET, POST = frozenset({"GET"}), frozenset({"POST"})
@@ -75,6 +77,7 @@ class Desk(Protocol):
     store: SettingsStore
     health: Health
     metrics: Metrics
+    redactor: Redactor
 
     async def entitlement(self, user: str) -> Any:
         """What a user may see."""
@@ -160,6 +163,17 @@ async def compute(desk: Desk, symbol: str, timeframe: str, names: Sequence[str])
     }
 
 
+def once(fields: QueryParams | Headers, *names: str) -> None:
+    """Refuse a field that was sent several times: whichever counted, the client might have meant another.
+
+    Raises:
+        Problem: ``invalid``, naming the field.
+    """
+    for name in names:
+        if len(fields.getlist(name)) > 1:
+            raise Problem("invalid", "Was sent several times, and may be sent once", field=name)
+
+
 def parse_signal(asked: Request) -> tuple[str, str, tuple[str, ...]]:
     """Symbol, timeframe and indicators (each once) of a request for one signal.
 
@@ -174,6 +188,7 @@ def parse_signal(asked: Request) -> tuple[str, str, tuple[str, ...]]:
     if not asked.scope["query_string"]:
         return symbol, "1m", DEFAULT_INDICATORS
     query = asked.query_params
+    once(query, "timeframe", "indicators")
     timeframe = query.get("timeframe", "1m")
     if timeframe not in TIMEFRAMES:
         raise Problem("invalid", "Allowed: " + ", ".join(TIMEFRAMES), field="timeframe")
@@ -272,8 +287,11 @@ def _add_alert_route(router: APIRouter, desk: Desk) -> None:
             **responses(*ADMITTED, "key-conflict", "outbox-full", "not-durable"),
         },
     )
-    async def alert(wanted: Annotated[AlertRequest, Body()], idempotency_key: IdempotencyKey) -> Response:
+    async def alert(
+        asked: Request, wanted: Annotated[AlertRequest, Body()], idempotency_key: IdempotencyKey
+    ) -> Response:
         """Evaluate the rule now; if it holds, store the alert durably and deliver it, once in effect."""
+        once(asked.headers, "Idempotency-Key")
         user, body = request().user, wanted.model_dump(mode="json")
         alert_id = await desk.first_answer(user, idempotency_key, body)
         if alert_id is None:

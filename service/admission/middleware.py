@@ -27,6 +27,7 @@ Send = Callable[[ASGIMessage], Any]
 log = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+KEY_HEADERS = frozenset({b"x-api-key", b"authorization"})
 CLIENT_GONE = 499
 PERMIT_RETRY_AFTER_S = 1.0
 """A request takes well under a second, so a full pool is worth another try after one."""
@@ -98,6 +99,14 @@ class Exchange:
             (b"x-request-id", context.request_id.encode()),
             (b"x-config-generation", str(context.generation).encode()),
         ]
+
+    def sent_several(self, names: frozenset[bytes]) -> bool:
+        """Whether one of these headers came more than once: which of them counts, a proxy may see otherwise."""
+        given = self.scope["headers"]
+        if len(given) == len(self.headers):
+            return False
+        found = [name for name, _ in given if name in names]
+        return len(found) > len(set(found))
 
     async def send(self, message: ASGIMessage) -> None:
         """Pass a message on, with the request's id and generation on its head."""
@@ -236,11 +245,12 @@ class Gate:
         if value is None:
             scheme, _, token = exchange.headers.get(b"authorization", b"").partition(b" ")
             value = token.strip() if scheme.lower() == b"bearer" else b""
-        key = self._check_key(value.decode("latin-1")) if value else None
+        several = exchange.sent_several(KEY_HEADERS)
+        key = self._check_key(value.decode("latin-1")) if value and not several else None
         if key is None:
             if rule.scope is not None:
                 self._emit("rejected", reason="key", status=401, route=rule.name)
-                raise Problem("no-key")
+                raise Problem("no-key", "There must be one key, not several" if several else None, field="X-API-Key")
         else:
             context.user, context.key_id, context.scopes = key.user, key.id, tuple(key.scopes)
             context.priority = rule.priority or key.priority

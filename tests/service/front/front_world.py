@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +78,7 @@ async def call(
     body: list[bytes] | None = None,
     state: dict[str, Any] | None = None,
     query: str = "",
+    more: Sequence[tuple[bytes, bytes]] = (),
 ) -> Answer:
     """One request, straight into the application."""
     sent: list[dict[str, Any]] = []
@@ -101,7 +102,7 @@ async def call(
         "path": path,
         "raw_path": path.encode(),
         "query_string": query.encode(),
-        "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
+        "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()] + list(more),
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
         "scheme": "http",

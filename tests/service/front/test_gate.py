@@ -334,6 +334,19 @@ async def test_bearer_tokens_are_keys_too():
 
 
 @pytest.mark.asyncio
+async def test_several_keys_at_once_open_nothing_whichever_is_good():
+    world = World()
+    key = b"key-of-alice-0001"
+    for name, text in ((b"x-api-key", key), (b"x-api-key", b"bad"), (b"authorization", b"Bearer " + key)):
+        answer = await world.get(more=[(name, text), (name, text)], key="")
+        assert (answer.status, answer.json()["field"]) == (401, "X-API-Key")
+    one_of_each = await world.get(
+        key="", more=[(b"x-api-key", key), (b"authorization", b"Bearer " + key), (b"a", b"1")]
+    )
+    assert one_of_each.status == 200
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("why", ["disconnect", "timeout"])
 async def test_a_cancellation_from_outside_is_never_swallowed_with_our_own(why: str):
     world, entered = World(budgets={"request_s": 0.01}), asyncio.Event()

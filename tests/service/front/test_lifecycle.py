@@ -3,13 +3,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from front_world import Events
+from uvicorn.server import ServerState
 
+from service import command
 from service.errors import Problem
-from service.lifecycle import GatheringTransport, Lifecycle, bind, raw_answer, unless_ending
+from service.lifecycle import GatheringTransport, GuardedProtocol, Lifecycle, bind, raw_answer, unless_ending
+from service.settings import ClientLimits
 
 pytestmark = pytest.mark.asyncio
 
@@ -105,3 +110,60 @@ async def test_a_raw_refusal_is_whole_http():
     assert head.startswith(b"HTTP/1.1 503 ")
     assert f"content-length: {len(body)}".encode() in head
     assert b"retry-after: 1" in head
+
+
+async def test_a_watch_that_fails_begins_anew_and_what_changed_meanwhile_is_read(caplog: pytest.LogCaptureFixture):
+    reloads: list[str] = []
+    watched: list[Path] = []
+
+    class Service:
+        def reload(self, actor: str) -> None:
+            reloads.append(actor)
+
+    class World:
+        async def watch(self, path: Path, changed: Callable[[], None]) -> None:
+            watched.append(path)
+            if len(watched) == 1:
+                raise FileNotFoundError("the directory was replaced")
+            changed()
+            await asyncio.Event().wait()
+
+        async def sleep(self, _: float) -> None:
+            return
+
+    task = asyncio.ensure_future(command._watch(Service(), World(), Path("c.json")))  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        while len(reloads) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (len(watched), reloads) == (2, ["file", "file"])
+    assert "could not be watched" in caplog.text
+
+
+async def test_an_offer_to_change_protocols_is_served_as_if_not_made_and_logs_no_advice(
+    caplog: pytest.LogCaptureFixture,
+):
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    events = Events()
+    config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
+    config.load()
+    state = ServerState()
+
+    def made() -> GuardedProtocol:
+        return GuardedProtocol(config=config, server_state=state, app_state={}, limits=ClientLimits, emit=events)
+
+    server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+    async with server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        head = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n"
+        writer.write(head)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert caplog.text == ""

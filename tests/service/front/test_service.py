@@ -10,6 +10,7 @@ from test_observability import RULES, scraped
 from whole_service import Whole, whole_service
 
 from service import errors
+from service.settings import build
 
 pytestmark = pytest.mark.asyncio
 ALERT = b'{"symbol": "AAA", "rule": {"indicator": "price", "op": ">", "value": 0}}'
@@ -45,6 +46,8 @@ async def test_a_signal_comes_from_the_ticker_then_from_the_cache():
         ("/v2/signals/aaa", "", 422, "symbol"),
         ("/v2/signals/" + "A" * 50, "", 422, "symbol"),
         ("/v2/signals/AAA", "timeframe=2m", 422, "timeframe"),
+        ("/v2/signals/AAA", "timeframe=5m&timeframe=1m", 422, "timeframe"),
+        ("/v2/signals/AAA", "indicators=sma&indicators=rsi", 422, "indicators"),
         ("/v2/signals/AAA", "indicators=sma,magic", 422, "indicators"),
         ("/v2/signals/AAA", "indicators=" + "sma," * 100, 422, "indicators"),
         ("/v2/signals/AAA", "indicators=", 422, "indicators"),
@@ -80,6 +83,33 @@ async def test_a_bad_body_is_refused_by_field_never_a_500(body: bytes, status: i
         answer = await world.post("/v2/alerts", body, idempotency_key="k")
         assert (answer.status, answer.json()["field"]) == (status, field)
         await documented(world, "/v2/alerts", "post", answer)
+
+
+@pytest.mark.parametrize("told", ["text/plain", "multipart/form-data; boundary=x", "application/jsonx", ""])
+async def test_a_body_that_is_not_declared_as_json_is_told_so(told: str):
+    async with whole_service() as world:
+        answer = await world.post("/v2/alerts", ALERT, idempotency_key="k", content_type=told)
+        assert (answer.status, answer.json()["field"]) == (422, "Content-Type")
+        assert answer.json()["detail"] == "Must be application/json"
+        fine = await world.post(
+            "/v2/alerts", ALERT, idempotency_key="k", content_type="application/json; charset=utf-8"
+        )
+        assert fine.status == 202
+
+
+@pytest.mark.parametrize("body", [b"[]", b"null", b'{"symbol": "AAA", "rule": []}'])
+async def test_a_body_that_is_no_object_is_told_so_in_words_of_json(body: bytes):
+    async with whole_service() as world:
+        answer = await world.post("/v2/alerts", body, idempotency_key="k")
+        assert (answer.status, answer.json()["detail"]) == (422, "Must be a JSON object")
+
+
+async def test_two_idempotency_keys_at_once_are_none():
+    async with whole_service() as world:
+        more = [(b"idempotency-key", b"k1"), (b"idempotency-key", b"k2")]
+        answer = await world.post("/v2/alerts", ALERT, more=more)
+        assert (answer.status, answer.json()["field"]) == (422, "Idempotency-Key")
+        assert (await world.service.outbox.state())["undelivered"] == 0
 
 
 @pytest.mark.parametrize("key", [None, "", " ", "a b", "x" * 129, "k\u00e9"])
@@ -204,6 +234,15 @@ async def test_a_refused_reload_names_the_field_and_is_audited():
         await documented(world, "/admin/reload", "post", answer)
         assert world.service.audit.flush(5.0)
         assert b'"outcome":"refused"' in b"".join(world.files.written)
+
+
+async def test_a_refused_reload_does_not_repeat_a_secret_pasted_where_a_name_belongs():
+    async with whole_service() as world:
+        secret = world.holds[0].service_token.get_secret_value()
+        world.service.store._source = lambda: build({secret: 1})
+        answer = await world.post("/admin/reload", b"", key="admin")
+        assert answer.status == 409
+        assert secret.encode() not in answer.body
 
 
 async def test_a_reload_reaches_the_parts():

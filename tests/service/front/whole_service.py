@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,16 @@ class Whole:
     async def get(self, path: str, key: str = "demo", **more: Any) -> Answer:
         return await call(self.service.asgi, path, key=key, **more)
 
-    async def post(self, path: str, body: bytes, key: str = "demo", **headers: str) -> Answer:
+    async def post(
+        self,
+        path: str,
+        body: bytes,
+        key: str = "demo",
+        more: Sequence[tuple[bytes, bytes]] = (),
+        **headers: str,
+    ) -> Answer:
         given = {"content-type": "application/json", **{name.replace("_", "-"): text for name, text in headers.items()}}
-        return await call(self.service.asgi, path, key=key, method="POST", headers=given, body=[body])
+        return await call(self.service.asgi, path, key=key, method="POST", headers=given, body=[body], more=more)
 
 
 async def _never(_path: Path, _changed: Callable[[], None]) -> None:
