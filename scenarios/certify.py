@@ -26,8 +26,8 @@ from scenarios.scenario import Scenario
 from scenarios.startup_runner import run_startups
 from scenarios.worlds.live import versions
 
-AT_ONCE = 3
-"""Scenarios that run side by side: they wait more than they compute, and two cores carry three."""
+AT_ONCE = 4
+"""Scenarios that run side by side: they wait more than they compute, and two cores carry four."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from faults.catalogue import CATALOGUE, build
 from faults.run_directory import default_root, sweep
 from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.verdict import Exit
-from scenarios.worlds.control import SOCKET, ControlError, inject_into
+from scenarios.worlds.control import LEFT_OVERS, SOCKET, ControlError, inject_into
 
 _EXITS: Mapping[str, Exit] = {"usage": Exit.USAGE, "unsupported": Exit.UNKNOWN, "heal": Exit.FAILED}
 _UNITS_S: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -107,7 +107,7 @@ def inject_command(
     try:
         sys.exit(run(_inject(_world(world), fault, for_s, as_json=as_json)))
     except OSError as error:
-        click.echo(f"faults inject: no world listens any more ({error}); 'hardening faults clean' removes it", err=True)
+        click.echo(f"faults inject: no world listens any more ({error}); {LEFT_OVERS}", err=True)
         sys.exit(Exit.HARNESS)
     except ControlError as error:
         click.echo(f"faults inject: {error}", err=True)

@@ -14,7 +14,7 @@ from scenarios.worlds.keys import Secrets
 def redis_outage(seed: int) -> Scenario:
     """Redis dies by SIGKILL under load and comes back with its data."""
     work = calm(seed, "redis-work", for_s=4.0, per_s=12.0)
-    cold = Workload.of(signal(0.6 + i * 0.2, f"COLD{i}") for i in range(12))
+    cold = Workload.of(signal(0.6 + i * 0.25, f"COLD{i}") for i in range(36))
     return Scenario(
         name="redis-outage",
         summary="Redis is killed under load, and restarted",

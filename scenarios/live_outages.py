@@ -48,10 +48,16 @@ def flaky_network(seed: int) -> Scenario:
         summary="jitter to Redis, resets to the ticker, a cut to the user service: all on the wire",
         steady=calm(seed, "flaky", for_s=2.0, per_s=8.0),
         workload=cold,
-        settings={"downstreams": {name: {"breaker": {"open_s": 1.0}} for name in ("ticker", "user")}},
+        settings={
+            "downstreams": {
+                "ticker": {"breaker": {"open_s": 1.0, "failures": 50}},
+                "user": {"breaker": {"open_s": 1.0}},
+            },
+            "retry": {"budget_min": 12},
+        },
         schedule=schedule(
             (0.1, 3.2, {"kind": "net_latency", "target": "redis", "latency_ms": 10, "jitter_ms": 8}),
-            (0.5, 0.4, {"kind": "net_reset", "target": "ticker"}),
+            (0.5, 0.8, {"kind": "net_reset", "target": "ticker"}),
             (2.4, 0.8, {"kind": "net_down", "target": "user"}),
         ),
     )

@@ -25,6 +25,7 @@ from scenarios.worlds.probes import (
     probe_after_end,
     probe_hostile_lines,
     probe_metrics,
+    probe_outbox,
     probe_ready,
     probe_rude_clients,
     watch_lag,
@@ -98,6 +99,7 @@ async def run_live(scenario: Scenario, spec: LiveSpec, on_phase: Callable[[str],
             if world.service.child.running() and scenario.term_at_s is None:
                 await run.recover()
                 await run.steady("quiet")
+                await probe_outbox(world)
                 await probe_metrics(world)
             await run.end()
             await settle(world.recorder)

@@ -17,7 +17,13 @@ FORGET = frozenset({"evict", "invalidate", "corrupt", "discarded"})
 FAST_S = 2.0
 """Failing fast: well below the time of a request, above a few tries of a command."""
 BACK_S = 5.0
+AGE_SLACK_S = 1.0
+"""Between an entry's age as stated and as recorded: events are stamped a moment after what they speak of."""
 REDIS_LOOKS_MIN = 3
+
+
+SHORT_LIVED = ("entitlement:",)
+"""Keys that live for a time of their own, shorter than the figure, because a right can be taken away."""
 
 
 def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float]]) -> tuple[str, list[Event]]:
@@ -34,7 +40,8 @@ def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float
     for event in life.states("cache"):
         key, kind = str(event.value["key"]), event.value["event"]
         if kind == "write":
-            written[key] = event
+            if not key.startswith(SHORT_LIVED):
+                written[key] = event
             said_s = event.value.get("ttl_s")
             if said_s is not None and abs(float(said_s) - ttl_s) > CROSSING_SLACK_S:
                 return f"a write set {said_s} s of {ttl_s:g} s", [event]
@@ -210,6 +217,22 @@ def _moved_by_the_clock(history: History, life: Life, spans: list[tuple[float, f
     return "", []
 
 
+def _age_astray(life: Life) -> list[Event]:
+    """A write and a hit whose stated age is not the time that passed between them: it was told by another clock."""
+    written: dict[str, Event] = {}
+    for event in life.states("cache"):
+        key, kind = str(event.value["key"]), event.value["event"]
+        if kind == "write":
+            written[key] = event
+        elif kind in FORGET:
+            written.pop(key, None)
+        elif kind == "hit" and key in written and "age_s" in event.value:
+            astray_s = float(event.value["age_s"]) - (event.t - written[key].t)
+            if abs(astray_s) > AGE_SLACK_S:
+                return [written[key], event]
+    return []
+
+
 def judge_clock(history: History) -> Verdict:
     """C5.6: a jump of the wall clock moves no expiry, breaker, rate window or deadline."""
     claim = "C5.6"
@@ -222,6 +245,8 @@ def judge_clock(history: History) -> Verdict:
         reason, evidence = _moved_by_the_clock(history, life, spans)
         if evidence:
             return failed(claim, len(bit), reason, evidence)
+        if evidence := _age_astray(life):
+            return failed(claim, len(bit), "an entry's age was told by the clock that jumped", evidence)
     for walk in walks(history):
         open_s = smallest(history, "downstreams", walk.name, "breaker", "open_s")
         evidence = half_open_too_early(walk, open_s)

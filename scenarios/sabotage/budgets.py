@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from scenarios.sabotage.patching import put
+from service.admission.backpressure import LevelMachine
 from service.admission.budgets import Permit, Why
+from service.admission.middleware import Gate
 from service.admission.rate_window import RateWindow
+from service.clients.transport import Deadline
+from service.lifecycle import GuardedProtocol
+from service.observability import metrics
 
 
 def no_rate_limit() -> None:
@@ -27,3 +34,35 @@ def permit_kept_on_cancellation() -> None:
             give_back(self, why)
 
     put(Permit, "give_back", forgetful)
+
+
+def nothing_is_shed() -> None:
+    """Levels are computed, logged and shown, and nobody asks them."""
+    put(LevelMachine, "refuses", lambda self, priority: False)
+
+
+def no_deadline() -> None:
+    """Time-outs per read only: an answer that drips keeps its request for as long as it likes."""
+    serve = Gate._serve
+
+    async def patient(self: Gate, exchange: Any, receive: Any, permit: Permit, request_s: float) -> None:
+        await serve(self, exchange, receive, permit, 3600.0)
+
+    put(Gate, "_serve", patient)
+    put(Deadline, "left_s", property(lambda self: 3600.0))
+
+
+def sheds_not_counted() -> None:
+    """The event is logged, and its counter was forgotten."""
+    count = metrics.Metrics._count
+
+    def forgetful(self: metrics.Metrics, event: str, request_id: str, fields: dict[str, Any]) -> None:
+        if event != "shed":
+            count(self, event, request_id, fields)
+
+    put(metrics.Metrics, "_count", forgetful)
+
+
+def slow_clients_never_cut() -> None:
+    """A connection may take as long as it likes over its head."""
+    put(GuardedProtocol, "_cut", lambda self: None)

@@ -6,6 +6,7 @@ from typing import Any
 
 from scenarios.sabotage.patching import put
 from service.cache import Cache
+from service.redis_link import RedisGoneError, RedisLink
 
 
 class _Forgetful(dict[str, Any]):
@@ -24,3 +25,35 @@ def no_lock_per_key() -> None:
         self._flights = _Forgetful()
 
     put(Cache, "__init__", without_locks)
+
+
+def corrupt_entry_raised() -> None:
+    """An entry that cannot be read is an error instead of a miss."""
+
+    async def raised(self: Cache[Any], key: str, error: Exception) -> None:
+        self._emit("cache", key=key, event="corrupt", why="value")
+        raise RuntimeError(f"corrupt entry {key}") from error
+
+    put(Cache, "_drop_corrupt", raised)
+
+
+def ttl_on_the_wall_clock() -> None:
+    """Ages are differences of wall time: a jump of the clock expires or revives everything."""
+    init = Cache.__init__
+
+    def by_the_wall(self: Cache[Any], *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **{**kwargs, "monotonic": kwargs["wall"]})
+
+    put(Cache, "__init__", by_the_wall)
+
+
+def redis_given_up() -> None:
+    """Once Redis was lost it is never asked again."""
+    run = RedisLink.run
+
+    async def gave_up(self: RedisLink, *args: Any, **kwargs: Any) -> Any:
+        if not self.up:
+            raise RedisGoneError
+        return await run(self, *args, **kwargs)
+
+    put(RedisLink, "run", gave_up)

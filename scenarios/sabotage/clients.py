@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import httpx
+
 from scenarios.sabotage.patching import put
+from service.clients import retry
 from service.clients.breaker import Breaker, Ticket
 from service.clients.errors import BreakerOpenError
+from service.clients.factory import ClientManager
 
 
 def half_open_lets_all_through() -> None:
@@ -20,3 +26,58 @@ def half_open_lets_all_through() -> None:
             raise
 
     put(Breaker, "acquire", generous)
+
+
+def cancellations_counted_as_failures() -> None:
+    """A caller that hangs up counts against the downstream: impatient clients open the breaker."""
+    put(Ticket, "release", lambda self: self.failure())
+
+
+def one_breaker_for_all() -> None:
+    """When one downstream's breaker opens, every other opens with it: one shared state for four."""
+    everyone: list[Breaker] = []
+    init, move = Breaker.__init__, Breaker._move
+
+    def remember(self: Breaker, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        everyone.append(self)
+
+    def together(self: Breaker, cause: Any) -> None:
+        move(self, cause)
+        for other in everyone:
+            if self.state == "open" and other.state == "closed":
+                move(other, "failures")
+
+    put(Breaker, "__init__", remember)
+    put(Breaker, "_move", together)
+
+
+def no_jitter() -> None:
+    """Waits between attempts are all alike: every client comes back in step."""
+    put(retry, "full_jitter", lambda _settings, _rng, _attempt: 0.2)
+
+
+def posts_without_key() -> None:
+    """The idempotency key is lost on the way out: a retried delivery acts twice."""
+    stream = httpx.AsyncClient.stream
+
+    def keyless(self: httpx.AsyncClient, *args: Any, **kwargs: Any) -> Any:
+        kwargs.get("headers", {}).pop("Idempotency-Key", None)
+        return stream(self, *args, **kwargs)
+
+    put(httpx.AsyncClient, "stream", keyless)
+
+
+def clients_never_closed() -> None:
+    """Shutdown forgets the clients."""
+
+    async def forget(_self: ClientManager) -> None:
+        return None
+
+    put(ClientManager, "aclose", forget)
+
+
+def breaker_never_half_opens() -> None:
+    """The timer of an open breaker is never looked at again: one outage lasts until a restart."""
+    wait_s = vars(Breaker)["wait_s"].fget
+    put(Breaker, "wait_s", property(lambda self: 3600.0 if self.state == "open" else wait_s(self)))

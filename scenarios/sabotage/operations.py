@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections import deque
 from typing import Any
 
 from scenarios.sabotage.patching import put
+from service import startup
 from service.admission.middleware import Exchange, Gate
 from service.context import RequestContext
 from service.hot_reload import SettingsStore
+from service.lifecycle import DrainingServer
+from service.observability.health import Health
+from service.outbox import Outbox
+from service.settings import Settings
 
 
 def reload_mutates_in_place() -> None:
@@ -29,3 +36,59 @@ def reload_mutates_in_place() -> None:
 
     put(Gate, "_open", remember)
     put(SettingsStore, "_swap", in_place)
+
+
+def drain_waits_for_nobody() -> None:
+    """SIGTERM ends the process at once: whoever was being served is cut off."""
+
+    async def at_once(_self: DrainingServer) -> None:
+        os._exit(0)
+
+    put(DrainingServer, "drain", at_once)
+
+
+def starts_without_dependencies() -> None:
+    """The start-up check is skipped: the service listens before what it needs is there."""
+
+    async def nothing_missing(*_args: Any, **_kwargs: Any) -> tuple[str, ...]:
+        return ()
+
+    put(startup, "validate_startup_dependencies", nothing_missing)
+
+
+def readiness_lies() -> None:
+    """A missing optional dependency is never mentioned."""
+    put(Health, "_on_startup", lambda self, *_: None)
+
+
+def hanging_dependency_not_bounded() -> None:
+    """One attempt at a dependency may take as long as it likes."""
+    once = startup.try_once
+
+    async def patient(dependency: startup.Dependency, limit_s: float) -> str | None:
+        return await once(dependency, limit_s + 6.0)
+
+    put(startup, "try_once", patient)
+
+
+def accepts_before_durable() -> None:
+    """Every fourth alert gets its 202 from memory: the write to the store was left for later and forgotten."""
+    write = Outbox._write
+    turn = itertools.count()
+
+    async def later(self: Outbox, *args: Any) -> Any:
+        return (None, 1) if next(turn) % 4 == 3 else await write(self, *args)
+
+    put(Outbox, "_write", later)
+
+
+def idempotency_key_ignored() -> None:
+    """Each request is a new one, whatever its key says."""
+    record = Outbox._record
+    turn = itertools.count()
+    put(Outbox, "_record", lambda self, user, key: record(self, user, f"{key}-{next(turn)}"))
+
+
+def preflight_sees_no_danger() -> None:
+    """Default secrets, debug, wildcard CORS: well formed, so let through."""
+    put(Settings, "dangers", lambda self: [])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def put(owner: object, name: str, broken: Callable[..., Any]) -> None:
+def put(owner: object, name: str, broken: Callable[..., Any] | property) -> None:
     """Replace ``owner.name``.
 
     Raises:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
+from typing import Any
 
 from scenarios.sabotage.patching import put
+from service.security.audit import AuditLog
+from service.security.auth import KeyInfo, KeyRing
 from service.security.redaction import Redactor
 
 
@@ -30,3 +35,43 @@ def redaction_backtracks() -> None:
         return text(self, whole)
 
     put(Redactor, "text", slowly)
+
+
+def digits_redacted() -> None:
+    """Every long number is taken for a card: prices, volumes and times are gone from the logs."""
+    text = Redactor.text
+
+    def eager(self: Redactor, whole: str) -> str:
+        lines = text(self, whole).split("\n")
+        return "\n".join(re.sub(r"\d{6,}", "0", line) if '"logger":' in line else line for line in lines)
+
+    put(Redactor, "text", eager)
+
+
+def scopes_not_checked() -> None:
+    """A valid key is enough, whatever it is for."""
+    check = KeyRing.check
+
+    def generous(self: KeyRing, header: str | bytes | None) -> KeyInfo | None:
+        found = check(self, header)
+        everything = frozenset({"signals", "alerts", "metrics", "admin"})
+        return None if found is None else dataclasses.replace(found, scopes=everything)
+
+    put(KeyRing, "check", generous)
+
+
+def audit_loses_records() -> None:
+    """Every second record is dropped on the way to the disk; the chain of the rest is intact."""
+    record = AuditLog.record
+    turn = itertools.count()
+
+    def lossy(self: AuditLog, *args: Any, **kwargs: Any) -> bool:
+        return record(self, *args, **kwargs) if next(turn) % 2 else True
+
+    put(AuditLog, "record", lossy)
+
+
+def audit_failure_ignored() -> None:
+    """The audit log says it is healthy when it cannot be written: changes go on unseen."""
+    put(AuditLog, "healthy", property(lambda self: True))
+    put(AuditLog, "flush", lambda self, timeout_s: True)

@@ -36,6 +36,16 @@ async def probe_ready(world: LiveWorld) -> dict[str, Any]:
     return value
 
 
+async def probe_outbox(world: LiveWorld) -> None:
+    """Ask ``/admin/state`` how many alerts wait and how many are dead."""
+    answer = await world.client.send(Operation(0, "admin", "GET", "/admin/state", "operator", "critical"))
+    if answer is None or answer[0] != 200:
+        return
+    outbox = json.loads(answer[2]).get("outbox", {})
+    value = {"probe": "outbox", "depth": int(outbox["undelivered"]), "dead": int(outbox["dead"])}
+    world.recorder.add(world.now(), "harness", "state", "probe", value)
+
+
 METRIC_TOTALS = {
     "level_changes": "signal_level_changes_total",
     "sheds": "signal_shed_total",

@@ -1,0 +1,30 @@
+"""C5.6 looks at the ages that hits state: they must be the time that passed, whatever the wall clock did."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios.judge.cache_age import judge_clock
+from scenarios.judge.history import Header, History, Recorder
+from scenarios.judge.verdict import Outcome
+
+
+def story(age_s: float) -> History:
+    recorder = Recorder(Header("live", {}, "", 0, "unknown", (), {}, ""))
+    jump = {"kind": "clock_jump", "target": "service"}
+    recorder.add(1.0, "service", "state", "cache", {"key": "candles:A", "event": "write"})
+    recorder.add(2.0, "harness", "fault", "inject", {**jump, "parameters": {}}, "f0")
+    recorder.add(3.0, "service", "state", "cache", {"key": "candles:A", "event": "hit", "age_s": age_s}, "c1")
+    recorder.add(4.0, "harness", "fault", "heal", {**jump, "bit": True, "bite": {}, "verified": True}, "f0")
+    return recorder.history()
+
+
+def test_an_age_on_the_monotonic_clock_passes() -> None:
+    assert judge_clock(story(2.0)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("age_s", [-3598.0, 3602.0, 4.0])
+def test_an_age_on_another_clock_fails_and_cites_write_and_hit(age_s: float) -> None:
+    verdict = judge_clock(story(age_s))
+    assert verdict.outcome is Outcome.FAIL
+    assert [event["value"]["event"] for event in verdict.evidence] == ["write", "hit"]
