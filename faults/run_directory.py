@@ -63,11 +63,24 @@ class RunDirectory:
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or default_root()
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.path = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
-        self._lock = (self.path / "lock").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        # A sweep may meet the directory before its lock is held, and then takes it for a dead run's.
+        while not self._is_locked():
+            continue
         os.set_inheritable(self._lock.fileno(), False)
+
+    def _is_locked(self) -> bool:
+        """Make a directory and lock it; false when a sweep was faster."""
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix="run-", dir=self._root))
+            self._lock = (self.path / "lock").open("w")
+        except FileNotFoundError:
+            return False
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if (self.path / "lock").exists():
+            return True
+        self._lock.close()
+        return False
 
     def own(self, pid: int, name: str) -> OwnedPid:
         """Write a process down as ours."""
@@ -173,6 +186,8 @@ def sweep(root: Path | None = None) -> Cleaned:
             if not not_done:
                 directories.append(path.name)
                 shutil.rmtree(path, ignore_errors=True)
+    with contextlib.suppress(OSError):  # not empty: somebody runs, or something could not be undone
+        base.rmdir()
     return Cleaned(tuple(directories), tuple(killed), tuple(undone), tuple(failed))
 
 

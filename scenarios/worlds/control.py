@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import math
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from faults.schedule import Injection
 from scenarios.worlds.service_process import ServiceProcess
 
 SOCKET = "control"
+LEFT_OVERS = "'hardening faults clean' removes what it left"
 
 
 class ControlError(RuntimeError):
@@ -43,6 +44,7 @@ class WorldControl:
         self._path = run.path / SOCKET
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: set[tuple[str, str]] = set()
 
     async def until_ended(self, service: ServiceProcess) -> int:
         """Wait until the service has ended for good, and give its exit code.
@@ -86,11 +88,8 @@ class WorldControl:
         try:
             fault, for_s = _request(json.loads(await reader.readline()))
             injection = Injection(fault, self._world)
-            async with injection:
-                _say(writer, {"state": "injected", "fault": fault.to_json()})
-                # Any further byte, or the end of the connection, ends it early.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(reader.read(1), for_s)
+            with self._alone(fault):
+                await self._hold(injection, for_s, reader, writer)
         except UnsupportedTargetError as error:
             _say(writer, {"error": str(error), "kind": "unsupported"})
         except FaultError as error:
@@ -104,6 +103,28 @@ class WorldControl:
             _say(writer, {"state": "healed", "bit": injection.bite.bit, "bite": dict(injection.bite.counts)})
         with contextlib.suppress(OSError):
             await writer.drain()
+
+    @staticmethod
+    async def _hold(
+        injection: Injection, for_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        async with injection:
+            _say(writer, {"state": "injected", "fault": injection.fault.to_json()})
+            # Any further byte, or the end of the connection, ends it early.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reader.read(1), for_s)
+
+    @contextlib.contextmanager
+    def _alone(self, fault: Fault) -> Iterator[None]:
+        """Two of a kind on one target would heal each other and take each other's bite for their own."""
+        key = (fault.kind, fault.target)
+        if key in self._held:
+            raise FaultError("fault.kind", fault.kind, f"one at a time on {fault.target}, and another holds it now")
+        self._held.add(key)
+        try:
+            yield
+        finally:
+            self._held.discard(key)
 
 
 def _request(data: object) -> tuple[Fault, float]:
@@ -125,17 +146,21 @@ async def inject_into(run_directory: Path, fault: Fault, for_s: float) -> AsyncI
     Cancelled, it asks the world to heal and still waits for that.
 
     Raises:
-        ControlError: when the world refuses, fails, or does not heal.
+        ControlError: when the world refuses, fails, does not heal, or ends before it has said so.
         OSError: when no world listens there.
     """
     reader, writer = await asyncio.open_unix_connection(run_directory / SOCKET)
     try:
         writer.write(json.dumps({"fault": fault.to_json(), "for_s": for_s}).encode() + b"\n")
+        state = ""
         while line := await _line_or_heal(reader, writer):
             answer: dict[str, Any] = json.loads(line)
             if "error" in answer:
                 raise ControlError(answer["kind"], answer["error"])
+            state = answer["state"]
             yield answer
+        if state != "healed":
+            raise ControlError("world", f"the world ended before it said that {fault.kind} is healed; {LEFT_OVERS}")
     finally:
         writer.close()
 

@@ -94,6 +94,7 @@ def test_clean_says_what_it_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run = RunDirectory()
     run._lock.close()
     assert call("clean") == (0, f"removed {run.path.name}\n")
+    assert list(tmp_path.iterdir()) == []
     assert call("clean") == (0, "nothing was left behind\n")
 
 
@@ -232,3 +233,41 @@ async def test_nonsense_at_the_door_is_answered_and_the_world_lives_on(short_pat
         writer.close()
         await writer.wait_closed()
         assert await offset(world) == 0
+
+
+@pytest.mark.live
+@pytest.mark.asyncio
+async def test_two_of_a_kind_on_one_target_are_refused_and_the_first_holds(short_path: Path) -> None:
+    async with double_world(short_path) as world, WorldControl(world, world.run):
+        first = inject_into(world.run.path, JUMP, 60)
+        await anext(first)
+        with pytest.raises(ControlError, match="one at a time on service") as caught:
+            await anext(inject_into(world.run.path, JUMP, 60))
+        assert caught.value.kind == "usage"
+        assert await offset(world) == 500
+        await first.aclose()  # type: ignore[attr-defined]
+
+        async def again() -> bool:
+            try:
+                return [answer["state"] async for answer in inject_into(world.run.path, JUMP, 0)][-1] == "healed"
+            except ControlError:
+                return False
+
+        assert await wait_until(again, 5)
+
+
+@pytest.mark.live
+@pytest.mark.asyncio
+async def test_a_world_that_dies_while_it_holds_a_fault_is_said_and_exit_4(short_path: Path) -> None:
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b'{"state": "injected"}\n')
+        writer.close()
+
+    async with await asyncio.start_unix_server(die, short_path / "control"):
+        argv = [sys.executable, "-c", INJECT, "redis_killed", "--world", str(short_path)]
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*argv, stdout=pipe, stderr=pipe)
+        _, said = await asyncio.wait_for(process.communicate(), 20)
+        assert b"ended before it said that redis_killed is healed; 'hardening faults clean'" in said
+        assert process.returncode == 4

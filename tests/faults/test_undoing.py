@@ -59,6 +59,26 @@ def test_a_lowered_limit_of_a_killed_run_is_set_back_by_the_sweep(tmp_path: Path
     assert not run.path.exists()
 
 
+def test_a_sweep_that_meets_a_directory_before_its_lock_takes_nothing_from_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept: list[str] = []
+
+    def made_and_swept(prefix: str, dir: Path) -> str:  # noqa: A002 - the name that tempfile gives it
+        path = dir / f"{prefix}{len(swept)}"
+        path.mkdir()
+        swept.append(path.name)
+        if len(swept) < 3:
+            assert sweep(dir).directories == (path.name,)
+        return str(path)
+
+    monkeypatch.setattr("tempfile.mkdtemp", made_and_swept)
+    with RunDirectory(tmp_path / "runs") as run:
+        assert run.path.name == "run-2"
+        assert sweep(tmp_path / "runs").directories == ()
+        assert run.path.is_dir()
+
+
 def test_a_live_runs_limit_is_left_alone(tmp_path: Path, groups: Path) -> None:
     group = group_v2(groups, os.getpid())
     with RunDirectory(tmp_path / "runs") as run:
