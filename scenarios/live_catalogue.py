@@ -46,11 +46,12 @@ def cancelled_herd(seed: int) -> Scenario:
         herds += herd(at_s, 20, f"HERD{round_number}")
         herds += herd(at_s, 20, f"HERD{round_number}", disconnect_after_s=0.12)
     crowd = Workload.of(signal(4.0, f"CROWD{i}", disconnect_after_s=0.2 if i % 3 == 0 else None) for i in range(90))
+    lonely = Workload.of(signal(0.5 + i * 0.4, f"LONELY{i}", disconnect_after_s=0.25) for i in range(8))
     return Scenario(
         name="cancelled-herd",
         summary="callers by the dozen on one cold key and on ninety, many of whom hang up",
         steady=calm(seed, "herd", for_s=1.0, per_s=4.0),
-        workload=herds + crowd,
+        workload=herds + lonely + crowd,
         latency_s={"ticker": 0.4},
         # One failure opens it: were a caller's hanging up counted as one, the breaker would show it.
         settings={"downstreams": {"ticker": {"breaker": {"failures": 1, "open_s": 1.0}}}},
