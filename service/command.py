@@ -9,6 +9,7 @@ import gc
 import json
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -117,20 +118,36 @@ def _clean(logs: SecureLogging, line: str) -> str:
 
 
 async def serve(settings: Settings, source: Any, config: Path | None, logs: SecureLogging) -> int:
-    """Start, serve until a signal ends it, drain; returns the exit code."""
+    """Start, serve until a signal ends it, drain; returns the exit code.
+
+    Why it failed is the last thing it says: who started it sees its last lines first.
+    """
+    try:
+        listener = lifecycle.bind(settings.host, settings.port, shared=settings.workers > 1)
+    except (OSError, UnicodeError) as error:  # the latter from names that no name server could be asked for
+        reason = getattr(error, "strerror", None) or "no such host"
+        _say(logs, f"cannot bind {settings.host}:{settings.port} ({reason})")
+        return FAILED
+    with listener:
+        try:
+            await _live(settings, source, config, logs, listener)
+        except StartupError as error:
+            _say(logs, str(error))
+            return FAILED
+    return 0
+
+
+async def _live(
+    settings: Settings, source: Any, config: Path | None, logs: SecureLogging, listener: socket.socket
+) -> None:
+    """From the first client to the last; raises StartupError."""
     seams = live_seams.live_seams(logs.emit)
     service = app.Service(settings, source, seams, redactor=logs.redactor, log_dropped=lambda: logs.dropped)
     service.store.subscribe(lambda _, new: logs.set_detail(new.log_events))
     life = lifecycle.Lifecycle(seams.on_signal, service.bus, lambda: service.reload("sighup"))
     try:
-        listener = lifecycle.bind(settings.host, settings.port, shared=settings.workers > 1)
-    except OSError as error:
-        _say(logs, f"cannot bind {settings.host}:{settings.port} ({error.strerror})")
-        await service.stop()
-        return FAILED
-    try:
         if not await lifecycle.unless_ending(service.start(), life.ending):
-            return 0
+            return
         gc.collect()
         gc.freeze()  # what start-up made stays; a collection need not look at it again and again
         watching = asyncio.ensure_future(_watch(service, seams, config))
@@ -139,10 +156,6 @@ async def serve(settings: Settings, source: Any, config: Path | None, logs: Secu
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        return 0
-    except StartupError as error:
-        _say(logs, str(error))
-        return FAILED
     finally:
         listener.close()
         await service.stop()

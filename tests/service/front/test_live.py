@@ -160,7 +160,8 @@ async def test_a_signal_drains_and_the_exit_code_is_0_however_often_it_comes(tmp
     async with world(tmp_path) as live:
         await live.start()
         async with live.client() as client:
-            assert (await client.get("/v2/signals/AAA")).json()["source"] == "ticker"
+            answer = await client.get("/v2/signals/AAA")
+            assert answer.json().get("source") == "ticker", answer.text
             assert (await client.get("/ready")).status_code == 200
             began = time.monotonic()
             live.send(number)
@@ -206,6 +207,17 @@ async def test_a_missing_critical_dependency_ends_the_start_with_one_clear_line(
         assert "user" in lines[0]
         assert "ticker" not in lines[0]
         assert not live.named("startup", phase="listening")
+
+
+async def test_a_port_that_is_taken_ends_the_start_with_one_clear_line_and_nothing_else(tmp_path: Path):
+    async with world(tmp_path) as live:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            await live.launch(port=port)
+            assert await live.exit_code() == 1
+        lines = live.errors.decode().splitlines()
+        assert lines == [f"signal-service: cannot bind 127.0.0.1:{port} (Address already in use)"]
+        assert live.events == []
 
 
 async def test_a_missing_optional_dependency_degrades_and_is_found_later(tmp_path: Path):
