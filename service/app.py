@@ -220,6 +220,8 @@ class Service:
 
     async def state(self) -> dict[str, Any]:
         """For ``/admin/state``."""
+        outbox = await self.outbox.state()
+        outbox["dead_letters"] = await self.outbox.dead_letters() if outbox["dead"] else []
         return {
             "generation": self.store.generation,
             "level": self.machine.level.label,
@@ -228,7 +230,7 @@ class Service:
             "in_flight": {"main": self.permits.in_flight("main"), "critical": self.permits.in_flight("critical")},
             "accepted_in_window": len(self.window),
             "cache": {"entries": len(self.cache), "locks": self.cache.locks},
-            "outbox": await self.outbox.state(),
+            "outbox": outbox,
             "log_dropped": self.log_dropped(),
             "metrics_mode": self.metrics.mode,
             **self.health.detail(),

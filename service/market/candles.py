@@ -79,10 +79,3 @@ def validate_candles(rows: Iterable[Sequence[Any]]) -> tuple[Candle, ...]:
         last_t = t
         candles.append(candle)
     return tuple(candles)
-
-
-def gaps(candles: Sequence[Candle], timeframe: str) -> int:
-    """How many bars are missing between the first and the last."""
-    if not candles:
-        return 0
-    return (candles[-1].t - candles[0].t) // TIMEFRAMES[timeframe] + 1 - len(candles)

@@ -112,6 +112,16 @@ async def test_two_idempotency_keys_at_once_are_none():
         assert (await world.service.outbox.state())["undelivered"] == 0
 
 
+async def test_operators_see_which_alert_was_refused_for_good_and_by_whom():
+    async with whole_service() as world:
+        junk = {"receiver": "alert", "error": "not an alert", "alert": "{"}
+        async with world.service.seams.redis("") as client:
+            await client.xadd(world.service.outbox.names.dead, junk)  # type: ignore[arg-type]
+        outbox = (await world.get("/admin/state", key="admin")).json()["outbox"]
+        assert outbox["dead"] == 1
+        assert outbox["dead_letters"] == [{"alert_id": "", "receiver": "alert", "error": "not an alert"}]
+
+
 @pytest.mark.parametrize("key", [None, "", " ", "a b", "x" * 129, "k\u00e9"])
 async def test_an_alert_needs_a_sane_idempotency_key(key: str | None):
     async with whole_service() as world:
