@@ -263,7 +263,7 @@ class Settings(Frozen):
     def _is_redis(cls, url: SecretStr) -> SecretStr:
         parts = urlsplit(url.get_secret_value())
         if parts.scheme not in {"redis", "rediss", "unix"}:
-            raise ValueError("must begin with redis://, rediss:// or unix://")
+            raise ValueError("its scheme must be redis, rediss or unix")
         _check_port(parts)
         return url
 

@@ -255,6 +255,13 @@ async def test_a_refused_reload_does_not_repeat_a_secret_pasted_where_a_name_bel
         assert secret.encode() not in answer.body
 
 
+async def test_what_a_refused_reload_says_survives_redaction():
+    async with whole_service() as world:
+        world.service.store._source = lambda: build({"redis_url": "http://cache"})  # noqa: SLF001
+        answer = await world.post("/admin/reload", b"", key="admin")
+        assert answer.json()["detail"] == "its scheme must be redis, rediss or unix"
+
+
 async def test_a_reload_reaches_the_parts():
     async with whole_service() as world:
         changes: dict[str, Any] = {"budgets": {"in_flight": 1, "accepted_per_window": 1}, "api_keys": []}
