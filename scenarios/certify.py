@@ -18,7 +18,8 @@ from scenarios.judge.certificate import Facts, HistoryFile, statement
 from scenarios.judge.claims import CLAIMS, COMPONENTS, FIGURES, judge_all
 from scenarios.judge.history import History, read
 from scenarios.judge.verdict import Exit, Tally, Verdict
-from scenarios.live_catalogue import live_scenarios, startup_cases
+from scenarios.judge.verdict import Outcome as Verdicts
+from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
 from scenarios.provenance import Provenance, provenance
 from scenarios.report.markdown import render
 from scenarios.runner import Run, run_live, spec_of
@@ -79,8 +80,21 @@ async def certify(options: CertifyOptions, progress: Progress | None = None) -> 
     shutil.rmtree(histories_dir, ignore_errors=True)
     histories_dir.mkdir(parents=True)
     jobs = _jobs(options, code, progress)
-    progress.started(list(jobs))
     problems: dict[str, str] = {}
+    await _run_all(jobs, histories_dir, problems, progress)
+    again = _not_exercised(options, histories_dir)
+    if again:
+        # A busy machine can swallow a premise. More evidence may turn UNKNOWN into a verdict, and never hides a FAIL.
+        more = {f"{name}-again": jobs[name] for name in again}
+        await _run_all(more, histories_dir, problems, progress)
+    return _conclude(options, code, started_at, [f"{name}: {text}" for name, text in sorted(problems.items())])
+
+
+async def _run_all(
+    jobs: Mapping[str, Callable[[], Awaitable[Run]]], out: Path, problems: dict[str, str], progress: Progress
+) -> None:
+    """Run some side by side and store each history; problems are noted by name."""
+    progress.started(list(jobs))
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def run_one(name: str, job: Callable[[], Awaitable[Run]]) -> None:
@@ -88,13 +102,22 @@ async def certify(options: CertifyOptions, progress: Progress | None = None) -> 
             run = await job()
             if run.problem:
                 problems[name] = run.problem
-            run.history.write(histories_dir / f"{name}.jsonl")
+            run.history.write(out / f"{name}.jsonl")
             progress.finished(name, len(run.history.events), run.problem)
 
     async with asyncio.TaskGroup() as group:
         for name, job in jobs.items():
             group.create_task(run_one(name, job), name=f"scenario-{name}")
-    return _conclude(options, code, started_at, [f"{name}: {text}" for name, text in sorted(problems.items())])
+
+
+def _not_exercised(options: CertifyOptions, out: Path) -> list[str]:
+    """Scenarios to run once more: those of claims that are UNKNOWN, may not be, and are shown by one."""
+    if options.only or options.sabotage:
+        return []
+    histories = {path.stem: read(path) for path in sorted(out.glob("*.jsonl"))}
+    unknown = [v.claim for v in judge_all(histories, options.claims or None) if v.outcome is Verdicts.UNKNOWN]
+    missing = [claim for claim in unknown if claim not in options.allowed_unknown and claim in SHOWN_BY]
+    return sorted({SHOWN_BY[claim] for claim in missing})
 
 
 def _jobs(options: CertifyOptions, code: Provenance, progress: Progress) -> dict[str, Callable[[], Awaitable[Run]]]:

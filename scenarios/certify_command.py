@@ -42,6 +42,7 @@ class Bars(Watcher):
         self._console = console
         self._task = self._bar.add_task("scenarios", total=1)
         self._now: dict[str, str] = {}
+        self._total = 0
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -52,7 +53,8 @@ class Bars(Watcher):
 
     def started(self, names: Sequence[str]) -> None:
         """Know how many there are."""
-        self._bar.update(self._task, total=len(names))
+        self._total += len(names)
+        self._bar.update(self._task, total=self._total)
 
     def phase(self, scenario: str, phase: str) -> None:
         """Show what each running scenario does."""

@@ -64,6 +64,8 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup"),
             Sabotage("accepts_before_durable", "operations.py", "C6.2", "service-killed"),
             Sabotage("idempotency_key_ignored", "operations.py", "C6.5", "alert-outage"),
+            Sabotage("nonsense_is_corrected", "operations.py", "C1.1", "deployment"),
+            Sabotage("resolver_errors_are_fatal", "clients.py", "C1.7", "unresolved-name"),
             Sabotage("preflight_sees_no_danger", "operations.py", "C7.2", "deployment"),
         )
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from service.clients import retry
 from service.clients.breaker import Breaker, Ticket
 from service.clients.errors import BreakerOpenError
 from service.clients.factory import ClientManager
+from service.clients.transport import DeadlineBackend
 
 
 def half_open_lets_all_through() -> None:
@@ -81,3 +83,14 @@ def breaker_never_half_opens() -> None:
     """The timer of an open breaker is never looked at again: one outage lasts until a restart."""
     wait_s = vars(Breaker)["wait_s"].fget
     put(Breaker, "wait_s", property(lambda self: 3600.0 if self.state == "open" else wait_s(self)))
+
+
+def resolver_errors_are_fatal() -> None:
+    """A name that does not resolve raises where nobody catches it, and takes the process along."""
+    look_up = DeadlineBackend._look_up
+
+    async def fatal(self: DeadlineBackend, host: str, port: int) -> list[str]:
+        found = await look_up(self, host, port)
+        return found or os._exit(1)
+
+    put(DeadlineBackend, "_look_up", fatal)

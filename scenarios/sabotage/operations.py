@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 from scenarios.sabotage.patching import put
-from service import startup
+from service import settings, startup
 from service.admission.middleware import Exchange, Gate
 from service.context import RequestContext
 from service.hot_reload import SettingsStore
@@ -92,3 +92,19 @@ def idempotency_key_ignored() -> None:
 def preflight_sees_no_danger() -> None:
     """Default secrets, debug, wildcard CORS: well formed, so let through."""
     put(Settings, "dangers", lambda self: [])
+
+
+def nonsense_is_corrected() -> None:
+    """A setting out of bounds is put right in silence instead of refused: nobody learns of the typing error."""
+    build = settings.build
+
+    def obliging(data: Any) -> Settings:
+        try:
+            return build(data)
+        except settings.SettingsError:
+            for downstream in data.get("downstreams", {}).values():
+                if downstream.get("breaker", {}).get("failures", 1) < 1:
+                    downstream["breaker"]["failures"] = 1
+            return build(data)
+
+    put(settings, "build", obliging)

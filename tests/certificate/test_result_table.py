@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from scenarios.judge.certificate import AllowListError, Facts, HistoryFile, dige
 from scenarios.judge.claims import CLAIMS, COMPONENTS, JUDGES, judge_all
 from scenarios.judge.history import Event, Header, History, digest_of
 from scenarios.judge.verdict import Exit, Outcome, Result, Tally, Verdict, merge, passed, result_of, run_judge, unknown
+from scenarios.live_catalogue import SHOWN_BY, live_scenarios
 from scenarios.report.markdown import render
+from scenarios.sabotage.catalogue import SABOTAGES
 
 PASS = Verdict("C1.1", Outcome.PASS, 3)
 GUILTY = Event(1.5, "service", "state", "breaker", {"name": "ticker", "old": "closed", "new": "half_open"}).cite()
@@ -139,3 +142,15 @@ def test_the_digest_of_files_sees_names_and_bytes() -> None:
     assert digest_files({"b": b"2", "a": b"1"}) == one
     assert digest_files({"a": b"1", "b": b"3"}) != one
     assert digest_files({"a": b"1", "c": b"2"}) != one
+
+
+def test_every_claim_is_shown_by_a_scenario_or_listed_as_allowed_to_be_unknown() -> None:
+    names = {"startup", "deployment", *(scenario.name for scenario in live_scenarios(0))}
+    allowed = parse_allow_list((Path(__file__).parents[2] / "allow-unknown.txt").read_text())
+    assert set(SHOWN_BY) | allowed == set(CLAIMS)
+    assert not set(SHOWN_BY) & allowed
+    assert set(SHOWN_BY.values()) <= names
+
+
+def test_every_claim_that_runs_prove_has_a_sabotage_that_turns_it_red() -> None:
+    assert set(SHOWN_BY) == {sabotage.claim for sabotage in SABOTAGES.values()}
