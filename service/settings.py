@@ -33,7 +33,6 @@ PLAIN_NAMES = {
 """Environment variables that deployments already use, and the field each one sets."""
 
 PREFIX = "SIGNAL_"
-NOT_A_FIELD = {"SIGNAL_CONFIG_FILE"}
 NEEDS_RESTART = (
     *("host", "port", "environment", "workers", "redis_url", "service_token", "audit_path", "audit_key"),
     *("cors_origins", "cache.prefix", "outbox.prefix", "clients.connections"),
@@ -376,7 +375,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     for name, text in environ.items():
         if name in PLAIN_NAMES:
             path: tuple[str, ...] = PLAIN_NAMES[name]
-        elif name.startswith(PREFIX) and name not in NOT_A_FIELD:
+        elif name.startswith(PREFIX) and name != "SIGNAL_CONFIG_FILE":
             path = tuple(name.removeprefix(PREFIX).lower().split("__"))
         else:
             continue

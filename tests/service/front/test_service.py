@@ -257,7 +257,7 @@ async def test_a_refused_reload_does_not_repeat_a_secret_pasted_where_a_name_bel
 
 async def test_what_a_refused_reload_says_survives_redaction():
     async with whole_service() as world:
-        world.service.store._source = lambda: build({"redis_url": "http://cache"})  # noqa: SLF001
+        world.service.store._source = lambda: build({"redis_url": "http://cache"})
         answer = await world.post("/admin/reload", b"", key="admin")
         assert answer.json()["detail"] == "its scheme must be redis, rediss or unix"
 
