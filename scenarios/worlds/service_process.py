@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -41,6 +42,8 @@ class ServiceProcess:
     echo: Callable[[str], None] | None = None
     _child: Child | None = None
     _sampled: psutil.Process | None = None
+    _end_recorded: bool = False
+    _noticing: asyncio.Task[None] | None = None
     _refused: set[str] = field(default_factory=set)
 
     @property
@@ -64,7 +67,9 @@ class ServiceProcess:
         self.address = None
         self._child = Child(self.name, argv, self.run, self.environment, self._line)
         await self._child.start()
+        self._end_recorded = False
         self._state("started")
+        self._noticing = asyncio.create_task(self._notice_end(self._child), name="service-end")
         self._sampled = psutil.Process(self._child.pid)
         with contextlib.suppress(psutil.Error):
             self._sampled.cpu_percent()
@@ -96,8 +101,16 @@ class ServiceProcess:
         self.recorder.add(self.now(), "harness", "state", "process", value)
 
     def exited(self) -> None:
-        """Write its end down, once it has ended."""
-        self._state("exited", exit_code=self.child.exit_code)
+        """Write its end down, once it has ended, and only once."""
+        if not self._end_recorded:
+            self._end_recorded = True
+            self._state("exited", exit_code=self.child.exit_code)
+
+    async def _notice_end(self, child: Child) -> None:
+        """An end that nobody asked for is written down when it happens."""
+        await child.wait(None)
+        if child is self._child:
+            self.exited()
 
     def _line(self, text: str) -> None:
         if self.echo is not None:
@@ -165,6 +178,10 @@ class ServiceProcess:
             self.exited()
         else:
             await self.child.stop(1)
+            self.exited()
+        if self._noticing is not None:
+            self._noticing.cancel()
+            await asyncio.gather(self._noticing, return_exceptions=True)
         return self.child.exit_code
 
     def _accepted(self) -> int:
