@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 from faults.base import HealError
@@ -30,10 +29,16 @@ async def healed(condition: Callable[[], Awaitable[bool]], deadline_s: float, ot
         raise HealError(otherwise)
 
 
+CANCEL_AGAIN_S = 1.0
+
+
 async def end_task(task: asyncio.Task[object] | None) -> None:
-    """Cancel a task of ours and wait for its end; what it raised on the way is of no further use."""
-    if task is None:
-        return
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await asyncio.shield(asyncio.gather(task, return_exceptions=True))
+    """Cancel a task of ours and wait for its end; what it raised on the way is of no further use.
+
+    It is asked again until it ends: on 3.11 a cancellation that meets a finished command can get lost.
+    """
+    while task is not None and not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_S)
+    if task is not None and not task.cancelled():
+        task.exception()

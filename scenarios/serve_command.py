@@ -71,8 +71,8 @@ async def _serve(spec: LiveSpec, *, as_json: bool) -> int:
             for name in ("service", "redis", *NAMES, "demo_key", "operator_key"):
                 click.echo(f"{name.replace('_', ' '):13} {facts[name]}")
             click.echo(f"\ntry it:\n  {facts['curl']}\n\nCtrl-C stops everything.")
-        async with WorldControl(world, world.run):
-            return await world.service.child.wait(None)
+        async with WorldControl(world, world.run) as control:
+            return await control.until_ended(world.service)
 
 
 @click.command("serve", short_help="the Signal Service on embedded defaults, until Ctrl-C")
