@@ -164,7 +164,7 @@ def _conclude(options: CertifyOptions, code: Provenance, started_at: str, proble
         commit=code.commit,
         code_digest=code.code_digest,
         settings={"figures": dict(FIGURES), "scenarios": {n: h.header.settings for n, h in histories.items()}},
-        versions=versions(),
+        versions={**versions(), "toxiproxy": _toxiproxies(histories)},
         histories=[_file(path, histories[path.stem]) for path in files],
         started_at=started_at,
         finished_at=_utc(),
@@ -177,6 +177,12 @@ def _conclude(options: CertifyOptions, code: Provenance, started_at: str, proble
     (options.out / "certificate.md").write_text(render(certificate, COMPONENTS), encoding="utf-8")
     exit_code = Exit(certificate["predicate"]["exit_code"])
     return Outcome(certificate, verdicts, exit_code)
+
+
+def _toxiproxies(histories: Mapping[str, History]) -> str:
+    """Which Toxiproxy ran: the real one or the embedded one, as each world found it."""
+    kinds = {str(history.header.versions.get("toxiproxy", "none")) for history in histories.values()}
+    return ", ".join(sorted(kinds)) or "none"
 
 
 def _file(path: Path, history: History) -> HistoryFile:

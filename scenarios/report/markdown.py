@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+REAL_PARTS = ("python", "redis_server", "toxiproxy")
+"""Versions that a reader looks for first: what was real and what stood in."""
+
 _MARK = {"PASS": "PASS", "FAIL": "**FAIL**", "UNKNOWN": "UNKNOWN"}
 
 
@@ -35,6 +38,9 @@ def _summary(predicate: Mapping[str, Any]) -> str:
         f"{counts['PASS']} claims passed, {counts['FAIL']} failed, {counts['UNKNOWN']} unknown.",
         f"Seed {predicate['seed']}, commit {commit}, {predicate['started_at']} to {predicate['finished_at']}.",
     ]
+    real = [f"{name}: {predicate['versions'][name]}" for name in REAL_PARTS if name in predicate["versions"]]
+    if real:
+        parts.append(f"Ran on {'; '.join(real)}.")
     if predicate["sabotage_applied"]:
         parts.append(f"The service was sabotaged on purpose: `{predicate['sabotage_applied']}`.")
     if predicate["allowed_unknown"]:

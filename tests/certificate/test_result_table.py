@@ -108,7 +108,8 @@ def test_the_allow_list_knows_claims_and_comments_only() -> None:
 
 def facts() -> Facts:
     history = HistoryFile("burst", "histories/burst.jsonl", "sha256:00", "live", 10, {"redis_killed": True})
-    return Facts(1, "abc", "sha256:11", {}, {"python": "3"}, [history], "then", "now")
+    versions = {"python": "3", "toxiproxy": "embedded Toxiproxy"}
+    return Facts(1, "abc", "sha256:11", {}, versions, [history], "then", "now")
 
 
 def test_the_certificate_is_a_statement_with_a_list_of_claims() -> None:
@@ -134,6 +135,7 @@ def test_the_markdown_twin_names_every_claim_and_each_failure_with_its_reason() 
     assert "| C1.1 | PASS | 3 |" in text
     assert "**FAIL**" in text
     assert "it broke" in text
+    assert "toxiproxy: embedded Toxiproxy" in text
     assert "histories/burst.jsonl" in text
 
 
