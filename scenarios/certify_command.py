@@ -84,6 +84,19 @@ def table_of(certificate: dict[str, Any]) -> Table:
     return table
 
 
+def plain_lines(certificate: dict[str, Any]) -> list[str]:
+    """The verdicts without any drawing, a line a claim: for pipes, logs and grep."""
+    claims = certificate["predicate"]["claims"]
+    width = max(len(claim["title"]) for claim in claims)
+    lines = []
+    for claim in claims:
+        allowed = " (allowed)" if claim.get("allowed") else ""
+        verdict = f"{claim['verdict']}{allowed}"
+        text = f"{claim['id']:5} {verdict:17} {claim['premise_count']:5}  {claim['title']:{width}}  {claim['reason']}"
+        lines.append(text.rstrip())
+    return lines
+
+
 def _claims(text: str) -> tuple[str, ...]:
     """``C2,C5.3`` as claim ids; a component stands for all of its claims."""
     found: list[str] = []
@@ -178,7 +191,11 @@ def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> No
         click.echo(json.dumps(certificate, indent=2, sort_keys=True))
         return
     counts = certificate["predicate"]["counts"]
-    console.print(table_of(certificate))
+    if console.is_terminal:
+        console.print(table_of(certificate))
+    else:
+        for line in plain_lines(certificate):
+            click.echo(line)
     for problem in certificate["predicate"]["problems"]:
         console.print(f"problem: {problem}", style="red", highlight=False)
     settled = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scenarios.certify_command import plain_lines
 from scenarios.judge.certificate import AllowListError, Facts, HistoryFile, digest_files, parse_allow_list, statement
 from scenarios.judge.claims import CLAIMS, COMPONENTS, JUDGES, judge_all
 from scenarios.judge.history import Event, Header, History, digest_of
@@ -156,3 +157,11 @@ def test_every_claim_is_shown_by_a_scenario_or_listed_as_allowed_to_be_unknown()
 
 def test_every_claim_that_runs_prove_has_a_sabotage_that_turns_it_red() -> None:
     assert set(SHOWN_BY) == {sabotage.claim for sabotage in SABOTAGES.values()}
+
+
+def test_piped_output_is_a_plain_line_for_each_claim() -> None:
+    lines = plain_lines(statement([PASS, FAIL, UNKNOWN], Tally(frozenset({"C1.3"})), facts()))
+    assert [line.split()[:2] for line in lines] == [["C1.1", "PASS"], ["C1.2", "FAIL"], ["C1.3", "UNKNOWN"]]
+    assert "UNKNOWN (allowed)" in lines[2]
+    assert lines[1].endswith("it broke")
+    assert all(line.isascii() for line in lines)
