@@ -84,6 +84,8 @@ def pressure(seed: int) -> Scenario:
         for i, (key, rank) in enumerate([("demo", "normal"), ("low", "low"), ("high", "high")] * 34)
     ]
     asked += [Operation(0.5 + i * 0.5, "health", priority="critical") for i in range(16)]
+    # Cold ones meet the failing ticker whatever the seed made warm: the breaker has to move as well.
+    asked += [signal(0.4 + i * 0.2, f"COLD{i}", key="high", priority="high") for i in range(6)]
     return Scenario(
         name="pressure",
         summary="ballast takes memory to the heavy level and gives it back, while every priority asks",
