@@ -51,7 +51,7 @@ def walks(history: History) -> list[Walk]:
         by_name = {name: Walk(name, ended_s=life.ended_s) for name in DOWNSTREAMS}
         for event in life.events:
             walk = by_name.get(str(event.value.get("name", "")))
-            if walk is None or event.value.get("beside_breaker"):
+            if walk is None:
                 continue
             kinds = {"breaker": walk.moves, "call": walk.calls, "breaker_probe": walk.probes}
             if event.f in kinds:

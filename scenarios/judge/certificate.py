@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scenarios.judge.claims import CLAIMS
-from scenarios.judge.verdict import Exit, Outcome, Result, Tally, Verdict, result_of
+from scenarios.judge.verdict import Outcome, Tally, Verdict, result_of
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "urn:signal-hardening:certificate:v1"
@@ -77,11 +77,6 @@ def parse_allow_list(text: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def settle(verdicts: Iterable[Verdict], tally: Tally) -> tuple[Result, Exit]:
-    """Result and exit code; see ``verdict.result_of``."""
-    return result_of(verdicts, tally)
-
-
 def claim_entry(verdict: Verdict, tally: Tally) -> dict[str, Any]:
     """One entry of ``predicate.claims``."""
     entry: dict[str, Any] = {
@@ -104,7 +99,7 @@ def claim_entry(verdict: Verdict, tally: Tally) -> dict[str, Any]:
 
 def statement(verdicts: Sequence[Verdict], tally: Tally, facts: Facts) -> dict[str, Any]:
     """The whole certificate as JSON."""
-    result, exit_code = settle(verdicts, tally)
+    result, exit_code = result_of(verdicts, tally)
     subjects = [{"name": "signal-hardening", "digest": {"sha256": facts.code_digest.removeprefix("sha256:")}}]
     if tally.clean_commit:
         subjects.append({"name": "git", "digest": {"gitCommit": facts.commit}})

@@ -92,8 +92,9 @@ RUDE_KINDS = {
 def probe_rude_clients(world: LiveWorld, kind: str, counts: Mapping[str, float], since_s: float) -> None:
     """What a crowd of ill will got, from its bite, and what everybody else got meanwhile, from the record so far."""
     now = world.now()
-    events = [event for event in world.recorder.history().events if since_s <= event.t <= now]
-    known = {event.id for event in world.recorder.history().events if event.f == "request"}
+    recorded = world.recorder.history().events
+    events = [event for event in recorded if since_s <= event.t <= now]
+    known = {event.id for event in recorded if event.f == "request"}
     served = [e for e in events if (e.type, e.f) == ("ok", "request") and int(e.value["status"]) < 400]
     strangers = [e for e in events if e.f == "permit_taken" and e.id not in known]
     accepted = [int(e.value.get("connections", 0)) for e in events if e.f == "sample"]
