@@ -74,7 +74,7 @@ async def run_startups(
 class _Start:
     """One start and what became of it."""
 
-    def __init__(self, world: LiveWorld, case: StartupCase) -> None:
+    def __init__(self, world: Stage, case: StartupCase) -> None:
         self.world = world
         self.case = case
         self.hanging = _Hanging()
@@ -118,7 +118,7 @@ class _Start:
     async def _until_served_or_ended(self) -> None:
         service = self.world.service
         limit_s = START_UP["total_s"] + OVERTIME_S
-        await until(lambda: service.address is not None or not service.child.running(), limit_s)
+        await until(lambda: service.address is not None or not service.running(), limit_s)
 
     def _served_early(self) -> bool:
         """It listened although a critical dependency had not been seen."""
@@ -147,14 +147,11 @@ class _Start:
         if service.address is not None:
             self.value["exit_code"] = await service.stop()
         else:
-            await until(lambda: not service.child.running(), 5)
-            if service.child.running():
-                await service.child.stop(1, signal.SIGKILL)
-            await service.child.stop(1)
-            self.value["exit_code"] = service.child.exit_code
-            service.exited()
+            await until(lambda: not service.running(), 5)
+            await service.destroy()
+            self.value["exit_code"] = service.exit_code
         await settle(self.world.recorder)
-        lines = [line for line in service.child.tail if not line.startswith("{")]
+        lines = [line for line in service.last_words if not line.startswith("{")]
         self.value["line"] = lines[-1] if lines else ""
 
     @contextlib.asynccontextmanager
