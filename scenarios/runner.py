@@ -19,7 +19,6 @@ from scenarios.judge.history import History
 from scenarios.judge.workload import Operation
 from scenarios.scenario import Reload, Scenario
 from scenarios.worlds.contract import Stage
-from scenarios.worlds.downstream_process import settle
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge
 from scenarios.worlds.probes import (
     RUDE_KINDS,
@@ -107,7 +106,7 @@ async def run_on(world: Stage, scenario: Scenario, on_phase: Callable[[str], Non
                 await probe_outbox(world)
                 await probe_metrics(world)
             await run.end()
-            await settle(world.recorder)
+            await world.settle()
             probe_after_end(world)
 
     return await observed(world, body)
@@ -145,7 +144,7 @@ class _Run:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        await settle(self.world.recorder)
+        await self.world.settle()
         probe_hostile_lines(self.world, self.scenario.hostile_bytes, worst[0])
 
     async def break_it(self) -> None:

@@ -109,6 +109,9 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
             self._task_names += 1
             name = f"Task-{self._task_names}"
         task = SimTask(coro, loop=self, name=str(name), context=context)
+        host = current_host.get() if context is None else context.get(current_host, Host.default)
+        if host is not Host.default:
+            task.host = host
         tasks = self.tasks
         tasks.append(task)
         if len(tasks) > self._prune_at:
@@ -335,6 +338,10 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
     def live_tasks(self) -> list[SimTask]:
         """Tasks that are not done, without the program's own, in the order of their creation."""
         return [task for task in self.tasks if not task.done() and task is not self.main]
+
+    def running_tasks(self) -> list[SimTask]:
+        """Of those, the ones whose machine did not crash."""
+        return [task for task in self.live_tasks() if getattr(task, "host", Host.default).alive]
 
     def _stuck(self, kind: type[StuckError], detail: str) -> NoReturn:
         raise kind(detail, who_waits(self), self.now_s - START_S, self.steps)

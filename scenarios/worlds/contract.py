@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -117,6 +118,12 @@ class Stage(Protocol):
 
     def target(self, protocol: str, name: str) -> object:
         """See ``faults.base.World``."""
+
+    def machine_of(self, name: str) -> AbstractContextManager[object]:
+        """Inside, servers open where the dependency ``name`` would be."""
+
+    async def settle(self) -> None:
+        """Wait until the processes' last lines have been read."""
 
     def leftovers(self) -> list[str]:
         """What is left after the end."""

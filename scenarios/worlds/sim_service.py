@@ -21,6 +21,7 @@ import pydantic.v1  # noqa: F401 - FastAPI imports it at its first route, and it
 from scenarios.judge.history import EVENT_TABLE
 from scenarios.simulator.hosts import Host
 from scenarios.simulator.transport import SimSocket
+from scenarios.worlds import leaky_library
 from scenarios.worlds.processes import ProcessError
 from scenarios.worlds.sim_seams import LogPipe, Machine, SignalTable, WatchedFile
 from service import settings as configuration
@@ -185,14 +186,15 @@ class SimService:
 
     async def _main(self) -> int:
         """What the process does from its first line to its last."""
-        pipe = self.pipe
+        world, pipe = self._world, self.pipe
         logs = self._logs = configure_secure_logging(
             pipe,  # type: ignore[arg-type] # it has what is used of a stream
-            monotonic=self._world.now,
-            wall=self._world.wall,
+            monotonic=world.now,
+            wall=world.wall,
             schedule=pipe.schedule,
         )
         code = CRASHED
+        leaking = leaky_library.start_simulated(world.spec.environment)
         try:
             code = await boot(self._load, Path("service.json"), logs, self._ground(logs, pipe))
         except SettingsError as error:
@@ -202,6 +204,7 @@ class SimService:
         except Exception as error:  # noqa: BLE001 - an interpreter would print it and end with 1
             pipe.write(traceback_text(error).encode())
         finally:
+            leaking.cancel()
             if not pipe.is_dead:
                 self._close_logs()
                 self._exit_code = code

@@ -11,6 +11,7 @@ import asyncio
 import platform
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -133,6 +134,10 @@ class SimWorld:
         """Virtual seconds since the run began."""
         return self.loop.time() - self.loop.started_s
 
+    async def settle(self) -> None:
+        """See ``contract.Stage``: nothing is buffered on its way here."""
+        await asyncio.sleep(0)
+
     def true_wall(self) -> float:
         """The wall clock of everybody but the service, whose clock may be set off."""
         return EPOCH_S + self.now()
@@ -190,6 +195,10 @@ class SimWorld:
         for name, data in self.files.contents.items():
             (folder / name).write_bytes(data)
         return folder / AUDIT
+
+    def machine_of(self, name: str) -> AbstractContextManager[object]:
+        """See ``contract.Stage``."""
+        return self.network.host(name)
 
     async def prepare(self) -> None:
         """See ``contract.Stage``."""
@@ -253,7 +262,7 @@ class SimWorld:
     def leftovers(self) -> list[str]:
         """Tasks, connections and listeners that nobody ended."""
         mine = asyncio.current_task()
-        tasks = [task for task in self.loop.live_tasks() if task is not mine]
+        tasks = [task for task in self.loop.running_tasks() if task is not mine]
         return [*(f"task {task.get_name()}" for task in tasks), *self.network.leftovers()]
 
 
