@@ -1,4 +1,4 @@
-"""Runs a scenario in a world, live or simulated: steady state, inject, heal, recover, end; what happened is the history.
+"""Runs a scenario in a world, live or simulated: steady state, inject, heal, recover, end; the history says what was.
 
 The runner decides nothing about right or wrong: that is the judge's, who sees only the history.
 """

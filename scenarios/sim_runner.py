@@ -139,9 +139,7 @@ def run_simulated(
         assert outcome.error is not None
         raise outcome.error
     ran = Plan(outcome.decisions, chosen.bounds, trace.digest())
-    return SimOutcome(
-        simulation.run.history, simulation.verdicts, ran, trace, simulation.run.problem, outcome.error
-    )
+    return SimOutcome(simulation.run.history, simulation.verdicts, ran, trace, simulation.run.problem, outcome.error)
 
 
 def explore_scenario(

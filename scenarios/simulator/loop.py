@@ -255,8 +255,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         host = handle._context.get(current_host, Host.default)
         if host.alive and host.stopped:
             host.held.append(handle)
-            return False
-        return host.alive
+        return host.alive and not host.stopped
 
     def set_wall(self, offset_s: float, rate: float) -> None:
         """Set the wall clock off from the truth, and let it run ``rate`` times as fast from now on."""

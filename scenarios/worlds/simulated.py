@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
@@ -61,8 +61,8 @@ class SimStandIns:
     """``contract.StandIns``: each on a machine of its own."""
 
     def __init__(self, world: SimWorld, market: Market) -> None:
-        self.only = tuple(name for name in NAMES if name not in world.spec.absent)
-        self.ports = dict(PORTS)
+        self.only: Sequence[str] = tuple(name for name in NAMES if name not in world.spec.absent)
+        self.ports: dict[str, int] = dict(PORTS)
         self._world = world
         record = lambda process, kind, f, value, id_: world.recorder.add(  # noqa: E731
             world.now(), process, kind, f, value, id_
@@ -264,5 +264,3 @@ class SimWorld:
         mine = asyncio.current_task()
         tasks = [task for task in self.loop.running_tasks() if task is not mine]
         return [*(f"task {task.get_name()}" for task in tasks), *self.network.leftovers()]
-
-
