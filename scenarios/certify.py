@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from faults.run_directory import sweep
+from scenarios.conclude import Outcome, Ran, Terms, conclude, utc
 from scenarios.deployment_runner import run_deployments
-from scenarios.judge.certificate import Facts, HistoryFile, statement
-from scenarios.judge.claims import CLAIMS, COMPONENTS, FIGURES, judge_all
-from scenarios.judge.history import History, read
-from scenarios.judge.verdict import Exit, Tally, Verdict
+from scenarios.judge.claims import judge_all
+from scenarios.judge.history import read
 from scenarios.judge.verdict import Outcome as Verdicts
 from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
 from scenarios.provenance import Provenance, provenance
-from scenarios.report.markdown import render
 from scenarios.runner import Run, run_live, spec_of
 from scenarios.scenario import Scenario
 from scenarios.startup_runner import run_startups
@@ -57,15 +51,6 @@ class Progress:
         """A scenario ended, with a problem or (empty) without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the job came to."""
-
-    certificate: Mapping[str, Any]
-    verdicts: tuple[Verdict, ...]
-    exit_code: Exit
-
-
 async def certify(options: CertifyOptions, progress: Progress | None = None) -> Outcome:
     """Run everything and write ``certificate.json``, ``certificate.md`` and ``histories/`` into ``options.out``.
 
@@ -74,7 +59,7 @@ async def certify(options: CertifyOptions, progress: Progress | None = None) -> 
     """
     progress = progress or Progress()
     sweep()
-    started_at = _utc()
+    started_at = utc()
     code = provenance()
     histories_dir = options.out / "histories"
     shutil.rmtree(histories_dir, ignore_errors=True)
@@ -87,7 +72,15 @@ async def certify(options: CertifyOptions, progress: Progress | None = None) -> 
         # A busy machine can swallow a premise. More evidence may turn UNKNOWN into a verdict, and never hides a FAIL.
         more = {f"{name}-again": jobs[name] for name in again}
         await _run_all(more, histories_dir, problems, progress)
-    return _conclude(options, code, started_at, [f"{name}: {text}" for name, text in sorted(problems.items())])
+    ran = Ran(
+        code=code,
+        started_at=started_at,
+        versions=versions(),
+        seed=options.seed,
+        sabotage=options.sabotage,
+        problems=[f"{name}: {text}" for name, text in sorted(problems.items())],
+    )
+    return conclude(options.out, ran, Terms(options.allowed_unknown, options.claims, partial=bool(options.only)))
 
 
 async def _run_all(
@@ -147,52 +140,3 @@ def _jobs(options: CertifyOptions, code: Provenance, progress: Progress) -> dict
     jobs: dict[str, Callable[[], Awaitable[Run]]] = {"startup": startups, "deployment": deployments}
     jobs |= {scenario.name: live(scenario) for scenario in live_scenarios(options.seed)}
     return {name: job for name, job in jobs.items() if not options.only or name in options.only}
-
-
-def _conclude(options: CertifyOptions, code: Provenance, started_at: str, problems: list[str]) -> Outcome:
-    """Judge what was stored, not what is in memory: the certificate must be re-judgeable from its files."""
-    files = sorted((options.out / "histories").glob("*.jsonl"))
-    histories = {path.stem: read(path) for path in files}
-    verdicts = tuple(judge_all(histories, options.claims or None))
-    tally = Tally(
-        allowed_unknown=options.allowed_unknown,
-        subset=bool(options.claims and set(options.claims) < set(CLAIMS)) or bool(options.only),
-        clean_commit=code.clean,
-    )
-    facts = Facts(
-        seed=options.seed,
-        commit=code.commit,
-        code_digest=code.code_digest,
-        settings={"figures": dict(FIGURES), "scenarios": {n: h.header.settings for n, h in histories.items()}},
-        versions={**versions(), "toxiproxy": _toxiproxies(histories)},
-        histories=[_file(path, histories[path.stem]) for path in files],
-        started_at=started_at,
-        finished_at=_utc(),
-        sabotage=options.sabotage,
-        problems=problems,
-    )
-    certificate = statement(verdicts, tally, facts)
-    text = json.dumps(certificate, indent=2, sort_keys=True, ensure_ascii=False)
-    (options.out / "certificate.json").write_text(text + "\n", encoding="utf-8")
-    (options.out / "certificate.md").write_text(render(certificate, COMPONENTS), encoding="utf-8")
-    exit_code = Exit(certificate["predicate"]["exit_code"])
-    return Outcome(certificate, verdicts, exit_code)
-
-
-def _toxiproxies(histories: Mapping[str, History]) -> str:
-    """Which Toxiproxy ran: the real one or the embedded one, as each world found it."""
-    kinds = {str(history.header.versions.get("toxiproxy", "none")) for history in histories.values()}
-    return ", ".join(sorted(kinds)) or "none"
-
-
-def _file(path: Path, history: History) -> HistoryFile:
-    faults: dict[str, bool] = {}
-    for event in history.select("fault", "heal"):
-        kind = str(event.value["kind"])
-        faults[kind] = faults.get(kind, False) or bool(event.value["bit"])
-    digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-    return HistoryFile(path.stem, f"histories/{path.name}", digest, history.header.world, len(history.events), faults)
-
-
-def _utc() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

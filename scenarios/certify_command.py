@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scenarios.certify import CertifyOptions, Outcome, certify
+from scenarios.certify import CertifyOptions, certify
 from scenarios.certify import Progress as Watcher
+from scenarios.conclude import Outcome
 from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.certificate import AllowListError, parse_allow_list
 from scenarios.judge.claims import CLAIMS, COMPONENTS
