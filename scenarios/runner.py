@@ -1,4 +1,4 @@
-"""Runs a scenario in the live world: steady state, inject, heal, recover, end; what happened is the history.
+"""Runs a scenario in a world, live or simulated: steady state, inject, heal, recover, end; what happened is the history.
 
 The runner decides nothing about right or wrong: that is the judge's, who sees only the history.
 """
@@ -18,7 +18,7 @@ from faults.schedule import run_schedule
 from scenarios.judge.history import History
 from scenarios.judge.workload import Operation
 from scenarios.scenario import Reload, Scenario
-from scenarios.worlds.downstream_process import settle
+from scenarios.worlds.contract import Stage
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge
 from scenarios.worlds.probes import (
     RUDE_KINDS,
@@ -63,7 +63,7 @@ class Run:
     problem: str = ""
 
 
-async def observed(world: LiveWorld, body: Callable[[], Awaitable[None]]) -> Run:
+async def observed(world: Stage, body: Callable[[], Awaitable[None]]) -> Run:
     """Await ``body``, which enters and leaves ``world``; trouble of the harness ends it and is said, not raised."""
     problem = ""
     try:
@@ -85,24 +85,28 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 
 
 async def run_live(scenario: Scenario, spec: LiveSpec, on_phase: Callable[[str], None] = lambda _phase: None) -> Run:
+    """Run it to its end in the live world; see ``run_on``."""
+    return await run_on(LiveWorld(spec), scenario, on_phase)
+
+
+async def run_on(world: Stage, scenario: Scenario, on_phase: Callable[[str], None] = lambda _phase: None) -> Run:
     """Run it to its end; the world is gone when this returns, and what it left behind is in the history."""
-    world = LiveWorld(spec)
     run = _Run(world, scenario, on_phase)
 
     async def body() -> None:
         async with world:
-            for text in spec.keep:
+            for text in scenario.keep:
                 planted = {"probe": "planted", "surface": "stdout", "keep": text}
                 world.recorder.add(world.now(), "harness", "state", "probe", planted)
             await run.steady("steady")
             await run.break_it_watched()
-            if world.service.child.running() and scenario.term_at_s is None:
+            if world.service.running() and scenario.term_at_s is None:
                 await run.recover()
                 await run.steady("quiet")
                 await probe_outbox(world)
                 await probe_metrics(world)
             await run.end()
-            await settle(world.recorder)
+            await world.settle()
             probe_after_end(world)
 
     return await observed(world, body)
@@ -111,7 +115,7 @@ async def run_live(scenario: Scenario, spec: LiveSpec, on_phase: Callable[[str],
 class _Run:
     """The phases of one run."""
 
-    def __init__(self, world: LiveWorld, scenario: Scenario, on_phase: Callable[[str], None]) -> None:
+    def __init__(self, world: Stage, scenario: Scenario, on_phase: Callable[[str], None]) -> None:
         self.world = world
         self.scenario = scenario
         self.on_phase = on_phase
@@ -140,7 +144,7 @@ class _Run:
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        await settle(self.world.recorder)
+        await self.world.settle()
         probe_hostile_lines(self.world, self.scenario.hostile_bytes, worst[0])
 
     async def break_it(self) -> None:
@@ -212,7 +216,7 @@ class _Run:
 
     async def end(self) -> None:
         self.phase("shutdown")
-        if self.world.service.child.running():
+        if self.world.service.running():
             await self._terminate()
 
 

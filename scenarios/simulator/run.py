@@ -189,7 +189,7 @@ def _say_good_bye(loop: SimLoop) -> None:
         loop.choices = Choices(_NO_PLAN)
         # The run is judged: tasks of a crashed machine may clean up now, or their coroutines would do so when
         # they are collected, at any time and with awaits that nobody serves.
-        loop.hosts_died = False
+        loop.hosts_differ = False
         for task in left:
             task.cancel()
         loop.run_until_idle(left, rounds=GOOD_BYE_ROUNDS)

@@ -69,6 +69,7 @@ class Search:
         clients: name patterns of tasks that may be cancelled.
         reorder: whether ready callbacks may change places.
         shrink_runs_max: how many runs shrinking may take; 0 leaves the plan as found.
+        collect_every_runs: how often the cyclic collector runs, between two runs.
     """
 
     program: Callable[[], Any]
@@ -78,6 +79,7 @@ class Search:
     clients: tuple[str, ...] = ()
     reorder: bool = False
     shrink_runs_max: int = 400
+    collect_every_runs: int = COLLECT_EVERY_RUNS
     _span: int = field(default=0, init=False)
 
     def run(self, runs: int, shard: Shard, known: Iterable[Plan] = ()) -> Exploration:
@@ -117,7 +119,7 @@ class Search:
             if outcome.error is not None:
                 return outcome, number
             done += 1
-            if not done % COLLECT_EVERY_RUNS:
+            if not done % self.collect_every_runs:
                 gc.collect()
         if not done:
             report.count(first)
