@@ -20,9 +20,10 @@ from scenarios.judge.history import History, read
 from scenarios.judge.verdict import Exit, Tally, Verdict
 from scenarios.judge.verdict import Outcome as Verdicts
 from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
+from scenarios.phases import Run
 from scenarios.provenance import Provenance, provenance
 from scenarios.report.markdown import render
-from scenarios.runner import Run, run_live, spec_of
+from scenarios.runner import run_live, spec_of
 from scenarios.scenario import Scenario
 from scenarios.startup_runner import run_startups
 from scenarios.worlds.live import versions

@@ -264,5 +264,3 @@ class SimWorld:
         mine = asyncio.current_task()
         tasks = [task for task in self.loop.running_tasks() if task is not mine]
         return [*(f"task {task.get_name()}" for task in tasks), *self.network.leftovers()]
-
-
