@@ -15,8 +15,9 @@ from scenarios.judge.claims import judge_all
 from scenarios.judge.history import read
 from scenarios.judge.verdict import Outcome as Verdicts
 from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
+from scenarios.phases import Run
 from scenarios.provenance import Provenance, provenance
-from scenarios.runner import Run, run_live, spec_of
+from scenarios.runner import run_live, spec_of
 from scenarios.scenario import Scenario
 from scenarios.startup_runner import run_startups
 from scenarios.worlds.live import versions

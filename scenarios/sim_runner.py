@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from scenarios.judge.claims import judge_all
 from scenarios.judge.history import History
 from scenarios.judge.verdict import Outcome, Verdict
-from scenarios.runner import Run, run_on
+from scenarios.phases import Run
+from scenarios.runner import run_on
 from scenarios.scenario import Scenario, StartupCase
 from scenarios.simulator.choices import Choices
 from scenarios.simulator.counterexample import Exploration
