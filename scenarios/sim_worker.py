@@ -180,6 +180,7 @@ class Worker:
         path = failure.store(self._out)
         return {
             "failed": failure.claim,
+            "claims": [judged.claim for judged in failure.session.failures],
             "problem": failure.session.problem,
             "schedule": counterexample.run,
             "story": failure.text,
