@@ -154,10 +154,8 @@ class SimService:
 
     async def wait_exit(self, timeout_s: float) -> int:
         """See ``contract.ServiceHandle``."""
-        if self._task is not None and not self._killed:
-            await asyncio.wait([self._task], timeout=timeout_s)
-            if not self._task.done():
-                raise TimeoutError(f"the service did not end within {timeout_s:g} s")
+        if not await until(lambda: not self.running(), timeout_s):
+            raise TimeoutError(f"the service did not end within {timeout_s:g} s")
         self._exited()
         assert self._exit_code is not None
         return self._exit_code
