@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from faults.run_directory import sweep
-from scenarios.conclude import Outcome, Ran, Terms, conclude, utc
+from scenarios.baseline import Baseline
+from scenarios.conclude import Outcome, Ran, Terms, clear, conclude, utc
 from scenarios.deployment_runner import run_deployments
+from scenarios.gate_runner import run_gates
 from scenarios.judge.claims import judge_all
 from scenarios.judge.history import read
 from scenarios.judge.verdict import Outcome as Verdicts
+from scenarios.judge.waivers import Waiver
 from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
 from scenarios.provenance import Provenance, provenance
 from scenarios.runner import Run, run_live, spec_of
@@ -36,6 +40,9 @@ class CertifyOptions:
     sabotage: str = ""
     candles: str = ""
     only: tuple[str, ...] = ()
+    waivers: tuple[Waiver, ...] = ()
+    sign_key: Ed25519PrivateKey | None = None
+    baseline: Baseline | None = None
 
 
 class Progress:
@@ -52,7 +59,7 @@ class Progress:
 
 
 async def certify(options: CertifyOptions, progress: Progress | None = None) -> Outcome:
-    """Run everything and write ``certificate.json``, ``certificate.md`` and ``histories/`` into ``options.out``.
+    """Run everything and write the certificate and ``histories/`` into ``options.out``.
 
     A scenario whose world does not come up or does not heal leaves what it recorded, and a problem in the
     certificate: what it would have shown stays UNKNOWN, or fails if the record already shows a failure.
@@ -62,8 +69,7 @@ async def certify(options: CertifyOptions, progress: Progress | None = None) -> 
     started_at = utc()
     code = provenance()
     histories_dir = options.out / "histories"
-    shutil.rmtree(histories_dir, ignore_errors=True)
-    histories_dir.mkdir(parents=True)
+    clear(options.out)
     jobs = _jobs(options, code, progress)
     problems: dict[str, str] = {}
     await _run_all(jobs, histories_dir, problems, progress)
@@ -80,7 +86,15 @@ async def certify(options: CertifyOptions, progress: Progress | None = None) -> 
         sabotage=options.sabotage,
         problems=[f"{name}: {text}" for name, text in sorted(problems.items())],
     )
-    return conclude(options.out, ran, Terms(options.allowed_unknown, options.claims, partial=bool(options.only)))
+    terms = Terms(
+        options.allowed_unknown,
+        options.claims,
+        partial=bool(options.only),
+        waivers=options.waivers,
+        sign_key=options.sign_key,
+        baseline=options.baseline,
+    )
+    return conclude(options.out, ran, terms)
 
 
 async def _run_all(
@@ -137,6 +151,14 @@ def _jobs(options: CertifyOptions, code: Provenance, progress: Progress) -> dict
             on_phase=lambda phase: progress.phase("deployment", phase),
         )
 
-    jobs: dict[str, Callable[[], Awaitable[Run]]] = {"startup": startups, "deployment": deployments}
+    def gates() -> Awaitable[Run]:
+        return run_gates(
+            seed=options.seed,
+            commit=code.commit,
+            sabotage=options.sabotage,
+            on_phase=lambda phase: progress.phase("gate", phase),
+        )
+
+    jobs: dict[str, Callable[[], Awaitable[Run]]] = {"startup": startups, "deployment": deployments, "gate": gates}
     jobs |= {scenario.name: live(scenario) for scenario in live_scenarios(options.seed)}
     return {name: job for name, job in jobs.items() if not options.only or name in options.only}

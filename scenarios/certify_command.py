@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,14 +14,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from scenarios.baseline import Baseline, BaselineError
 from scenarios.certify import CertifyOptions, certify
 from scenarios.certify import Progress as Watcher
-from scenarios.conclude import Outcome
+from scenarios.conclude import Outcome, foreign
 from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.certificate import AllowListError, parse_allow_list
 from scenarios.judge.claims import CLAIMS, COMPONENTS
 from scenarios.judge.verdict import Exit
+from scenarios.judge.waivers import WaiverError, parse_waivers
 from scenarios.live_catalogue import live_scenarios
+from scenarios.signing import KeyFileError, load_private_key
+from scenarios.verify import UNSIGNED
 from scenarios.worlds.launcher import SabotageError, load_sabotage
 from scenarios.worlds.market import CsvError, CsvMarket
 
@@ -79,7 +84,7 @@ def table_of(certificate: dict[str, Any]) -> Table:
     table.add_column("premise", justify="right")
     table.add_column("why")
     for claim in certificate["predicate"]["claims"]:
-        allowed = " (allowed)" if claim.get("allowed") else ""
+        allowed = f" ({claim['standing']})" if claim["standing"] in {"allowed", "waived"} else ""
         verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{allowed}"
         table.add_row(claim["id"], claim["title"], verdict, str(claim["premise_count"]), claim["reason"][:160])
     return table
@@ -91,7 +96,7 @@ def plain_lines(certificate: dict[str, Any]) -> list[str]:
     width = max(len(claim["title"]) for claim in claims)
     lines = []
     for claim in claims:
-        allowed = " (allowed)" if claim.get("allowed") else ""
+        allowed = f" ({claim['standing']})" if claim["standing"] in {"allowed", "waived"} else ""
         verdict = f"{claim['verdict']}{allowed}"
         text = f"{claim['id']:5} {verdict:17} {claim['premise_count']:5}  {claim['title']:{width}}  {claim['reason']}"
         lines.append(text.rstrip())
@@ -129,17 +134,42 @@ def _options(
         ) from None
     except (AllowListError, SabotageError, CsvError) as error:
         raise click.UsageError(str(error)) from None
-    names = ["startup", "deployment", *(scenario.name for scenario in live_scenarios(seed))]
+    names = ["startup", "deployment", "gate", *(scenario.name for scenario in live_scenarios(seed))]
     for name in only:
         if name not in names:
             raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")
     if out.exists() and not out.is_dir():
         raise click.UsageError(f"--out is {str(out)!r}, allowed: a directory")
+    if foreign(out):
+        raise click.UsageError(
+            f"--out is {str(out)!r}, which holds {foreign(out)[0]!r}, allowed: a new or empty directory"
+        )
     if sabotage:
         file, _, function = sabotage.rpartition(":")
         sabotage = f"{Path(file).resolve()}:{function}"
     resolved = str(candles.resolve()) if candles else ""
     return CertifyOptions(out, seed, allowed, _claims(claims), sabotage, resolved, only)
+
+
+def _with_terms(
+    options: CertifyOptions, waivers: Path | None, sign_key: Path | None, baseline: Path | None
+) -> CertifyOptions:
+    """Add the files that say how the outcome is to be taken, each checked before anything is started.
+
+    Raises:
+        click.UsageError: naming the option or the waiver, the value and what is allowed.
+    """
+    try:
+        return replace(
+            options,
+            waivers=parse_waivers(waivers.read_text(encoding="utf-8")) if waivers else (),
+            sign_key=load_private_key(sign_key, "--sign-key") if sign_key else None,
+            baseline=Baseline.load(baseline) if baseline else None,
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--waivers is {str(waivers)!r}, allowed: a readable file ({error})") from None
+    except (WaiverError, KeyFileError, BaselineError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 @click.command("certify", short_help="run the scenarios, judge, write the certificate")
@@ -152,6 +182,9 @@ def _options(
 @click.option("--only", multiple=True, help="Only this scenario (repeatable; never PASSED).")
 @click.option("--sabotage", default="", help="FILE.py:NAME: break the service first; the run must turn red.")
 @click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the ticker's stand-in.")
+@click.option("--waivers", type=click.Path(path_type=Path), help="TOML of claims excused: owner, reason, expiry.")
+@click.option("--sign-key", type=click.Path(path_type=Path), help="PEM: sign with this Ed25519 private key.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An older certificate.json: say what changed.")
 @click.option("--json", "as_json", is_flag=True, help="The certificate on stdout, nothing else.")
 def certify_command(
     out: Path,
@@ -161,6 +194,9 @@ def certify_command(
     only: tuple[str, ...],
     sabotage: str,
     candles: Path | None,
+    waivers: Path | None,
+    sign_key: Path | None,
+    baseline: Path | None,
     *,
     as_json: bool,
 ) -> None:
@@ -175,6 +211,7 @@ def certify_command(
       hardening certify --out certificate --allow-unknown allow-unknown.txt
     """
     options = _options(out, seed, allow, claims, sabotage, candles, only)
+    options = _with_terms(options, waivers, sign_key, baseline)
     console = Console(stderr=True, soft_wrap=True) if as_json else Console()
     try:
         with Bars(Console(stderr=True)) as bars:
@@ -199,6 +236,11 @@ def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> No
             click.echo(line)
     for problem in certificate["predicate"]["problems"]:
         console.print(f"problem: {problem}", style="red", highlight=False)
+    for line in (certificate["predicate"]["since"] or {}).get("changes", []):
+        console.print(f"changed: {line}", highlight=False, soft_wrap=True)
     settled = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     line = f"{certificate['predicate']['result']}: {settled}"
     console.print(f"{line}; {out / 'certificate.json'}, {out / 'certificate.md'}", highlight=False, soft_wrap=True)
+    console.print(f"digest of the whole: {outcome.digest}", highlight=False, soft_wrap=True)
+    signed = f"signed by key {outcome.key_id}" if outcome.key_id else UNSIGNED
+    console.print(signed, highlight=False, soft_wrap=True)
