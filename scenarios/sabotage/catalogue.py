@@ -70,6 +70,10 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("nonsense_is_corrected", "operations.py", "C1.1", "deployment", "live"),
             Sabotage("resolver_errors_are_fatal", "clients.py", "C1.7", "unresolved-name"),
             Sabotage("preflight_sees_no_danger", "operations.py", "C7.2", "deployment", "live"),
+            Sabotage("gate_lets_unknown_through", "certificates.py", "C7.1", "gate", "live"),
+            Sabotage("gate_believes_the_file", "certificates.py", "C7.1", "gate", "live"),
+            Sabotage("verdicts_not_judged_anew", "certificates.py", "C7.3", "gate", "live"),
+            Sabotage("digests_not_checked", "certificates.py", "C7.3", "gate", "live"),
         )
     }
 )

@@ -10,6 +10,7 @@ import functools
 import sys
 from collections.abc import Iterator
 
+CACHE_TYPE = type(functools.cache(lambda: None))
 PACKAGES = ("fastapi", "starlette")
 
 
@@ -17,7 +18,7 @@ def _caches() -> Iterator[functools._lru_cache_wrapper[object]]:
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in PACKAGES:
             # ``vars``: asking by name would run what a library computes for names that it deprecates.
-            yield from (item for item in vars(module).values() if isinstance(item, functools._lru_cache_wrapper))
+            yield from (item for item in vars(module).values() if isinstance(item, CACHE_TYPE))
 
 
 def forget_applications() -> None:
