@@ -128,10 +128,16 @@ def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, 
 
 
 @click.command("preflight", short_help="refuse a misconfigured deployment")
-@click.option("--config", type=click.Path(path_type=Path), required=True, help="The service's configuration file.")
-@click.option("--json", "as_json", is_flag=True, help="Problems as JSON.")
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="JSON or TOML, as the service takes it.")
+@click.option("--json", "as_json", is_flag=True, help="ok, problems and notes as JSON.")
 def preflight_command(config: Path, *, as_json: bool) -> None:
-    """Check a deployment's configuration before it serves: one line per fault; exit 0 sound, 1 refused, 2 usage.
+    """Check a deployment before it serves: its configuration, this machine or container, its dependencies.
+
+    REDIS_URL, SERVICE_TOKEN, TICKER_SERVICE_URL (USER_, ALERT_, COMMS_) and SIGNAL_<FIELD> override the file, as they
+    do for the service. One line per fault, all of them at once; notes forbid nothing. Refused are a missing or default
+    secret, debug, wildcard CORS, the environment "development", a critical dependency that does not answer, a store
+    that forgets what it acknowledged, budgets beyond what the container or machine has, malformed or unknown fields.
+    Exit 0 sound, 1 refused, 2 no readable configuration.
 
     \b
     Example:
