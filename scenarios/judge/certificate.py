@@ -45,6 +45,17 @@ class HistoryFile:
 
 
 @dataclass(frozen=True, slots=True)
+class Story:
+    """A failure as it looked when it was shrunk: claim and scenario, the story, a lane diagram, a line to replay."""
+
+    claim: str
+    scenario: str
+    text: str
+    lane_svg: str = ""
+    replay: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What a certificate states beside its verdicts."""
 

@@ -25,6 +25,9 @@ from scenarios.simulator.waits import call_site
 EPOCH_S = 1_767_225_600.0
 """Wall clock at the start of every run: 2026-01-01 00:00:00 UTC."""
 
+PID = 4321
+"""The process id inside a run."""
+
 
 class Borders:
     """Patches on enter, puts everything back on exit. ``loop`` is the run that is going on, if any.
@@ -60,7 +63,7 @@ class Borders:
         loop = self.loop
         if loop is None:
             return _Real.clocks["time"]()
-        return EPOCH_S + loop.now_s - START_S + loop.wall_offset_s
+        return EPOCH_S + loop.now_s - START_S + loop.wall_off_s()
 
     def __enter__(self) -> Self:
         self._random_state = random.getstate()
@@ -89,6 +92,7 @@ class Borders:
             (signal, "signal", self._signal(signal.signal)),
             (signal, "raise_signal", self._raise_signal(signal.raise_signal)),
             (os, "kill", self._kill(os.kill)),
+            (os, "getpid", self._getpid(os.getpid)),
             (
                 concurrent.futures.Future,
                 "result",
@@ -160,6 +164,10 @@ class Borders:
                 self.loop.deliver_signal(number)
 
         return raise_signal
+
+    def _getpid(self, real: Callable[[], int]) -> Callable[[], int]:
+        """Libraries log it: it has to be the same in every process that replays."""
+        return lambda: real() if self.loop is None else PID
 
     def _kill(self, real: Callable[[int, int], None]) -> Callable[[int, int], None]:
         def kill(pid: int, number: int) -> None:
