@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scenarios.runner import Run, observed
+from scenarios.phases import Run
+from scenarios.runner import observed
 from scenarios.scenario import StartupCase
 from scenarios.worlds.contract import Stage
 from scenarios.worlds.downstreams import NAMES
