@@ -82,7 +82,7 @@ def breakers_unscaled(seed: int) -> Scenario:
 
 
 def hung_probe(seed: int) -> Scenario:
-    """The ticker's breaker half opens onto a ticker that hangs: the lease of 5 s comes back, and the next probe heals."""
+    """The ticker's breaker half opens onto a ticker that hangs: the lease of 5 s comes back, the next probe heals."""
     fail = {"kind": "http_fault", "target": "ticker"}
     cold = [signal(0.6 + i * 0.4, f"HUNG{i}") for i in range(12)]
     probes = [signal(60.0 + i * 0.5, f"LEASE{i}", disconnect_after_s=1.0 if i % 3 == 0 else None) for i in range(40)]
