@@ -30,6 +30,12 @@ from scenarios.worlds.market import CsvError, CsvMarket
 _STYLE = {"PASS": "green", "FAIL": "bold red", "UNKNOWN": "yellow"}
 
 
+def _standing(claim: dict[str, Any]) -> str:
+    """What softens a verdict: a list that allows it, or a waiver."""
+    standing = claim.get("standing", "")
+    return f" ({standing})" if standing in {"allowed", "waived"} else ""
+
+
 def table_of(certificate: dict[str, Any]) -> Table:
     """The verdicts, a row a claim."""
     table = Table(title=f"Certificate: {certificate['predicate']['result']}", title_justify="left")
@@ -39,7 +45,7 @@ def table_of(certificate: dict[str, Any]) -> Table:
     table.add_column("premise", justify="right")
     table.add_column("why")
     for claim in certificate["predicate"]["claims"]:
-        allowed = " (allowed)" if claim.get("allowed") else ""
+        allowed = _standing(claim)
         verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{allowed}"
         table.add_row(claim["id"], claim["title"], verdict, str(claim["premise_count"]), claim["reason"][:160])
     return table
@@ -51,7 +57,7 @@ def plain_lines(certificate: dict[str, Any]) -> list[str]:
     width = max(len(claim["title"]) for claim in claims)
     lines = []
     for claim in claims:
-        allowed = " (allowed)" if claim.get("allowed") else ""
+        allowed = _standing(claim)
         verdict = f"{claim['verdict']}{allowed}"
         text = f"{claim['id']:5} {verdict:17} {claim['premise_count']:5}  {claim['title']:{width}}  {claim['reason']}"
         lines.append(text.rstrip())
