@@ -85,6 +85,7 @@ def test_verify_names_the_first_thing_that_does_not_hold(certificate: Callable[[
         (["nowhere/certificate.json"], "CERTIFICATE is 'nowhere/certificate.json', allowed: a certificate.json"),
         (["{sample}/certificate.md"], "allowed: a certificate.json, or its directory"),
         (["{sample}", "--key", "missing.pem"], "--key is 'missing.pem', allowed: an Ed25519 public key in PEM"),
+        (["{sample}", "--digest", "sha256:1"], "--digest is 'sha256:1', allowed: sha256: and 64 hex digits"),
         ([], "CERTIFICATE"),
     ],
 )

@@ -242,6 +242,37 @@ def test_a_history_that_is_no_history_is_named(certificate: Certificate) -> None
     broken(verify(directory, HERE), "histories", "line 1")
 
 
+ODD: dict[str, Callable[[dict[str, Any]], object]] = {
+    "what changed is a number": lambda c: c["predicate"].update(since=3),
+    "a story of other fields": lambda c: c["predicate"].update(stories=[{"claim": "C7.2"}]),
+    "a time without a zone": lambda c: c["predicate"].update(finished_at="2026-11-25T12:00:00"),
+    "a claim that nobody knows": lambda c: claim_of(c).update(id="C9.9"),
+    "no environment": lambda c: c["predicate"].update(environment=None),
+    "a waiver without an owner": lambda c: c["predicate"].update(waivers=[{"claim": "C7.2", "state": "used"}]),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_cannot_be_read_does_not_hold(certificate: Certificate, name: str) -> None:
+    directory = certificate("passing")
+    file = directory / "certificate.json"
+    made = json.loads(file.read_text())
+    ODD[name](made)
+    file.write_text(as_text(made))
+    seal(directory, None)
+    report = verify(directory, HERE)
+    assert not report.intact
+    assert report.broken
+
+
+def test_a_certificate_of_another_digest_than_the_one_that_was_noted_is_found(certificate: Certificate) -> None:
+    directory = certificate("passing")
+    noted = (directory / "digest.txt").read_text().strip()
+    assert verify(directory, demands(digest=noted)).intact
+    rewritten(directory, lambda c: c["predicate"].update(seed=7))
+    broken(verify(directory, demands(digest=noted)), "digest", f"not {noted}")
+
+
 def test_an_expired_certificate_does_not_hold(certificate: Certificate) -> None:
     directory = certificate("passing")
     last = NOW + timedelta(days=30)
