@@ -1,37 +1,63 @@
-"""The main job: run the scenarios, store their histories, judge what was stored, write the certificate."""
+"""The main job: run the scenarios in both worlds, store their histories, judge what was stored, certify.
+
+The simulated world shows most claims, unscaled and under many schedules, in seconds; it runs in processes of its
+own. The live world confirms with real processes what the budget allows, and shows what nothing else can.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from faults.run_directory import sweep
 from scenarios.baseline import Baseline
 from scenarios.conclude import Outcome, Ran, Terms, clear, conclude, utc
-from scenarios.deployment_runner import run_deployments
-from scenarios.gate_runner import run_gates
 from scenarios.judge.claims import judge_all
 from scenarios.judge.history import read
 from scenarios.judge.verdict import Outcome as Verdicts
 from scenarios.judge.waivers import Waiver
-from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
+from scenarios.live_catalogue import SHOWN_BY
+from scenarios.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, LiveTerms, live_jobs
+from scenarios.progress import Progress
+from scenarios.prove import Proof, prove
 from scenarios.provenance import Provenance, provenance
-from scenarios.runner import Run, run_live, spec_of
-from scenarios.scenario import Scenario
-from scenarios.startup_runner import run_startups
+from scenarios.selection import simulated_scenarios
+from scenarios.sim_jobs import Explored, cores, explore_all, shares
+from scenarios.sim_worker import Task
 from scenarios.worlds.live import versions
 
-AT_ONCE = 4
-"""Scenarios that run side by side: they wait more than they compute, and two cores carry four."""
+BUDGET_S = 60.0
+SIMULATED_SHARE = 0.45
+"""Of the budget, while the live world runs beside it."""
+
+World = Literal["both", "simulated", "live"]
+Extent = Literal["none", "sample", "all"]
 
 
 @dataclass(frozen=True, slots=True)
 class CertifyOptions:
-    """What the command line asks for."""
+    """What the command line asks for.
+
+    Attributes:
+        out: directory of the certificate.
+        seed: everything is drawn from it.
+        allowed_unknown: claims that may be UNKNOWN.
+        claims: only these; empty: all.
+        sabotage: ``FILE.py:NAME`` that breaks the service first.
+        candles: path of a CSV for the ticker.
+        only: only these scenarios; empty: all.
+        world: where they run.
+        budget_s: wall seconds that it may take; what must run runs even beyond.
+        prove: how many of the shipped sabotages are tried as well.
+        waivers: claims excused, by whom and until when.
+        sign_key: signs the certificate.
+        baseline: an older certificate to compare with.
+    """
 
     out: Path
     seed: int = 0
@@ -40,125 +66,130 @@ class CertifyOptions:
     sabotage: str = ""
     candles: str = ""
     only: tuple[str, ...] = ()
+    world: World = "both"
+    budget_s: float = BUDGET_S
+    prove: Extent = "none"
     waivers: tuple[Waiver, ...] = ()
     sign_key: Ed25519PrivateKey | None = None
     baseline: Baseline | None = None
 
-
-class Progress:
-    """Told how the job goes; the command line draws it, everybody else ignores it."""
-
-    def started(self, names: Sequence[str]) -> None:
-        """The scenarios that will run."""
-
-    def phase(self, scenario: str, phase: str) -> None:
-        """A scenario entered a phase."""
-
-    def finished(self, scenario: str, events: int, problem: str) -> None:
-        """A scenario ended, with a problem or (empty) without."""
+    def wants(self, name: str) -> bool:
+        """Whether a scenario was asked for, by name or because it shows a claim that was."""
+        if self.only:
+            return name in self.only
+        return not self.claims or any(SHOWN_BY.get(claim) == name for claim in self.claims)
 
 
 async def certify(options: CertifyOptions, progress: Progress | None = None) -> Outcome:
-    """Run everything and write the certificate and ``histories/`` into ``options.out``.
+    """Run everything and write the certificate, its reports and ``histories/`` into ``options.out``.
 
     A scenario whose world does not come up or does not heal leaves what it recorded, and a problem in the
     certificate: what it would have shown stays UNKNOWN, or fails if the record already shows a failure.
     """
-    progress = progress or Progress()
-    sweep()
-    started_at = utc()
-    code = provenance()
-    histories_dir = options.out / "histories"
-    clear(options.out)
-    jobs = _jobs(options, code, progress)
-    problems: dict[str, str] = {}
-    await _run_all(jobs, histories_dir, problems, progress)
-    again = _not_exercised(options, histories_dir)
-    if again:
-        # A busy machine can swallow a premise. More evidence may turn UNKNOWN into a verdict, and never hides a FAIL.
-        more = {f"{name}-again": jobs[name] for name in again}
-        await _run_all(more, histories_dir, problems, progress)
-    ran = Ran(
-        code=code,
-        started_at=started_at,
-        versions=versions(),
-        seed=options.seed,
-        sabotage=options.sabotage,
-        problems=[f"{name}: {text}" for name, text in sorted(problems.items())],
-    )
-    terms = Terms(
-        options.allowed_unknown,
-        options.claims,
-        partial=bool(options.only),
-        waivers=options.waivers,
-        sign_key=options.sign_key,
-        baseline=options.baseline,
-    )
-    return conclude(options.out, ran, terms)
+    job = _Certification(options, progress or Progress())
+    return await job.run()
 
 
-async def _run_all(
-    jobs: Mapping[str, Callable[[], Awaitable[Run]]], out: Path, problems: dict[str, str], progress: Progress
-) -> None:
-    """Run some side by side and store each history; problems are noted by name."""
-    progress.started(list(jobs))
-    gate = asyncio.Semaphore(AT_ONCE)
+@dataclass(slots=True)
+class _Certification:
+    options: CertifyOptions
+    progress: Progress
+    began_s: float = field(default_factory=time.monotonic)
+    code: Provenance = field(default_factory=provenance)
 
-    async def run_one(name: str, job: Callable[[], Awaitable[Run]]) -> None:
-        async with gate:
-            run = await job()
-            if run.problem:
-                problems[name] = run.problem
-            run.history.write(out / f"{name}.jsonl")
-            progress.finished(name, len(run.history.events), run.problem)
-
-    async with asyncio.TaskGroup() as group:
-        for name, job in jobs.items():
-            group.create_task(run_one(name, job), name=f"scenario-{name}")
-
-
-def _not_exercised(options: CertifyOptions, out: Path) -> list[str]:
-    """Scenarios to run once more: those of claims that are UNKNOWN, may not be, and are shown by one."""
-    if options.only or options.sabotage:
-        return []
-    histories = {path.stem: read(path) for path in sorted(out.glob("*.jsonl"))}
-    unknown = [v.claim for v in judge_all(histories, options.claims or None) if v.outcome is Verdicts.UNKNOWN]
-    missing = [claim for claim in unknown if claim not in options.allowed_unknown and claim in SHOWN_BY]
-    return sorted({SHOWN_BY[claim] for claim in missing})
-
-
-def _jobs(options: CertifyOptions, code: Provenance, progress: Progress) -> dict[str, Callable[[], Awaitable[Run]]]:
-    def live(scenario: Scenario) -> Callable[[], Awaitable[Run]]:
-        spec = spec_of(
-            scenario, seed=options.seed, commit=code.commit, sabotage=options.sabotage, candles=options.candles
-        )
-        return lambda: run_live(scenario, spec, lambda phase: progress.phase(scenario.name, phase))
-
-    def startups() -> Awaitable[Run]:
-        return run_startups(
-            startup_cases(),
+    async def run(self) -> Outcome:
+        options = self.options
+        sweep()
+        started_at = utc()
+        histories = options.out / "histories"
+        clear(options.out)
+        live = LiveRuns(histories, self.progress, time.monotonic, options.budget_s, self.began_s)
+        async with asyncio.TaskGroup() as group:
+            exploring = group.create_task(self._explore(), name="simulated")
+            group.create_task(self._live(live), name="live")
+        explored = exploring.result()
+        await self._again(live, histories)
+        proof = await self._prove()
+        problems = [f"{name}: {text}" for name, text in sorted(live.problems.items())]
+        ran = Ran(
+            code=self.code,
+            started_at=started_at,
+            versions=versions(),
             seed=options.seed,
-            commit=code.commit,
             sabotage=options.sabotage,
-            on_phase=lambda phase: progress.phase("startup", phase),
+            problems=[*problems, *explored.problems, *proof.problems],
+            sabotages=proof.rows,
+            stories=explored.stories,
         )
-
-    def deployments() -> Awaitable[Run]:
-        return run_deployments(
-            seed=options.seed,
-            commit=code.commit,
-            sabotage=options.sabotage,
-            on_phase=lambda phase: progress.phase("deployment", phase),
+        partial = bool(options.only) or options.world != "both"
+        terms = Terms(
+            options.allowed_unknown,
+            options.claims,
+            partial=partial,
+            waivers=options.waivers,
+            sign_key=options.sign_key,
+            baseline=options.baseline,
         )
+        return conclude(options.out, ran, terms)
 
-    def gates() -> Awaitable[Run]:
-        return run_gates(
-            seed=options.seed,
-            commit=code.commit,
-            sabotage=options.sabotage,
-            on_phase=lambda phase: progress.phase("gate", phase),
-        )
+    async def _explore(self) -> Explored:
+        options = self.options
+        if options.world == "live":
+            return Explored()
+        names = [name for name in simulated_scenarios(options.seed) if options.wants(name)]
+        alone = options.world == "simulated"
+        workers = cores() if alone else 1
+        budget_s = options.budget_s * (0.85 if alone else SIMULATED_SHARE)
+        tasks = [
+            Task(
+                out=str(options.out),
+                scenarios=share,
+                seed=options.seed,
+                commit=self.code.commit,
+                sabotage=options.sabotage,
+                candles=options.candles,
+                budget_s=budget_s,
+            )
+            for share in shares(names, workers)
+        ]
+        return await explore_all(tasks, self.progress.explored)
 
-    jobs: dict[str, Callable[[], Awaitable[Run]]] = {"startup": startups, "deployment": deployments, "gate": gates}
-    jobs |= {scenario.name: live(scenario) for scenario in live_scenarios(options.seed)}
-    return {name: job for name, job in jobs.items() if not options.only or name in options.only}
+    async def _live(self, live: LiveRuns) -> None:
+        jobs = self._live_jobs()
+        if jobs:
+            await live.run(jobs)
+
+    def _live_jobs(self) -> list[LiveJob]:
+        options = self.options
+        if options.world == "simulated":
+            return []
+
+        def required(name: str) -> bool:
+            return options.world == "live" or bool(options.only) or name in LIVE_ONLY
+
+        terms = LiveTerms(options.seed, self.code.commit, options.sabotage, options.candles)
+        return [job for job in live_jobs(terms, required, self.progress) if options.wants(job.name)]
+
+    async def _again(self, live: LiveRuns, histories: Path) -> None:
+        """Run once more what a busy machine swallowed: more evidence may settle an UNKNOWN, and never hides a FAIL."""
+        names = self._not_exercised(histories)
+        jobs = [job for job in self._live_jobs() if job.name in names]
+        if jobs:
+            again = LiveRuns(histories, self.progress, time.monotonic, float("inf"), self.began_s)
+            await again.run(jobs, "-again")
+            live.problems |= again.problems
+
+    def _not_exercised(self, histories: Path) -> set[str]:
+        """Scenarios of claims that are UNKNOWN, may not be, and are shown by one."""
+        options = self.options
+        if options.only or options.sabotage or options.world == "simulated":
+            return set()
+        found = {path.stem: read(path) for path in sorted(histories.glob("*.jsonl"))}
+        judged = judge_all(found, options.claims or None)
+        unknown = [verdict.claim for verdict in judged if verdict.outcome is Verdicts.UNKNOWN]
+        return {SHOWN_BY[claim] for claim in unknown if claim not in options.allowed_unknown and claim in SHOWN_BY}
+
+    async def _prove(self) -> Proof:
+        if self.options.prove == "none":
+            return Proof()
+        return await prove(self.options.prove, self.options.seed, self.code.commit, self.progress)

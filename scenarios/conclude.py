@@ -29,10 +29,13 @@ from scenarios.signing import IN_TOTO, MANIFEST, key_id, sign
 CERTIFICATE_FILE = "certificate.json"
 SIGNED_FILE = "certificate.dsse.json"
 HISTORIES = "histories"
+SESSIONS = "sessions"
+"""Folder of the sessions of what failed."""
+
 WRITTEN = frozenset(
     {
         *(CERTIFICATE_FILE, SIGNED_FILE, HISTORIES, MANIFEST_FILE, ENVELOPE_FILE, DIGEST_FILE),
-        *("certificate.md", "certificate.html", "test-result.json", "junit.xml", "results.sarif"),
+        *("certificate.md", "certificate.html", "test-result.json", "junit.xml", "results.sarif", SESSIONS),
     }
 )
 """Everything that a certificate's directory may hold at its top."""
@@ -206,12 +209,13 @@ def toxiproxies(histories: Mapping[str, History]) -> str:
 def clear(out: Path) -> None:
     """Make the directory ready for a new run: an earlier certificate and its histories go."""
     _clear_written(out)
-    shutil.rmtree(out / HISTORIES, ignore_errors=True)
+    for folder in (HISTORIES, SESSIONS):
+        shutil.rmtree(out / folder, ignore_errors=True)
     (out / HISTORIES).mkdir(parents=True)
 
 
 def _clear_written(out: Path) -> None:
-    for name in WRITTEN - {HISTORIES}:
+    for name in WRITTEN - {HISTORIES, SESSIONS}:
         (out / name).unlink(missing_ok=True)
 
 

@@ -19,8 +19,8 @@ from faults.run_directory import RunDirectory
 from scenarios.conclude import utc
 from scenarios.judge.deployment import ANEW, GATE, SHUT
 from scenarios.judge.history import Header, Recorder, digest_of
+from scenarios.phases import Run
 from scenarios.provenance import provenance
-from scenarios.runner import Run
 from scenarios.sample_certificates import SAMPLES, forge, make
 from scenarios.signing import load_private_key, new_key_pair
 from scenarios.worlds.processes import Child, ProcessError

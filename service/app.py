@@ -96,7 +96,14 @@ class Service:
         )
         key = settings.audit_key.get_secret_value() if settings.audit_key is not None else None
         self.audit = AuditLog(
-            settings.audit_path, seams.files, seams.wall, emit, key, redactor=self.redactor, background=threads
+            settings.audit_path,
+            seams.files,
+            seams.wall,
+            emit,
+            key,
+            redactor=self.redactor,
+            background=threads,
+            later=lambda wait_s, write: asyncio.get_running_loop().call_later(wait_s, write),
         )
         self.outbox = Outbox(self.link, settings.outbox, emit=emit, monotonic=seams.monotonic)
         self.worker = Worker(

@@ -49,16 +49,22 @@ class Client:
     prefix: str = "c"
     keep_bodies: bool = True
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _tasks: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
-    async def run(self, workload: Workload) -> None:
-        """Start every operation at its time (open arrivals) and wait until all have ended."""
+    async def run(self, workload: Workload, stopped: asyncio.Event | None = None) -> None:
+        """Start every operation at its time (open arrivals) and wait until all have ended.
+
+        Once ``stopped`` is set nothing more is started; what is under way still ends by itself.
+        """
         began = self.now()
         async with asyncio.TaskGroup() as group:
             for operation in workload.operations:
                 wait_s = began + operation.at_s - self.now()
                 if wait_s > 0:
-                    await asyncio.sleep(wait_s)
-                group.create_task(self.send(operation))
+                    await _sleep(wait_s, stopped)
+                if stopped is not None and stopped.is_set():
+                    return
+                group.create_task(self.send(operation), name=f"client-{next(self._tasks)}")
 
     async def send(self, operation: Operation) -> tuple[int, dict[str, str], bytes] | None:
         """Send one operation and record it; the answer, or ``None`` when there was none."""
@@ -75,6 +81,10 @@ class Client:
         except TimeoutError:
             gone = operation.disconnect_after_s is not None and operation.disconnect_after_s < operation.timeout_s
             self._failed("indeterminate", "disconnected" if gone else "timeout", began, request_id)
+        except asyncio.CancelledError:
+            # Whoever runs us took the client away: for the service that is a client that hangs up.
+            self._failed("indeterminate" if connected[0] else "fail", "disconnected", began, request_id)
+            raise
         except OSError as error:
             kind: EventType = "indeterminate" if connected[0] else "fail"
             self._failed(kind, f"{type(error).__name__}: {error}", began, request_id)
@@ -151,6 +161,15 @@ class Client:
             return await _receive(connection, reader)
         finally:
             writer.close()
+
+
+async def _sleep(for_s: float, unless: asyncio.Event | None) -> None:
+    if unless is None:
+        await asyncio.sleep(for_s)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(for_s):
+            await unless.wait()
 
 
 def _encode(body: Any) -> bytes:

@@ -25,6 +25,7 @@ from faults.base import UnsupportedTargetError
 from faults.run_directory import RunDirectory
 from scenarios.worlds.agent_client import AgentHolds, AgentRefusedError, agent_socket
 from scenarios.worlds.cgroup import ControlGroup, Lowered
+from scenarios.worlds.moments import is_moment
 from scenarios.worlds.processes import Child
 from scenarios.worlds.redis_target import RedisTarget
 from scenarios.worlds.service_process import ServiceProcess
@@ -274,18 +275,8 @@ class ServiceTarget:
         with suppress(ValueError):
             record = json.loads(line)
             for moment, seen in self._waiting:
-                if _is_moment(moment, record):
+                if is_moment(moment, record.get("event"), record.get("fields", record)):
                     seen.set()
-
-
-def _is_moment(moment: str, record: Mapping[str, Any]) -> bool:
-    event, fields = record.get("event"), record.get("fields", record)
-    if moment == "before_first_byte":
-        return event in {"admitted", "permit_taken"}
-    if moment == "mid_request":
-        # The request waits for a downstream, or for another request that does.
-        return event == "attempt" or (event == "cache" and fields.get("event") in {"load", "join"})
-    return moment == "in_drain" and event == "drain" and fields.get("phase") == "begin"
 
 
 class ServiceListener:
