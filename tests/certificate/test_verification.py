@@ -21,7 +21,7 @@ from scenarios.sample_certificates import forge
 from scenarios.signing import IN_TOTO, load_private_key, load_public_key, sign
 from scenarios.verify import UNSIGNED, Demands, Evidence, Report, verify
 
-FILES = [*sorted(WRITTEN - {"histories", "certificate.html"}), "histories/deployment.jsonl"]
+FILES = [*sorted(WRITTEN - {"histories", "sessions", "certificate.html"}), "histories/deployment.jsonl"]
 Certificate = Callable[[str], Path]
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 HERE = Demands(NOW, "0.1.0", provenance().code_digest)
@@ -116,7 +116,7 @@ def test_a_removed_file_is_named(certificate: Certificate, name: str) -> None:
     assert name in report.broken or name == "manifest.dsse.json"
 
 
-@pytest.mark.parametrize("name", ["approved.txt", "histories/more.jsonl", "histories/deep/more.jsonl", ".hidden"])
+@pytest.mark.parametrize("name", ["approved.txt", "histories/more.jsonl", "sessions/more.json", ".hidden"])
 def test_an_added_file_is_named(certificate: Certificate, name: str) -> None:
     directory = certificate("signed")
     (directory / name).parent.mkdir(exist_ok=True)
