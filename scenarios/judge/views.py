@@ -299,7 +299,7 @@ def has_gaps(history: History) -> bool:
     """
     if any(b.kind == "disk_full" and b.where == "logs" and (b.bit or b.heal is None) for b in faults(history)):
         return True
-    scraped = [e.value.get("series") for e in probes(history, "metrics")]
+    scraped = [e.value.get(name) for e in probes(history, "metrics") for name in ("series", "counters")]
     return any(isinstance(s, Mapping) and float(s.get("signal_log_dropped", 0)) > 0 for s in scraped)
 
 
