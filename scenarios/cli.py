@@ -11,6 +11,7 @@ import traceback
 import click
 
 from scenarios.certify_command import certify_command
+from scenarios.chaos_command import chaos_command
 from scenarios.faults_command import faults_group
 from scenarios.judge.verdict import Exit
 from scenarios.proxy_command import proxy_command
@@ -28,6 +29,7 @@ def hardening() -> None:
     hardening serve                         the Signal Service on embedded defaults, until Ctrl-C
     hardening faults inject KIND            break a running serve, and heal it
     hardening proxy --port 8474             a Toxiproxy with more toxics and a seed
+    hardening chaos --profile redis-storm   faults under load, watched, healed, judged and kept
     hardening explore FILE.py:function      search an asyncio program for a failing schedule
     hardening preflight --config FILE       refuse a misconfigured deployment
 
@@ -35,7 +37,15 @@ def hardening() -> None:
     """
 
 
-for _command in (certify_command, serve_command, preflight_command, faults_group, proxy_command, explore_command):
+for _command in (
+    certify_command,
+    chaos_command,
+    serve_command,
+    preflight_command,
+    faults_group,
+    proxy_command,
+    explore_command,
+):
     hardening.add_command(_command)
 
 
