@@ -97,7 +97,8 @@ def probe_rude_clients(world: Stage, kind: str, counts: Mapping[str, float], sin
     events = [event for event in recorded if since_s <= event.t <= now]
     known = {event.id for event in recorded if event.f == "request"}
     served = [e for e in events if (e.type, e.f) == ("ok", "request") and int(e.value["status"]) < 400]
-    permits = [e for e in events if e.f == "permit_taken"]
+    # Descriptors run out without any client; what others do until the workload's end is not its doing.
+    permits = [e for e in events if e.f == "permit_taken" and kind != "descriptors_exhausted"]
     strangers = [e for e in permits if e.id not in known and not e.id.startswith(OWN_REQUESTS)]
     accepted = [int(e.value.get("connections", 0)) for e in events if e.f == "sample"]
     value = {

@@ -163,7 +163,7 @@ class StagingWorld:
         self._host, self._port, tls = address_of("--target", spec.url)
         address_of("--toxiproxy", spec.toxiproxy)
         self.recorder = Recorder(self._header("unknown"))
-        keys = dict.fromkeys(("demo", "high", "low"), Credentials(spec.key, "session"))
+        keys = dict.fromkeys(("demo", "high", "low"), Credentials(spec.key, user=""))
         context = ssl.create_default_context() if tls else None
         self.client = Client(
             lambda: (self._host, self._port),
