@@ -14,7 +14,7 @@ from scenarios.judge.claims import judge_all
 from scenarios.judge.history import History
 from scenarios.judge.verdict import Outcome, Verdict
 from scenarios.phases import Run
-from scenarios.runner import run_on
+from scenarios.runner import run_on, spec_of
 from scenarios.scenario import Scenario, StartupCase
 from scenarios.simulator.choices import Choices
 from scenarios.simulator.counterexample import Exploration
@@ -93,6 +93,20 @@ class Simulation:
                 raise ClaimFailedError(verdict, world.now())
         if self.run.problem:
             raise WorldProblemError(self.run.problem)
+
+
+def spec_for(
+    scenario: Scenario | tuple[StartupCase, ...],
+    name: str,
+    seed: int,
+    commit: str = "unknown",
+    sabotage: str = "",
+    candles: str = "",
+) -> LiveSpec:
+    """How the simulated world is made for a scenario or for starts under difficulties."""
+    if isinstance(scenario, Scenario):
+        return spec_of(scenario, seed=seed, commit=commit, sabotage=sabotage, candles=candles)
+    return LiveSpec(seed=seed, sabotage=sabotage, scenario=name, commit=commit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Ground:
 
 
 def _check(arguments: argparse.Namespace, overrides: dict[str, Any], logs: SecureLogging) -> int:
-    """Print what is wrong with the deployment; 0 when nothing is."""
+    """Print what is wrong with the deployment; 0 when nothing is, 2 when there was no configuration to look at."""
     seams = live_seams.live_seams(_silent)
     machine = preflight.Machine.here()
     found = asyncio.run(preflight.inspect(arguments.config, os.environ, overrides, machine, seams))
@@ -96,9 +96,13 @@ def _check(arguments: argparse.Namespace, overrides: dict[str, Any], logs: Secur
     if arguments.json:
         text = json.dumps({"ok": not problems, "problems": problems, "notes": notes}, indent=1)
     else:
-        verdict = "preflight: " + (f"refused, {len(problems)} faults" if problems else "ok")
+        number = f"{len(problems)} fault{'s' if len(problems) > 1 else ''}"
+        word = "nothing to check" if found.unreadable else "refused"
+        verdict = "preflight: " + (f"{word}, {number}" if problems else "ok")
         text = "\n".join([*problems, *(f"note: {note}" for note in notes), verdict])
     sys.stdout.write(text + "\n")
+    if found.unreadable:
+        return UNUSABLE
     return FAILED if problems else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -80,7 +80,7 @@ class StandIns(Protocol):
         ports: where each listens, or would.
     """
 
-    only: tuple[str, ...]
+    only: Sequence[str]
     ports: dict[str, int]
 
     async def start(self) -> None:

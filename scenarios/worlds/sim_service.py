@@ -22,7 +22,7 @@ from scenarios.judge.history import EVENT_TABLE
 from scenarios.simulator.hosts import Host
 from scenarios.simulator.transport import SimSocket
 from scenarios.worlds import leaky_library
-from scenarios.worlds.processes import ProcessError
+from scenarios.worlds.processes import ProcessError, until
 from scenarios.worlds.sim_seams import LogPipe, Machine, SignalTable, WatchedFile
 from service import settings as configuration
 from service.clients.factory import abandon_all_clients
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 HOST = "service"
 START_S_MAX = 75.0
 USAGE, CRASHED = 2, 1
+INTERPRETER_S = 0.3
+"""What an interpreter takes to start; a tenth of it to end. Nothing of one life happens at the moment of another."""
+
 TAIL_LINES = 40
 _PIDS = 4100
 
@@ -101,16 +104,14 @@ class SimService:
         self.pipe = LogPipe(self._line)
         self._tail.clear()
         with self._world.network.host(HOST) as self.host:
+            self.host.on_exit = self._vanish
             self._task = asyncio.get_running_loop().create_task(self._main(), name=f"service-{self._lives}")
         self._state("started")
 
     async def start(self) -> None:
         """See ``contract.ServiceHandle``."""
         await self.launch()
-        loop = asyncio.get_running_loop()
-        end = loop.time() + START_S_MAX
-        while self.address is None and self.running() and loop.time() < end:
-            await asyncio.sleep(0.05)
+        await until(lambda: self.address is not None or not self.running(), START_S_MAX)
         if self.address is None:
             raise ProcessError(f"the service did not come up: {' | '.join(self.last_words[-3:]) or 'it said nothing'}")
         self._state("ready")
@@ -140,7 +141,11 @@ class SimService:
             handle()
 
     def _kill(self) -> None:
-        self._killed, self._exit_code = True, -int(signal.SIGKILL)
+        self._vanish(-int(signal.SIGKILL))
+
+    def _vanish(self, code: int) -> None:
+        """The process is gone from one moment to the next."""
+        self._killed, self._exit_code = True, code
         self.pipe.is_dead = True
         self._world.network.crash(HOST)
         self._close_logs()
@@ -149,10 +154,8 @@ class SimService:
 
     async def wait_exit(self, timeout_s: float) -> int:
         """See ``contract.ServiceHandle``."""
-        if self._task is not None and not self._killed:
-            await asyncio.wait([self._task], timeout=timeout_s)
-            if not self._task.done():
-                raise TimeoutError(f"the service did not end within {timeout_s:g} s")
+        if not await until(lambda: not self.running(), timeout_s):
+            raise TimeoutError(f"the service did not end within {timeout_s:g} s")
         self._exited()
         assert self._exit_code is not None
         return self._exit_code
@@ -187,6 +190,7 @@ class SimService:
     async def _main(self) -> int:
         """What the process does from its first line to its last."""
         world, pipe = self._world, self.pipe
+        await asyncio.sleep(INTERPRETER_S)
         logs = self._logs = configure_secure_logging(
             pipe,  # type: ignore[arg-type] # it has what is used of a stream
             monotonic=world.now,
@@ -205,6 +209,7 @@ class SimService:
             pipe.write(traceback_text(error).encode())
         finally:
             leaking.cancel()
+            await asyncio.sleep(INTERPRETER_S / 10)
             if not pipe.is_dead:
                 self._close_logs()
                 self._exit_code = code

@@ -27,6 +27,7 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         (["certify", "--out", "x", "--allow-unknown", "missing.txt"], "--allow-unknown is 'missing.txt'"),
         (["certify", "--out", "x", "--candles", "missing.csv"], "--candles is 'missing.csv'"),
         (["serve", "--port", "99999"], "--port"),
+        (["serve", "--env-file", "nowhere/x.env"], "--env-file is 'nowhere/x.env', allowed: a file in a directory"),
         (["nonsense"], "nonsense"),
     ],
 )
