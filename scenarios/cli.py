@@ -11,6 +11,7 @@ import traceback
 import click
 
 from scenarios.certify_command import certify_command
+from scenarios.chaos_command import chaos_command
 from scenarios.faults_command import faults_group
 from scenarios.gate_command import gate_command
 from scenarios.judge.verdict import Exit
@@ -32,6 +33,7 @@ def hardening() -> None:
     hardening serve                         the Signal Service on embedded defaults, until Ctrl-C
     hardening faults inject KIND            break a running serve, and heal it
     hardening proxy --port 8474             a Toxiproxy with more toxics and a seed
+    hardening chaos --profile redis-storm   faults under load, watched, healed, judged and kept
     hardening explore FILE.py:function      search an asyncio program for a failing schedule
     hardening preflight --config FILE       refuse a misconfigured deployment
 
@@ -41,7 +43,7 @@ def hardening() -> None:
 
 _COMMANDS = (
     *(certify_command, verify_command, gate_command, keygen_command, serve_command, preflight_command),
-    *(faults_group, proxy_command, explore_command),
+    *(faults_group, proxy_command, explore_command, chaos_command),
 )
 for _command in _COMMANDS:
     hardening.add_command(_command)

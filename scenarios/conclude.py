@@ -202,8 +202,8 @@ def facts_of(evidence: Evidence, ran: Ran, terms: Terms, finished_at: str) -> Fa
 
 def toxiproxies(histories: Mapping[str, History]) -> str:
     """Which Toxiproxy ran: the real one or the embedded one, as each world found it."""
-    kinds = {str(history.header.versions.get("toxiproxy", "none")) for history in histories.values()}
-    return ", ".join(sorted(kinds)) or "none"
+    said = (history.header.versions.get("toxiproxy") for history in histories.values())
+    return ", ".join(sorted({str(kind) for kind in said if kind})) or "none"
 
 
 def clear(out: Path) -> None:

@@ -22,8 +22,11 @@ def _every(gap_s: float, begin_s: float, end_s: float, symbols: tuple[str, ...] 
 
 def slow_loads(seed: int) -> Scenario:
     """Loads of 1.2 s whose key is forgotten meanwhile, entries that live their full minute, and another one."""
-    away = {"disconnect_after_s": 0.4}
-    herds = [signal(at_s + i * 0.05, "SLOW0", **(away if i % 3 == 0 else {})) for at_s in (0.5, 63.0) for i in range(8)]
+    herds = [
+        signal(at_s + i * 0.05, "SLOW0", disconnect_after_s=0.4 if i % 3 == 0 else None)
+        for at_s in (0.5, 63.0)
+        for i in range(8)
+    ]
     # Asked before, while and after the operator has the key forgotten: the slow load may serve the first two only.
     crossed = [signal(4.0 + i * 0.25, f"SLOW{1 + i % 3}") for i in range(12)]
     forgotten = [invalidate(4.6 + i * 0.4, f"SLOW{1 + i % 3}") for i in range(6)]

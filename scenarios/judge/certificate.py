@@ -188,8 +188,8 @@ def claim_entry(verdict: Verdict, tally: Tally) -> dict[str, Any]:
         "verdict": str(verdict.outcome),
         "standing": str(standing_of(verdict, tally)),
         "premise_count": verdict.premise_count,
-        "figures": _finite(verdict.figures),
-        "evidence": [_finite(event) for event in verdict.evidence],
+        "figures": dict(verdict.figures),
+        "evidence": [dict(event) for event in verdict.evidence],
         "reason": verdict.reason,
         "history": verdict.history,
     }
@@ -275,7 +275,7 @@ def statement(verdicts: Sequence[Verdict], facts: Facts) -> dict[str, Any]:
         "_type": STATEMENT_TYPE,
         "subject": subjects(facts.code_digest, facts.commit),
         "predicateType": PREDICATE_TYPE,
-        "predicate": {**_judged(verdicts, tally, facts), **_stated(facts)},
+        "predicate": _finite({**_judged(verdicts, tally, facts), **_stated(facts)}),
     }
 
 

@@ -13,6 +13,7 @@ _WORDS = {
     "WARNED": "No gate is broken, and something keeps this from being PASSED; it is listed below.",
     "FAILED": "A hard gate is broken; it is listed below.",
 }
+_STANDINGS = ("passed", "failed", "unknown", "waived", "allowed", "not_run")
 EVIDENCE_CHARS_MAX = 500
 
 
@@ -36,8 +37,7 @@ def render(certificate: Mapping[str, Any], components: Mapping[str, str]) -> str
 
 
 def _summary(predicate: Mapping[str, Any]) -> list[str]:
-    standing = {name: len(claims) for name, claims in predicate["standing"].items()}
-    settled = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in standing.items())
+    settled = ", ".join(f"{len(predicate['standing'][name])} {name.replace('_', ' ')}" for name in _STANDINGS)
     where = predicate["environment"]
     commit = predicate["commit"] if predicate["clean_commit"] else f"{predicate['commit']} (not a clean commit)"
     rows = {

@@ -282,7 +282,7 @@ async def test_invalidated_candles_are_loaded_anew_and_the_change_is_audited():
     ("body", "status"),
     [(b'{"symbol":"no symbol"}', 422), (b'{"symbol":"AAA","timeframe":"2m"}', 422), (b"{", 400), (b"{}", 422)],
 )
-async def test_an_invalidation_that_names_no_symbol_is_refused(body: bytes, status: int):
+async def test_an_invalidation_that_names_no_symbol_is_refused(body: bytes, status: int) -> None:
     async with whole_service() as world:
         answer = await world.post("/admin/cache/invalidate", body, key="admin")
         assert answer.status == status
