@@ -7,6 +7,7 @@ session file, and ends with the line that replays it.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import time
@@ -19,8 +20,10 @@ import hypothesis
 from hypothesis import given
 from hypothesis.strategies import SearchStrategy
 
+from scenarios.judge.claims import judge_all
 from scenarios.judge.history import History
 from scenarios.judge.verdict import Outcome, Verdict
+from scenarios.runner import run_live, spec_of
 from scenarios.scenario import Scenario, StartupCase
 from scenarios.sim_failure import failure_of
 from scenarios.sim_runner import BOUNDS, CLIENTS, SHRINK_RUNS, Simulation, spec_for, swept
@@ -189,3 +192,26 @@ def _try(trial: Trial, drawn: SearchStrategy[Any], tried: Effort, wanted: Sequen
         raise ScenarioFailedError(trial.story(trial.shrunk())) from None
     missed = [claim for claim in wanted if claim not in trial.met]
     assert not missed, f"{trial.name}: no run of {trial.runs} exercised {', '.join(missed)}; it exercised {trial.met}"
+
+
+def confirm(scenario: Scenario, *, met: Iterable[str] = (), seed: int = 0) -> None:
+    """Run one scenario in the live world: no claim fails, and those of ``met`` pass.
+
+    A busy machine may swallow a premise, so that a claim of ``met`` is UNKNOWN: then it runs once more.
+
+    Raises:
+        ScenarioFailedError: naming claims, reasons and evidence.
+    """
+    for last in (False, True):
+        run = asyncio.run(run_live(scenario, spec_of(scenario, seed=seed, commit="unknown")))
+        verdicts = judge_all({scenario.name: run.history})
+        failed = [v for v in verdicts if v.outcome is Outcome.FAIL]
+        missed = [v for v in verdicts if v.claim in set(met) and v.outcome is Outcome.UNKNOWN]
+        if failed or run.problem or (missed and last):
+            lines = [f"{v.claim} {v.outcome.value}: {v.reason}" for v in (*failed, *missed)]
+            evidence = [f"  {event}" for v in failed for event in v.evidence]
+            raise ScenarioFailedError(
+                "\n".join(filter(None, [f"{scenario.name}, live", run.problem, *lines, *evidence]))
+            )
+        if not missed:
+            return
