@@ -18,6 +18,12 @@ from scenarios.strategies import SETTINGS, latencies, reloads, scenario, scenari
 CRITICAL, OPTIONAL = ("redis", "ticker", "user"), ("alert", "comms")
 
 
+ABSENT_AND_LATE = [
+    *(StartupCase("absent", name) for name in CRITICAL),
+    *(StartupCase("late", name, appear_after_s=20.0) for name in CRITICAL),
+]
+
+
 def cases() -> SearchStrategy[StartupCase]:
     """One start under any difficulty."""
     seconds = st.sampled_from([0.5, 2.0, 7.0, 30.0, 54.0])
@@ -78,13 +84,7 @@ class TestStartupResilienceRareFailures:
         assert history.states("startup", phase="attempt")
 
     @rare(
-        st.permutations(
-            [
-                StartupCase(case, name, appear_after_s=after_s)
-                for name in CRITICAL
-                for case, after_s in (("absent", None), ("late", 20.0))
-            ]
-        ).map(tuple),
+        st.permutations(ABSENT_AND_LATE).map(tuple),
         exercises=("C3.1",),
     )
     def test_each_critical_dependency_absent_and_late_in_any_order(
