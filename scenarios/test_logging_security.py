@@ -48,7 +48,7 @@ def full_disk() -> Scenario:
 class TestLoggingSecurityRareFailures:
     """What leaves the process, and who may ask."""
 
-    @rare(leaking(), exercises=("C4.1", "C4.2", "C4.5"))
+    @rare(leaking(), exercises=("C4.1", "C4.2"))
     def test_no_secret_leaves_whatever_it_hides_in_and_candles_stay_as_they_are(
         self, history: History, verdicts: tuple[Verdict, ...]
     ) -> None:
