@@ -1,9 +1,11 @@
-"""A crowd of raw TCP connections that behave badly, each on a task of its own, all sent home together."""
+"""A crowd of TCP connections that behave badly, each on a task of its own, all sent home together.
+
+Streams of asyncio and nothing below them: so the same crowd comes to a simulated service.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import socket
 import struct
@@ -72,6 +74,7 @@ class Crowd:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for one in self._ones:
             one.close()
+        await asyncio.sleep(0)  # transports close their sockets in the next round of the loop
 
     def left_open(self) -> int:
         """Connections still open; 0 after ``leave``."""
@@ -82,18 +85,14 @@ class Crowd:
 
         def __init__(self, crowd: Crowd) -> None:
             self._crowd = crowd
-            self._socket: socket.socket | None = None
+            self._reader: asyncio.StreamReader | None = None
+            self._writer: asyncio.StreamWriter | None = None
 
         async def connect(self) -> None:
             """Open it; raises OSError."""
-            loop = asyncio.get_running_loop()
             host, port = self._crowd.address
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            async with self._crowd.gate:
-                self._socket = socket.socket(family, socket.SOCK_STREAM)
-                self._socket.setblocking(False)
-                async with asyncio.timeout(_CONNECT_S_MAX):
-                    await loop.sock_connect(self._socket, (host, port))
+            async with self._crowd.gate, asyncio.timeout(_CONNECT_S_MAX):
+                self._reader, self._writer = await asyncio.open_connection(host, port)
             self._crowd.counts["connections_opened"] += 1
 
         async def reconnect(self) -> None:
@@ -101,14 +100,16 @@ class Crowd:
             self.close()
             await self.connect()
 
-        def _open(self) -> socket.socket:
-            if self._socket is None:
+        def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            if self._reader is None or self._writer is None:
                 raise ConnectionAbortedError("the connection is closed")
-            return self._socket
+            return self._reader, self._writer
 
         async def send(self, data: bytes) -> None:
             """Send all of it."""
-            await asyncio.get_running_loop().sock_sendall(self._open(), data)
+            _, writer = self._open()
+            writer.write(data)
+            await writer.drain()
 
         async def drip(self, first: bytes, every_s: float) -> None:
             """Send ``first``, then a byte every ``every_s``, until the other side ends it."""
@@ -128,37 +129,35 @@ class Crowd:
 
         async def end_sending(self) -> None:
             """Close the sending side only."""
-            self._open().shutdown(socket.SHUT_WR)
+            self._open()[1].write_eof()
 
         async def wait_cut(self) -> None:
             """Read until the other side ends it; that raises ConnectionResetError, however it was ended."""
-            loop = asyncio.get_running_loop()
-            while await loop.sock_recv(self._open(), 65536):
+            reader, _ = self._open()
+            while await reader.read(65536):
                 pass
             raise ConnectionResetError("the other side closed")
 
         async def leave_after(self, count: int, wait_s: float) -> None:
             """Wait for ``count`` bytes of the answer (0: for ``wait_s``), then go away with a reset."""
-            loop = asyncio.get_running_loop()
-            connection = self._open()
+            reader, writer = self._open()
             got = 0
             if not count:
                 await asyncio.sleep(wait_s)
             while got < count:
-                data = await loop.sock_recv(connection, count - got)
+                data = await reader.read(count - got)
                 if not data:
                     raise ConnectionResetError("the other side closed")
                 got += len(data)
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_RESET)
             self._crowd.counts["disconnects"] += 1
 
         def is_open(self) -> bool:
             """True until closed."""
-            return self._socket is not None
+            return self._writer is not None
 
         def close(self) -> None:
-            """Close it."""
-            if self._socket is not None:
-                with contextlib.suppress(OSError):
-                    self._socket.close()
-            self._socket = None
+            """Close it, whatever was still to be sent."""
+            if self._writer is not None:
+                self._writer.transport.abort()
+            self._reader = self._writer = None

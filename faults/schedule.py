@@ -127,7 +127,10 @@ class Injection:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self.bite = await _to_the_end(self.fault.heal(self._target, self._token))
+        await _to_the_end(self._heal())
+
+    async def _heal(self) -> None:
+        self.bite = await self.fault.heal(self._target, self._token)
 
 
 async def _to_the_end(work: Awaitable[_T]) -> _T:
@@ -165,12 +168,15 @@ async def run_schedule(
     async def hold(fault_id: str, timed: TimedFault) -> None:
         await sleep(timed.at_s)
         injection = Injection(timed.fault, world)
-        async with injection:
-            observe("inject", fault_id, timed.fault, None)
-            await sleep(timed.for_s)
-        assert injection.bite is not None
-        bites[fault_id] = injection.bite
-        observe("heal", fault_id, timed.fault, injection.bite)
+        try:
+            async with injection:
+                observe("inject", fault_id, timed.fault, None)
+                await sleep(timed.for_s)
+        finally:
+            # Cut short, it is healed all the same, and whoever watches hears of that too.
+            if injection.bite is not None:
+                bites[fault_id] = injection.bite
+                observe("heal", fault_id, timed.fault, injection.bite)
 
     async with asyncio.TaskGroup() as group:
         for i, timed in enumerate(schedule.faults):

@@ -1,39 +1,63 @@
-"""The main job: run the scenarios, store their histories, judge what was stored, write the certificate."""
+"""The main job: run the scenarios in both worlds, store their histories, judge what was stored, certify.
+
+The simulated world shows most claims, unscaled and under many schedules, in seconds; it runs in processes of its
+own. The live world confirms with real processes what the budget allows, and shows what nothing else can.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
-import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from faults.run_directory import sweep
-from scenarios.deployment_runner import run_deployments
-from scenarios.judge.certificate import Facts, HistoryFile, statement
-from scenarios.judge.claims import CLAIMS, COMPONENTS, FIGURES, judge_all
-from scenarios.judge.history import History, read
-from scenarios.judge.verdict import Exit, Tally, Verdict
+from scenarios.baseline import Baseline
+from scenarios.conclude import Outcome, Ran, Terms, clear, conclude, utc
+from scenarios.judge.claims import judge_all
+from scenarios.judge.history import read
 from scenarios.judge.verdict import Outcome as Verdicts
-from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
+from scenarios.judge.waivers import Waiver
+from scenarios.live_catalogue import SHOWN_BY
+from scenarios.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, LiveTerms, live_jobs
+from scenarios.progress import Progress
+from scenarios.prove import Proof, prove
 from scenarios.provenance import Provenance, provenance
-from scenarios.report.markdown import render
-from scenarios.runner import Run, run_live, spec_of
-from scenarios.scenario import Scenario
-from scenarios.startup_runner import run_startups
+from scenarios.selection import simulated_scenarios
+from scenarios.sim_jobs import Explored, cores, explore_all, shares
+from scenarios.sim_worker import Task
 from scenarios.worlds.live import versions
 
-AT_ONCE = 4
-"""Scenarios that run side by side: they wait more than they compute, and two cores carry four."""
+BUDGET_S = 60.0
+SIMULATED_SHARE = 0.45
+"""Of the budget, while the live world runs beside it."""
+
+World = Literal["both", "simulated", "live"]
+Extent = Literal["none", "sample", "all"]
 
 
 @dataclass(frozen=True, slots=True)
 class CertifyOptions:
-    """What the command line asks for."""
+    """What the command line asks for.
+
+    Attributes:
+        out: directory of the certificate.
+        seed: everything is drawn from it.
+        allowed_unknown: claims that may be UNKNOWN.
+        claims: only these; empty: all.
+        sabotage: ``FILE.py:NAME`` that breaks the service first.
+        candles: path of a CSV for the ticker.
+        only: only these scenarios; empty: all.
+        world: where they run.
+        budget_s: wall seconds that it may take; what must run runs even beyond.
+        prove: how many of the shipped sabotages are tried as well.
+        waivers: claims excused, by whom and until when.
+        sign_key: signs the certificate.
+        baseline: an older certificate to compare with.
+    """
 
     out: Path
     seed: int = 0
@@ -42,157 +66,130 @@ class CertifyOptions:
     sabotage: str = ""
     candles: str = ""
     only: tuple[str, ...] = ()
+    world: World = "both"
+    budget_s: float = BUDGET_S
+    prove: Extent = "none"
+    waivers: tuple[Waiver, ...] = ()
+    sign_key: Ed25519PrivateKey | None = None
+    baseline: Baseline | None = None
 
-
-class Progress:
-    """Told how the job goes; the command line draws it, everybody else ignores it."""
-
-    def started(self, names: Sequence[str]) -> None:
-        """The scenarios that will run."""
-
-    def phase(self, scenario: str, phase: str) -> None:
-        """A scenario entered a phase."""
-
-    def finished(self, scenario: str, events: int, problem: str) -> None:
-        """A scenario ended, with a problem or (empty) without."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What the job came to."""
-
-    certificate: Mapping[str, Any]
-    verdicts: tuple[Verdict, ...]
-    exit_code: Exit
+    def wants(self, name: str) -> bool:
+        """Whether a scenario was asked for, by name or because it shows a claim that was."""
+        if self.only:
+            return name in self.only
+        return not self.claims or any(SHOWN_BY.get(claim) == name for claim in self.claims)
 
 
 async def certify(options: CertifyOptions, progress: Progress | None = None) -> Outcome:
-    """Run everything and write ``certificate.json``, ``certificate.md`` and ``histories/`` into ``options.out``.
+    """Run everything and write the certificate, its reports and ``histories/`` into ``options.out``.
 
     A scenario whose world does not come up or does not heal leaves what it recorded, and a problem in the
     certificate: what it would have shown stays UNKNOWN, or fails if the record already shows a failure.
     """
-    progress = progress or Progress()
-    sweep()
-    started_at = _utc()
-    code = provenance()
-    histories_dir = options.out / "histories"
-    shutil.rmtree(histories_dir, ignore_errors=True)
-    histories_dir.mkdir(parents=True)
-    jobs = _jobs(options, code, progress)
-    problems: dict[str, str] = {}
-    await _run_all(jobs, histories_dir, problems, progress)
-    again = _not_exercised(options, histories_dir)
-    if again:
-        # A busy machine can swallow a premise. More evidence may turn UNKNOWN into a verdict, and never hides a FAIL.
-        more = {f"{name}-again": jobs[name] for name in again}
-        await _run_all(more, histories_dir, problems, progress)
-    return _conclude(options, code, started_at, [f"{name}: {text}" for name, text in sorted(problems.items())])
+    job = _Certification(options, progress or Progress())
+    return await job.run()
 
 
-async def _run_all(
-    jobs: Mapping[str, Callable[[], Awaitable[Run]]], out: Path, problems: dict[str, str], progress: Progress
-) -> None:
-    """Run some side by side and store each history; problems are noted by name."""
-    progress.started(list(jobs))
-    gate = asyncio.Semaphore(AT_ONCE)
+@dataclass(slots=True)
+class _Certification:
+    options: CertifyOptions
+    progress: Progress
+    began_s: float = field(default_factory=time.monotonic)
+    code: Provenance = field(default_factory=provenance)
 
-    async def run_one(name: str, job: Callable[[], Awaitable[Run]]) -> None:
-        async with gate:
-            run = await job()
-            if run.problem:
-                problems[name] = run.problem
-            run.history.write(out / f"{name}.jsonl")
-            progress.finished(name, len(run.history.events), run.problem)
-
-    async with asyncio.TaskGroup() as group:
-        for name, job in jobs.items():
-            group.create_task(run_one(name, job), name=f"scenario-{name}")
-
-
-def _not_exercised(options: CertifyOptions, out: Path) -> list[str]:
-    """Scenarios to run once more: those of claims that are UNKNOWN, may not be, and are shown by one."""
-    if options.only or options.sabotage:
-        return []
-    histories = {path.stem: read(path) for path in sorted(out.glob("*.jsonl"))}
-    unknown = [v.claim for v in judge_all(histories, options.claims or None) if v.outcome is Verdicts.UNKNOWN]
-    missing = [claim for claim in unknown if claim not in options.allowed_unknown and claim in SHOWN_BY]
-    return sorted({SHOWN_BY[claim] for claim in missing})
-
-
-def _jobs(options: CertifyOptions, code: Provenance, progress: Progress) -> dict[str, Callable[[], Awaitable[Run]]]:
-    def live(scenario: Scenario) -> Callable[[], Awaitable[Run]]:
-        spec = spec_of(
-            scenario, seed=options.seed, commit=code.commit, sabotage=options.sabotage, candles=options.candles
-        )
-        return lambda: run_live(scenario, spec, lambda phase: progress.phase(scenario.name, phase))
-
-    def startups() -> Awaitable[Run]:
-        return run_startups(
-            startup_cases(),
+    async def run(self) -> Outcome:
+        options = self.options
+        sweep()
+        started_at = utc()
+        histories = options.out / "histories"
+        clear(options.out)
+        live = LiveRuns(histories, self.progress, time.monotonic, options.budget_s, self.began_s)
+        async with asyncio.TaskGroup() as group:
+            exploring = group.create_task(self._explore(), name="simulated")
+            group.create_task(self._live(live), name="live")
+        explored = exploring.result()
+        await self._again(live, histories)
+        proof = await self._prove()
+        problems = [f"{name}: {text}" for name, text in sorted(live.problems.items())]
+        ran = Ran(
+            code=self.code,
+            started_at=started_at,
+            versions=versions(),
             seed=options.seed,
-            commit=code.commit,
             sabotage=options.sabotage,
-            on_phase=lambda phase: progress.phase("startup", phase),
+            problems=[*problems, *explored.problems, *proof.problems],
+            sabotages=proof.rows,
+            stories=explored.stories,
         )
-
-    def deployments() -> Awaitable[Run]:
-        return run_deployments(
-            seed=options.seed,
-            commit=code.commit,
-            sabotage=options.sabotage,
-            on_phase=lambda phase: progress.phase("deployment", phase),
+        partial = bool(options.only) or options.world != "both"
+        terms = Terms(
+            options.allowed_unknown,
+            options.claims,
+            partial=partial,
+            waivers=options.waivers,
+            sign_key=options.sign_key,
+            baseline=options.baseline,
         )
+        return conclude(options.out, ran, terms)
 
-    jobs: dict[str, Callable[[], Awaitable[Run]]] = {"startup": startups, "deployment": deployments}
-    jobs |= {scenario.name: live(scenario) for scenario in live_scenarios(options.seed)}
-    return {name: job for name, job in jobs.items() if not options.only or name in options.only}
+    async def _explore(self) -> Explored:
+        options = self.options
+        if options.world == "live":
+            return Explored()
+        names = [name for name in simulated_scenarios(options.seed) if options.wants(name)]
+        alone = options.world == "simulated"
+        workers = cores() if alone else 1
+        budget_s = options.budget_s * (0.85 if alone else SIMULATED_SHARE)
+        tasks = [
+            Task(
+                out=str(options.out),
+                scenarios=share,
+                seed=options.seed,
+                commit=self.code.commit,
+                sabotage=options.sabotage,
+                candles=options.candles,
+                budget_s=budget_s,
+            )
+            for share in shares(names, workers)
+        ]
+        return await explore_all(tasks, self.progress.explored)
 
+    async def _live(self, live: LiveRuns) -> None:
+        jobs = self._live_jobs()
+        if jobs:
+            await live.run(jobs)
 
-def _conclude(options: CertifyOptions, code: Provenance, started_at: str, problems: list[str]) -> Outcome:
-    """Judge what was stored, not what is in memory: the certificate must be re-judgeable from its files."""
-    files = sorted((options.out / "histories").glob("*.jsonl"))
-    histories = {path.stem: read(path) for path in files}
-    verdicts = tuple(judge_all(histories, options.claims or None))
-    tally = Tally(
-        allowed_unknown=options.allowed_unknown,
-        subset=bool(options.claims and set(options.claims) < set(CLAIMS)) or bool(options.only),
-        clean_commit=code.clean,
-    )
-    facts = Facts(
-        seed=options.seed,
-        commit=code.commit,
-        code_digest=code.code_digest,
-        settings={"figures": dict(FIGURES), "scenarios": {n: h.header.settings for n, h in histories.items()}},
-        versions={**versions(), "toxiproxy": _toxiproxies(histories)},
-        histories=[_file(path, histories[path.stem]) for path in files],
-        started_at=started_at,
-        finished_at=_utc(),
-        sabotage=options.sabotage,
-        problems=problems,
-    )
-    certificate = statement(verdicts, tally, facts)
-    text = json.dumps(certificate, indent=2, sort_keys=True, ensure_ascii=False)
-    (options.out / "certificate.json").write_text(text + "\n", encoding="utf-8")
-    (options.out / "certificate.md").write_text(render(certificate, COMPONENTS), encoding="utf-8")
-    exit_code = Exit(certificate["predicate"]["exit_code"])
-    return Outcome(certificate, verdicts, exit_code)
+    def _live_jobs(self) -> list[LiveJob]:
+        options = self.options
+        if options.world == "simulated":
+            return []
 
+        def required(name: str) -> bool:
+            return options.world == "live" or bool(options.only) or name in LIVE_ONLY
 
-def _toxiproxies(histories: Mapping[str, History]) -> str:
-    """Which Toxiproxy ran: the real one or the embedded one, as each world found it."""
-    kinds = {str(history.header.versions.get("toxiproxy", "none")) for history in histories.values()}
-    return ", ".join(sorted(kinds)) or "none"
+        terms = LiveTerms(options.seed, self.code.commit, options.sabotage, options.candles)
+        return [job for job in live_jobs(terms, required, self.progress) if options.wants(job.name)]
 
+    async def _again(self, live: LiveRuns, histories: Path) -> None:
+        """Run once more what a busy machine swallowed: more evidence may settle an UNKNOWN, and never hides a FAIL."""
+        names = self._not_exercised(histories)
+        jobs = [job for job in self._live_jobs() if job.name in names]
+        if jobs:
+            again = LiveRuns(histories, self.progress, time.monotonic, float("inf"), self.began_s)
+            await again.run(jobs, "-again")
+            live.problems |= again.problems
 
-def _file(path: Path, history: History) -> HistoryFile:
-    faults: dict[str, bool] = {}
-    for event in history.select("fault", "heal"):
-        kind = str(event.value["kind"])
-        faults[kind] = faults.get(kind, False) or bool(event.value["bit"])
-    digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-    return HistoryFile(path.stem, f"histories/{path.name}", digest, history.header.world, len(history.events), faults)
+    def _not_exercised(self, histories: Path) -> set[str]:
+        """Scenarios of claims that are UNKNOWN, may not be, and are shown by one."""
+        options = self.options
+        if options.only or options.sabotage or options.world == "simulated":
+            return set()
+        found = {path.stem: read(path) for path in sorted(histories.glob("*.jsonl"))}
+        judged = judge_all(found, options.claims or None)
+        unknown = [verdict.claim for verdict in judged if verdict.outcome is Verdicts.UNKNOWN]
+        return {SHOWN_BY[claim] for claim in unknown if claim not in options.allowed_unknown and claim in SHOWN_BY}
 
-
-def _utc() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    async def _prove(self) -> Proof:
+        if self.options.prove == "none":
+            return Proof()
+        return await prove(self.options.prove, self.options.seed, self.code.commit, self.progress)

@@ -4,69 +4,30 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scenarios.certify import CertifyOptions, Outcome, certify
-from scenarios.certify import Progress as Watcher
+from scenarios.baseline import Baseline, BaselineError
+from scenarios.board import Board
+from scenarios.certify import BUDGET_S, CertifyOptions, World, certify
+from scenarios.conclude import Outcome, foreign
 from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.certificate import AllowListError, parse_allow_list
 from scenarios.judge.claims import CLAIMS, COMPONENTS
 from scenarios.judge.verdict import Exit
-from scenarios.live_catalogue import live_scenarios
+from scenarios.judge.waivers import WaiverError, parse_waivers
+from scenarios.selection import live_names, simulated_scenarios
+from scenarios.signing import KeyFileError, load_private_key
+from scenarios.verify import UNSIGNED
 from scenarios.worlds.launcher import SabotageError, load_sabotage
 from scenarios.worlds.market import CsvError, CsvMarket
 
 _STYLE = {"PASS": "green", "FAIL": "bold red", "UNKNOWN": "yellow"}
-
-
-class Bars(Watcher):
-    """One line of progress for the whole, with what runs now."""
-
-    def __init__(self, console: Console) -> None:
-        self._bar = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._console = console
-        self._task = self._bar.add_task("scenarios", total=1)
-        self._now: dict[str, str] = {}
-        self._total = 0
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
-
-    def started(self, names: Sequence[str]) -> None:
-        """Know how many there are."""
-        self._total += len(names)
-        self._bar.update(self._task, total=self._total)
-
-    def phase(self, scenario: str, phase: str) -> None:
-        """Show what each running scenario does."""
-        self._now[scenario] = phase
-        self._bar.update(self._task, description="  ".join(f"{name}: {what}" for name, what in self._now.items()))
-
-    def finished(self, scenario: str, events: int, problem: str) -> None:
-        """Tick it off; a problem is said at once."""
-        self._now.pop(scenario, None)
-        self._bar.advance(self._task)
-        text = f"{scenario}: {events} events" + (f" - problem: {problem}" if problem else "")
-        self._console.print(text, style="red" if problem else "dim", highlight=False, soft_wrap=True)
 
 
 def table_of(certificate: dict[str, Any]) -> Table:
@@ -78,8 +39,7 @@ def table_of(certificate: dict[str, Any]) -> Table:
     table.add_column("premise", justify="right")
     table.add_column("why")
     for claim in certificate["predicate"]["claims"]:
-        allowed = " (allowed)" if claim.get("allowed") else ""
-        verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{allowed}"
+        verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{_excused(claim)}"
         table.add_row(claim["id"], claim["title"], verdict, str(claim["premise_count"]), claim["reason"][:160])
     return table
 
@@ -90,11 +50,15 @@ def plain_lines(certificate: dict[str, Any]) -> list[str]:
     width = max(len(claim["title"]) for claim in claims)
     lines = []
     for claim in claims:
-        allowed = " (allowed)" if claim.get("allowed") else ""
-        verdict = f"{claim['verdict']}{allowed}"
+        verdict = f"{claim['verdict']}{_excused(claim)}"
         text = f"{claim['id']:5} {verdict:17} {claim['premise_count']:5}  {claim['title']:{width}}  {claim['reason']}"
         lines.append(text.rstrip())
     return lines
+
+
+def _excused(claim: dict[str, Any]) -> str:
+    """Why a claim that does not pass stops nothing, in brackets; empty for all others."""
+    return f" ({claim['standing']})" if claim["standing"] in {"allowed", "waived"} else ""
 
 
 def _claims(text: str) -> tuple[str, ...]:
@@ -108,10 +72,8 @@ def _claims(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _options(
-    out: Path, seed: int, allow: Path | None, claims: str, sabotage: str, candles: Path | None, only: tuple[str, ...]
-) -> CertifyOptions:
-    """Check everything before anything is started.
+def _checked(allow: Path | None, sabotage: str, candles: Path | None) -> frozenset[str]:
+    """Read and load everything before anything is started; returns the claims that may be UNKNOWN.
 
     Raises:
         click.UsageError: naming the option, the value and what is allowed.
@@ -128,17 +90,40 @@ def _options(
         ) from None
     except (AllowListError, SabotageError, CsvError) as error:
         raise click.UsageError(str(error)) from None
-    names = ["startup", "deployment", *(scenario.name for scenario in live_scenarios(seed))]
-    for name in only:
-        if name not in names:
-            raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")
-    if out.exists() and not out.is_dir():
-        raise click.UsageError(f"--out is {str(out)!r}, allowed: a directory")
-    if sabotage:
-        file, _, function = sabotage.rpartition(":")
-        sabotage = f"{Path(file).resolve()}:{function}"
-    resolved = str(candles.resolve()) if candles else ""
-    return CertifyOptions(out, seed, allowed, _claims(claims), sabotage, resolved, only)
+    return allowed
+
+
+def _names(seed: int, world: World) -> list[str]:
+    live = live_names(seed) if world != "simulated" else []
+    simulated = list(simulated_scenarios(seed)) if world != "live" else []
+    return sorted({*live, *simulated})
+
+
+def _absolute(sabotage: str) -> str:
+    """``FILE.py:NAME`` as other processes, elsewhere, can read it."""
+    file, _, function = sabotage.rpartition(":")
+    return f"{Path(file).resolve()}:{function}" if sabotage else ""
+
+
+def _with_terms(
+    options: CertifyOptions, waivers: Path | None, sign_key: Path | None, baseline: Path | None
+) -> CertifyOptions:
+    """Add the files that say how the outcome is to be taken, each checked before anything is started.
+
+    Raises:
+        click.UsageError: naming the option or the waiver, the value and what is allowed.
+    """
+    try:
+        return replace(
+            options,
+            waivers=parse_waivers(waivers.read_text(encoding="utf-8")) if waivers else (),
+            sign_key=load_private_key(sign_key, "--sign-key") if sign_key else None,
+            baseline=Baseline.load(baseline) if baseline else None,
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--waivers is {str(waivers)!r}, allowed: a readable file ({error})") from None
+    except (WaiverError, KeyFileError, BaselineError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 @click.command("certify", short_help="run the scenarios, judge, write the certificate")
@@ -146,38 +131,92 @@ def _options(
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Everything is drawn from it."
 )
+@click.option(
+    "--world",
+    type=click.Choice(["both", "simulated", "live"]),
+    default="both",
+    show_default=True,
+    help="Virtual time, real processes, or both (only both can be PASSED).",
+)
+@click.option(
+    "--budget-s",
+    type=click.FloatRange(1, 86_400),
+    default=BUDGET_S,
+    show_default=True,
+    help="Wall seconds: more schedules and more live confirmations with more of them.",
+)
+@click.option(
+    "--prove",
+    type=click.Choice(["all", "sample"]),
+    is_flag=False,
+    flag_value="all",
+    help="Try the shipped sabotages as well: all, or (--prove=sample) a seeded fifth.",
+)
 @click.option("--allow-unknown", "allow", type=click.Path(path_type=Path), help="File of claims that may be UNKNOWN.")
 @click.option("--claims", default="", help="Only these claims or components, such as C2,C5.3 (never PASSED).")
 @click.option("--only", multiple=True, help="Only this scenario (repeatable; never PASSED).")
 @click.option("--sabotage", default="", help="FILE.py:NAME: break the service first; the run must turn red.")
 @click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the ticker's stand-in.")
+@click.option("--waivers", type=click.Path(path_type=Path), help="TOML of claims excused: owner, reason, expiry.")
+@click.option("--sign-key", type=click.Path(path_type=Path), help="PEM: sign with this Ed25519 private key.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An older certificate.json: say what changed.")
 @click.option("--json", "as_json", is_flag=True, help="The certificate on stdout, nothing else.")
 def certify_command(
+    *,
     out: Path,
     seed: int,
+    world: World,
+    budget_s: float,
+    prove: Literal["all", "sample"] | None,
     allow: Path | None,
     claims: str,
     only: tuple[str, ...],
     sabotage: str,
     candles: Path | None,
-    *,
+    waivers: Path | None,
+    sign_key: Path | None,
+    baseline: Path | None,
     as_json: bool,
 ) -> None:
     """Run the service through faults, judge what was recorded, write the certificate.
 
-    Boots real processes on loopback (a real Valkey, stand-ins for the downstreams, the service), needs neither
-    root nor Docker, and leaves nothing running. Exit 0 PASSED or WARNED, 1 a claim failed, 3 a claim is unknown
-    that may not be, 2 bad input, 4 the harness itself failed.
+    The whole service runs in virtual time under many schedules, and as real processes on loopback (a real Valkey,
+    stand-ins for the downstreams, the service). It needs neither root nor Docker, and leaves nothing running. Exit 0
+    PASSED or WARNED, 1 a claim failed or a sabotage went undetected, 3 a claim is unknown that may not be, 2 bad
+    input, 4 the harness itself failed.
 
     \b
     Example:
-      hardening certify --out certificate --allow-unknown allow-unknown.txt
+      hardening certify --out certificate --budget-s 60
     """
-    options = _options(out, seed, allow, claims, sabotage, candles, only)
+    allowed = _checked(allow, sabotage, candles)
+    names = _names(seed, world)
+    for name in only:
+        if name not in names:
+            raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")
+    if out.exists() and not out.is_dir():
+        raise click.UsageError(f"--out is {str(out)!r}, allowed: a directory")
+    if foreign(out):
+        raise click.UsageError(
+            f"--out is {str(out)!r}, which holds {foreign(out)[0]!r}, allowed: a new or empty directory"
+        )
+    options = CertifyOptions(
+        out=out,
+        seed=seed,
+        allowed_unknown=allowed,
+        claims=_claims(claims),
+        sabotage=_absolute(sabotage),
+        candles=str(candles.resolve()) if candles else "",
+        only=only,
+        world=world,
+        budget_s=budget_s,
+        prove=prove or "none",
+    )
+    options = _with_terms(options, waivers, sign_key, baseline)
     console = Console(stderr=True, soft_wrap=True) if as_json else Console()
     try:
-        with Bars(Console(stderr=True)) as bars:
-            outcome = run(certify(options, bars))
+        with Board(Console(stderr=True)) as board:
+            outcome = run(certify(options, board))
     except InterruptedRunError as error:
         click.echo(f"certify: {error}", err=True)
         sys.exit(Exit.HARNESS)
@@ -198,6 +237,13 @@ def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> No
             click.echo(line)
     for problem in certificate["predicate"]["problems"]:
         console.print(f"problem: {problem}", style="red", highlight=False)
+    for line in (certificate["predicate"]["since"] or {}).get("changes", []):
+        console.print(f"changed: {line}", highlight=False, soft_wrap=True)
+    for why in certificate["predicate"]["warnings"]:
+        console.print(f"warning: {why}", highlight=False, soft_wrap=True)
     settled = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     line = f"{certificate['predicate']['result']}: {settled}"
     console.print(f"{line}; {out / 'certificate.json'}, {out / 'certificate.md'}", highlight=False, soft_wrap=True)
+    console.print(f"digest of the whole: {outcome.digest}", highlight=False, soft_wrap=True)
+    signed = f"signed by key {outcome.key_id}" if outcome.key_id else UNSIGNED
+    console.print(signed, highlight=False, soft_wrap=True)

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from scenarios.runner import Run, observed
+from scenarios.phases import Run
+from scenarios.runner import observed
 from scenarios.worlds.downstream_process import settle
 from scenarios.worlds.downstreams import NAMES
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge

@@ -203,6 +203,7 @@ SHOWN_BY: Mapping[str, str] = MappingProxyType(
         "C2.2": "burst",
         "C2.3": "pressure",
         "C2.4": "deadline",
+        "C2.5": "soak",
         "C2.6": "pressure",
         "C2.7": "rude-clients",
         "C3.1": "startup",
@@ -223,7 +224,9 @@ SHOWN_BY: Mapping[str, str] = MappingProxyType(
         "C6.3": "signals",
         "C6.4": "redis-outage",
         "C6.5": "alert-outage",
+        "C7.1": "gate",
         "C7.2": "deployment",
+        "C7.3": "gate",
     }
 )
 """The scenario that exercises a claim by design; others may as well."""

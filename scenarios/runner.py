@@ -1,4 +1,4 @@
-"""Runs a scenario in the live world: steady state, inject, heal, recover, end; what happened is the history.
+"""Runs a scenario in a world, live or simulated: steady state, inject, heal, recover, end; all of it recorded.
 
 The runner decides nothing about right or wrong: that is the judge's, who sees only the history.
 """
@@ -9,16 +9,14 @@ import asyncio
 import contextlib
 import functools
 import signal
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from faults.base import Bite, Fault, FaultError, HealError
-from faults.schedule import run_schedule
-from scenarios.judge.history import History
+from faults.base import Bite, Fault
 from scenarios.judge.workload import Operation
+from scenarios.phases import Guard, Phases, Run, endured
 from scenarios.scenario import Reload, Scenario
-from scenarios.worlds.downstream_process import settle
+from scenarios.worlds.contract import Stage
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge
 from scenarios.worlds.probes import (
     RUDE_KINDS,
@@ -30,7 +28,6 @@ from scenarios.worlds.probes import (
     probe_rude_clients,
     watch_lag,
 )
-from scenarios.worlds.processes import ProcessError
 
 RECOVERY_POLL_S = 0.25
 EXIT_S_MAX = 20.0
@@ -55,21 +52,9 @@ def spec_of(scenario: Scenario, *, seed: int, commit: str, sabotage: str = "", c
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a scenario left: its history, and (empty when there was none) the problem that cut it short."""
-
-    history: History
-    problem: str = ""
-
-
-async def observed(world: LiveWorld, body: Callable[[], Awaitable[None]]) -> Run:
+async def observed(world: Stage, body: Callable[[], Awaitable[None]]) -> Run:
     """Await ``body``, which enters and leaves ``world``; trouble of the harness ends it and is said, not raised."""
-    problem = ""
-    try:
-        await body()
-    except* (ProcessError, HealError, FaultError, OSError, TimeoutError) as group:
-        problem = "; ".join(f"{type(error).__name__}: {error}" for error in _leaves(group))
+    problem = await endured(body)
     malformed = world.service.malformed()
     if malformed:
         problem = "; ".join(filter(None, [problem, f"malformed events: {', '.join(malformed)}"]))
@@ -77,56 +62,63 @@ async def observed(world: LiveWorld, body: Callable[[], Awaitable[None]]) -> Run
     return Run(world.recorder.history(), problem)
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
+async def run_live(
+    scenario: Scenario,
+    spec: LiveSpec,
+    on_phase: Callable[[str], None] = lambda _phase: None,
+    guard: Guard | None = None,
+) -> Run:
+    """Run it to its end in the live world; see ``run_on``."""
+    return await run_on(LiveWorld(spec), scenario, on_phase, guard)
 
 
-async def run_live(scenario: Scenario, spec: LiveSpec, on_phase: Callable[[str], None] = lambda _phase: None) -> Run:
-    """Run it to its end; the world is gone when this returns, and what it left behind is in the history."""
-    world = LiveWorld(spec)
-    run = _Run(world, scenario, on_phase)
+async def run_on(
+    world: Stage,
+    scenario: Scenario,
+    on_phase: Callable[[str], None] = lambda _phase: None,
+    guard: Guard | None = None,
+) -> Run:
+    """Run it to its end, or until ``guard`` cuts it short.
+
+    The world is gone when this returns, and what it left behind is in the history.
+    """
+    run = _Run(world, scenario, on_phase, guard)
 
     async def body() -> None:
-        async with world:
-            for text in spec.keep:
+        async with world, run.watched():
+            for text in scenario.keep:
                 planted = {"probe": "planted", "surface": "stdout", "keep": text}
                 world.recorder.add(world.now(), "harness", "state", "probe", planted)
             await run.steady("steady")
-            await run.break_it_watched()
-            if world.service.child.running() and scenario.term_at_s is None:
+            if run.may_begin():
+                await run.break_it_watched()
+            if world.service.running() and scenario.term_at_s is None and not run.hurry:
                 await run.recover()
                 await run.steady("quiet")
                 await probe_outbox(world)
                 await probe_metrics(world)
             await run.end()
-            await settle(world.recorder)
+            await world.settle()
             probe_after_end(world)
 
     return await observed(world, body)
 
 
-class _Run:
-    """The phases of one run."""
+class _Run(Phases):
+    """The phases of one run, on a world that has a service of its own."""
 
-    def __init__(self, world: LiveWorld, scenario: Scenario, on_phase: Callable[[str], None]) -> None:
-        self.world = world
-        self.scenario = scenario
-        self.on_phase = on_phase
+    def __init__(
+        self, world: Stage, scenario: Scenario, on_phase: Callable[[str], None], guard: Guard | None = None
+    ) -> None:
+        super().__init__(world, scenario, on_phase, guard)
+        self.stage = world
         self._since_s: dict[str, float] = {}
         self._at_the_end: list[Callable[[], None]] = []
 
-    def phase(self, name: str) -> None:
-        self.on_phase(name)
-        self.world.recorder.add(self.world.now(), "harness", "state", "phase", {"phase": name})
-
     async def steady(self, name: str) -> None:
         if self.scenario.steady.operations:
-            self.phase(name)
-            await self.world.client.run(self.scenario.steady)
-            await probe_ready(self.world)
+            await super().steady(name)
+            await probe_ready(self.stage)
 
     async def break_it_watched(self) -> None:
         """``break_it``, with the loop's lag watched from inside the process where hostile lines are logged."""
@@ -134,24 +126,23 @@ class _Run:
             await self.break_it()
             return
         worst = [0.0]
-        watching = asyncio.create_task(watch_lag(self.world, worst), name="lag-watch")
+        watching = asyncio.create_task(watch_lag(self.stage, worst), name="lag-watch")
         try:
             await self.break_it()
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-        await settle(self.world.recorder)
-        probe_hostile_lines(self.world, self.scenario.hostile_bytes, worst[0])
+        await self.stage.settle()
+        probe_hostile_lines(self.stage, self.scenario.hostile_bytes, worst[0])
+
+    def beside(self) -> list[Coroutine[Any, Any, None]]:
+        work = [self._after(r.at_s, functools.partial(self._reload, r)) for r in self.scenario.reloads]
+        if self.scenario.term_at_s is not None:
+            work.append(self._after(self.scenario.term_at_s, self._terminate))
+        return work
 
     async def break_it(self) -> None:
-        self.phase("faults")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(run_schedule(self.scenario.schedule, self.world, observe=self._fault))
-            group.create_task(self.world.client.run(self.scenario.workload))
-            for reload in self.scenario.reloads:
-                group.create_task(self._after(reload.at_s, functools.partial(self._reload, reload)))
-            if self.scenario.term_at_s is not None:
-                group.create_task(self._after(self.scenario.term_at_s, self._terminate))
+        await super().break_it()
         for probe in self._at_the_end:
             probe()
         self.phase("healed")
@@ -161,11 +152,11 @@ class _Run:
         await act()
 
     async def _terminate(self) -> None:
-        await self.world.service.signal(signal.SIGTERM)
-        await self.world.service.wait_exit(EXIT_S_MAX)
+        await self.stage.service.signal(signal.SIGTERM)
+        await self.stage.service.wait_exit(EXIT_S_MAX)
 
     async def _reload(self, reload: Reload) -> None:
-        service = self.world.service
+        service = self.stage.service
         fresh: Any = reload.settings
         if not isinstance(fresh, str) and reload.by != "rollback":
             fresh = merge(service.settings, fresh)
@@ -178,7 +169,7 @@ class _Run:
             path = "/admin/reload" if reload.by == "admin" else "/admin/rollback"
             await self.world.client.send(Operation(0, "admin", "POST", path, "operator", "critical"))
 
-    def _fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None) -> None:
+    def fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None) -> None:
         now = self.world.now()
         if bite is None:
             self._since_s[fault_id] = now
@@ -190,21 +181,16 @@ class _Run:
         if bite is None and fault.kind == "dns_failure":
             probe = {"probe": "unresolved_name", "downstream": fault.target}
             self.world.recorder.add(now, "harness", "state", "probe", probe)
-        value: dict[str, Any] = {"kind": fault.kind, "target": fault.target}
-        if bite is None:
-            value["parameters"] = fault.to_json()
-        else:
-            value |= {"bit": bite.bit, "bite": dict(bite.counts), "verified": True}
-        self.world.recorder.add(now, "harness", "fault", what, value, fault_id)
+        super().fault(what, fault_id, fault, bite)
 
     def _rude(self, fault: Fault, bite: Bite, fault_id: str) -> None:
-        probe_rude_clients(self.world, fault.kind, bite.counts, self._since_s[fault_id])
+        probe_rude_clients(self.stage, fault.kind, bite.counts, self._since_s[fault_id])
 
     async def recover(self) -> None:
         """Await the way back within its bound; the judge decides whether it was reached."""
         self.phase("recovery")
         end = self.world.now() + self.scenario.recovery_s
-        while not _is_steady(await probe_ready(self.world)) and self.world.now() < end:
+        while not _is_steady(await probe_ready(self.stage)) and self.world.now() < end and not self.hurry:
             # A breaker closes by a probe, and a probe needs somebody who asks.
             for operation in self.scenario.steady.operations[:2]:
                 await self.world.client.send(operation)
@@ -212,7 +198,7 @@ class _Run:
 
     async def end(self) -> None:
         self.phase("shutdown")
-        if self.world.service.child.running():
+        if self.stage.service.running():
             await self._terminate()
 
 

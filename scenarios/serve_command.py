@@ -58,13 +58,30 @@ def _describe(world: LiveWorld) -> dict[str, Any]:
     }
 
 
-async def _serve(spec: LiveSpec, *, as_json: bool) -> int:
+def _write_environment(path: Path, world: LiveWorld) -> None:
+    """Variables with which another service, or preflight, uses the same dependencies; whole at once, for us alone."""
+    lines = {"REDIS_URL": world.settings["redis_url"], "SERVICE_TOKEN": world.settings["service_token"]}
+    lines |= {f"{name.upper()}_SERVICE_URL": one["url"] for name, one in world.settings["downstreams"].items()}
+    lines |= {
+        "SIGNAL_API_KEYS": json.dumps(world.settings["api_keys"], separators=(",", ":")),
+        "SIGNAL_AUDIT_PATH": str(world.run.path / "audit-of-another.jsonl"),
+    }
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as stream:
+        stream.writelines(f"{name}={value}\n" for name, value in lines.items())
+    new.replace(path)
+
+
+async def _serve(spec: LiveSpec, env_file: Path | None, *, as_json: bool) -> int:
     world = LiveWorld(spec)
     world.recorder = Forgetful(world.recorder.header)
     for part in (world.downstreams, world.service, world.client):
         part.recorder = world.recorder
     async with world:
         facts = _describe(world)
+        if env_file:
+            _write_environment(env_file, world)
         if as_json:
             click.echo(json.dumps(facts))
         else:
@@ -81,8 +98,11 @@ async def _serve(spec: LiveSpec, *, as_json: bool) -> int:
 @click.option("--candles", type=click.Path(path_type=Path), help="CSV: time,open,high,low,close,volume[,symbol].")
 @click.option("--sabotage", default="", help="FILE.py:NAME: start a deliberately broken service.")
 @click.option("--logs", is_flag=True, help="Show the service's log lines on stderr.")
+@click.option("--env-file", type=click.Path(path_type=Path), help="Write variables for another service to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Addresses and keys as one line of JSON.")
-def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, logs: bool, as_json: bool) -> None:
+def serve_command(
+    port: int, seed: int, candles: Path | None, sabotage: str, env_file: Path | None, *, logs: bool, as_json: bool
+) -> None:
     """Start the service with a real Valkey and stand-ins for its downstreams; print how to use it.
 
     REDIS_URL, TICKER_SERVICE_URL, USER_SERVICE_URL, ALERT_SERVICE_URL and COMMS_SERVICE_URL name real ones to use
@@ -100,6 +120,8 @@ def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, 
             load_sabotage(sabotage)
     except (CsvError, SabotageError) as error:
         raise click.UsageError(str(error)) from None
+    if env_file and (env_file.is_dir() or not os.access(env_file.absolute().parent, os.W_OK)):
+        raise click.UsageError(f"--env-file is {str(env_file)!r}, allowed: a file in a directory that can be written")
     sweep()
     urls = {
         name: os.environ[f"{name.upper()}_SERVICE_URL"] for name in NAMES if f"{name.upper()}_SERVICE_URL" in os.environ
@@ -116,7 +138,7 @@ def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, 
         echo=(lambda line: click.echo(line, err=True)) if logs else None,
     )
     try:
-        code = run(_serve(spec, as_json=as_json))
+        code = run(_serve(spec, env_file, as_json=as_json))
     except InterruptedRunError:
         click.echo("stopped; nothing is left running", err=True)
         sys.exit(Exit.OK)
@@ -128,10 +150,16 @@ def serve_command(port: int, seed: int, candles: Path | None, sabotage: str, *, 
 
 
 @click.command("preflight", short_help="refuse a misconfigured deployment")
-@click.option("--config", type=click.Path(path_type=Path), required=True, help="The service's configuration file.")
-@click.option("--json", "as_json", is_flag=True, help="Problems as JSON.")
+@click.option("--config", type=click.Path(path_type=Path), required=True, help="JSON or TOML, as the service takes it.")
+@click.option("--json", "as_json", is_flag=True, help="ok, problems and notes as JSON.")
 def preflight_command(config: Path, *, as_json: bool) -> None:
-    """Check a deployment's configuration before it serves: one line per fault; exit 0 sound, 1 refused, 2 usage.
+    """Check a deployment before it serves: its configuration, this machine or container, its dependencies.
+
+    REDIS_URL, SERVICE_TOKEN, TICKER_SERVICE_URL (USER_, ALERT_, COMMS_) and SIGNAL_<FIELD> override the file, as they
+    do for the service. One line per fault, all of them at once; notes forbid nothing. Refused are a missing or default
+    secret, debug, wildcard CORS, the environment "development", a critical dependency that does not answer, a store
+    that forgets what it acknowledged, budgets beyond what the container or machine has, malformed or unknown fields.
+    Exit 0 sound, 1 refused, 2 no readable configuration.
 
     \b
     Example:

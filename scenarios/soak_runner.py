@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scenarios.judge.endurance import KEYS_MIN
-from scenarios.runner import Run, observed
+from scenarios.phases import Run
+from scenarios.runner import observed
 from scenarios.worlds.client import SteadyClient
 from scenarios.worlds.downstream_process import settle
 from scenarios.worlds.live import LiveSpec, LiveWorld
@@ -105,8 +106,7 @@ class _Soak:
 
     async def _asker(self, rounds: Iterator[int], count: _Count, end_s: float) -> None:
         world = self.world
-        client = SteadyClient(world._address, world.recorder, world.now, world.secrets.keys, keep_bodies=False)
-        client._ids = world.client._ids
+        client = world.client.steady()
         try:
             for number in rounds:
                 if world.now() > end_s or not world.service.child.running():

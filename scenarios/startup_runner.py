@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scenarios.runner import Run, observed
+from scenarios.phases import Run
+from scenarios.runner import observed
 from scenarios.scenario import StartupCase
-from scenarios.worlds.downstream_process import settle
+from scenarios.worlds.contract import Stage
 from scenarios.worlds.downstreams import NAMES
 from scenarios.worlds.live import LiveSpec, LiveWorld
 from scenarios.worlds.probes import probe_ready
@@ -55,16 +56,25 @@ async def run_startups(
     sabotage: str = "",
     on_phase: Callable[[str], None] = lambda _phase: None,
 ) -> Run:
-    """Start the service once per case, watch each start, and record a ``startup`` probe for it."""
+    """Start the service once per case in the live world; see ``run_startups_on``."""
     spec = LiveSpec(settings={"startup": START_UP}, seed=seed, sabotage=sabotage, scenario="startup", commit=commit)
-    world = LiveWorld(spec)
+    return await run_startups_on(LiveWorld(spec), cases, START_UP["total_s"], on_phase)
+
+
+async def run_startups_on(
+    world: Stage, cases: Sequence[StartupCase], total_s: float, on_phase: Callable[[str], None] = lambda _phase: None
+) -> Run:
+    """Start the service once per case, watch each start, and record a ``startup`` probe for it.
+
+    ``total_s`` is the start-up time in force, in seconds.
+    """
 
     async def body() -> None:
         try:
             await world.prepare()
             for case in cases:
                 on_phase(f"{case.dependency} {case.case}")
-                await _Start(world, case).watch()
+                await _Start(world, case, total_s).watch()
         finally:
             await world.close()
 
@@ -74,8 +84,9 @@ async def run_startups(
 class _Start:
     """One start and what became of it."""
 
-    def __init__(self, world: LiveWorld, case: StartupCase) -> None:
+    def __init__(self, world: Stage, case: StartupCase, total_s: float) -> None:
         self.world = world
+        self.total_s = total_s
         self.case = case
         self.hanging = _Hanging()
         self.value: dict[str, Any] = {"probe": "startup", "case": case.case, "dependency": case.dependency}
@@ -117,8 +128,8 @@ class _Start:
 
     async def _until_served_or_ended(self) -> None:
         service = self.world.service
-        limit_s = START_UP["total_s"] + OVERTIME_S
-        await until(lambda: service.address is not None or not service.child.running(), limit_s)
+        limit_s = self.total_s + OVERTIME_S
+        await until(lambda: service.address is not None or not service.running(), limit_s)
 
     def _served_early(self) -> bool:
         """It listened although a critical dependency had not been seen."""
@@ -147,14 +158,11 @@ class _Start:
         if service.address is not None:
             self.value["exit_code"] = await service.stop()
         else:
-            await until(lambda: not service.child.running(), 5)
-            if service.child.running():
-                await service.child.stop(1, signal.SIGKILL)
-            await service.child.stop(1)
-            self.value["exit_code"] = service.child.exit_code
-            service.exited()
-        await settle(self.world.recorder)
-        lines = [line for line in service.child.tail if not line.startswith("{")]
+            await until(lambda: not service.running(), 5)
+            await service.destroy()
+            self.value["exit_code"] = service.exit_code
+        await self.world.settle()
+        lines = [line for line in service.last_words if not line.startswith("{")]
         self.value["line"] = lines[-1] if lines else ""
 
     @contextlib.asynccontextmanager
@@ -166,7 +174,8 @@ class _Start:
         else:
             await self._restart_stand_ins([other for other in NAMES if other != name])
         if self.case.case == "hanging":
-            await self.hanging.start(self.world.downstreams.ports[name])
+            with self.world.machine_of(name):
+                await self.hanging.start(self.world.downstreams.ports[name])
         try:
             yield
         finally:

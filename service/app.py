@@ -96,7 +96,14 @@ class Service:
         )
         key = settings.audit_key.get_secret_value() if settings.audit_key is not None else None
         self.audit = AuditLog(
-            settings.audit_path, seams.files, seams.wall, emit, key, redactor=self.redactor, background=threads
+            settings.audit_path,
+            seams.files,
+            seams.wall,
+            emit,
+            key,
+            redactor=self.redactor,
+            background=threads,
+            later=lambda wait_s, write: asyncio.get_running_loop().call_later(wait_s, write),
         )
         self.outbox = Outbox(self.link, settings.outbox, emit=emit, monotonic=seams.monotonic)
         self.worker = Worker(
@@ -208,10 +215,10 @@ class Service:
         with _outbox_problems():
             return (await self.outbox.accept(user, key, body, text)).alert_id
 
-    async def audit_first(self, action: str, actor: str) -> bool:
+    async def audit_first(self, action: str, actor: str, **about: Any) -> bool:
         """Write down that a change was asked for, before it is made; False when that cannot be written."""
         context = current_request.get()
-        self.audit.record(action, actor, "requested", context.request_id if context is not None else "")
+        self.audit.record(action, actor, "requested", context.request_id if context is not None else "", **about)
         return await asyncio.to_thread(self.audit.flush, AUDIT_FLUSH_S) and self.audit.healthy
 
     def reload(self, actor: str) -> None:

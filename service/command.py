@@ -9,8 +9,9 @@ import gc
 import json
 import logging
 import os
-import socket
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,6 +28,12 @@ log = logging.getLogger(__name__)
 
 FAILED, UNUSABLE = 1, 2
 WATCH_AGAIN_S = 1.0
+
+
+def _keep_out_of_collections() -> None:
+    """What start-up made stays; a collection need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,11 +58,8 @@ def run(argv: list[str], usage: str) -> int:
         if arguments.command == "preflight":
             return _check(arguments, overrides, logs)
         source = functools.partial(configuration.load, config, dict(os.environ), overrides)
-        settings = source()
-        _refuse_dangers(settings)
-        logs.add_secrets(*settings.secrets())
-        logs.set_detail(settings.log_events)
-        return asyncio.run(serve(settings, source, config, logs))
+        ground = Ground(live_seams.live_seams(logs.emit), functools.partial(_say, logs))
+        return asyncio.run(boot(source, config, logs, ground))
     except SettingsError as error:
         for problem in error.problems:
             _say(logs, problem)
@@ -64,8 +68,27 @@ def run(argv: list[str], usage: str) -> int:
         logs.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a process stands on beside its seams; a simulated world has its own.
+
+    Attributes:
+        seams: the world.
+        say: writes one line for a person.
+        bind: makes the listener; raises OSError.
+        threads: False in worlds without threads.
+        made: called once the service stands, before the first client.
+    """
+
+    seams: Seams
+    say: Callable[[str], None]
+    bind: Callable[..., Any] = lifecycle.bind
+    threads: bool = True
+    made: Callable[[], object] = _keep_out_of_collections
+
+
 def _check(arguments: argparse.Namespace, overrides: dict[str, Any], logs: SecureLogging) -> int:
-    """Print what is wrong with the deployment; 0 when nothing is."""
+    """Print what is wrong with the deployment; 0 when nothing is, 2 when there was no configuration to look at."""
     seams = live_seams.live_seams(_silent)
     machine = preflight.Machine.here()
     found = asyncio.run(preflight.inspect(arguments.config, os.environ, overrides, machine, seams))
@@ -73,9 +96,13 @@ def _check(arguments: argparse.Namespace, overrides: dict[str, Any], logs: Secur
     if arguments.json:
         text = json.dumps({"ok": not problems, "problems": problems, "notes": notes}, indent=1)
     else:
-        verdict = "preflight: " + (f"refused, {len(problems)} faults" if problems else "ok")
+        number = f"{len(problems)} fault{'s' if len(problems) > 1 else ''}"
+        word = "nothing to check" if found.unreadable else "refused"
+        verdict = "preflight: " + (f"{word}, {number}" if problems else "ok")
         text = "\n".join([*problems, *(f"note: {note}" for note in notes), verdict])
     sys.stdout.write(text + "\n")
+    if found.unreadable:
+        return UNUSABLE
     return FAILED if problems else 0
 
 
@@ -117,39 +144,52 @@ def _clean(logs: SecureLogging, line: str) -> str:
     return logs.redactor.text(name) + colon + logs.redactor.text(why)
 
 
-async def serve(settings: Settings, source: Any, config: Path | None, logs: SecureLogging) -> int:
-    """Start, serve until a signal ends it, drain; returns the exit code.
+async def boot(source: Callable[[], Settings], config: Path | None, logs: SecureLogging, ground: Ground) -> int:
+    """Read the settings, start, serve until a signal ends it, drain; returns the exit code.
 
     Why it failed is the last thing it says: who started it sees its last lines first.
+
+    Raises:
+        SettingsError: for settings that cannot or may not be.
     """
+    settings = source()
+    _refuse_dangers(settings)
+    logs.add_secrets(*settings.secrets())
+    logs.set_detail(settings.log_events)
     try:
-        listener = lifecycle.bind(settings.host, settings.port, shared=settings.workers > 1)
+        listener = ground.bind(settings.host, settings.port, shared=settings.workers > 1)
     except (OSError, UnicodeError) as error:  # the latter from names that no name server could be asked for
         reason = getattr(error, "strerror", None) or "no such host"
-        _say(logs, f"cannot bind {settings.host}:{settings.port} ({reason})")
+        ground.say(f"cannot bind {settings.host}:{settings.port} ({reason})")
         return FAILED
     with listener:
         try:
-            await _live(settings, source, config, logs, listener)
+            await _live(settings, source, config, logs, listener, ground)
         except StartupError as error:
-            _say(logs, str(error))
+            ground.say(str(error))
             return FAILED
     return 0
 
 
 async def _live(
-    settings: Settings, source: Any, config: Path | None, logs: SecureLogging, listener: socket.socket
+    settings: Settings,
+    source: Callable[[], Settings],
+    config: Path | None,
+    logs: SecureLogging,
+    listener: Any,
+    ground: Ground,
 ) -> None:
     """From the first client to the last; raises StartupError."""
-    seams = live_seams.live_seams(logs.emit)
-    service = app.Service(settings, source, seams, redactor=logs.redactor, log_dropped=lambda: logs.dropped)
+    seams = ground.seams
+    service = app.Service(
+        settings, source, seams, redactor=logs.redactor, log_dropped=lambda: logs.dropped, threads=ground.threads
+    )
     service.store.subscribe(lambda _, new: logs.set_detail(new.log_events))
     life = lifecycle.Lifecycle(seams.on_signal, service.bus, lambda: service.reload("sighup"))
     try:
         if not await lifecycle.unless_ending(service.start(), life.ending):
             return
-        gc.collect()
-        gc.freeze()  # what start-up made stays; a collection need not look at it again and again
+        ground.made()
         watching = asyncio.ensure_future(_watch(service, seams, config))
         try:
             await _serve_until_drained(service, life, listener)

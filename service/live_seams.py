@@ -12,46 +12,28 @@ import httpcore
 import psutil
 from watchfiles import awatch
 
+from service import container
 from service.redis_link import open_redis
 from service.seams import EmitEvent, Reading, ResourceSampler, Seams
 from service.security.audit import DiskFiles
 
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-NO_LIMIT_BYTES = 1 << 60
-"""cgroup v1 says "none" with a number near 2**63."""
-
-
-def memory_limit_bytes() -> int | None:
-    """The container's memory limit, None without one."""
-    for path in CGROUP_LIMITS:
-        try:
-            text = path.read_text().strip()
-        except OSError:
-            continue
-        if text.isdigit() and int(text) < NO_LIMIT_BYTES:
-            return int(text)
-    return None
-
 
 def memory_bytes() -> int:
     """Memory that there is: the container's limit, or the machine's."""
-    return min(memory_limit_bytes() or NO_LIMIT_BYTES, int(psutil.virtual_memory().total))
+    total = int(psutil.virtual_memory().total)
+    return min(container.memory_limit_bytes() or total, total)
 
 
 def cpu_limit() -> float:
     """Cores that this process may use: the container's quota or what the machine has."""
     cores = float(len(psutil.Process().cpu_affinity() or [0]))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return cores if quota == "max" else min(cores, int(quota) / int(period))
-    except (OSError, ValueError):
-        return cores
+    return min(container.cores_limit() or cores, cores)
 
 
 def resource_sampler() -> ResourceSampler:
     """Reads this process; CPU since the last reading."""
     process = psutil.Process()
-    limit_bytes = memory_limit_bytes()
+    limit_bytes = container.memory_limit_bytes()
 
     def sample() -> Reading:
         with process.oneshot():

@@ -47,10 +47,14 @@ class Machine:
 
 @dataclass(slots=True)
 class Findings:
-    """``problems`` forbid to go live; ``notes`` are worth knowing. One line each, ``field: what is wrong``."""
+    """``problems`` forbid to go live; ``notes`` are worth knowing. One line each, ``field: what is wrong``.
+
+    ``unreadable``: there was no configuration to check, so the problems are those of the question.
+    """
 
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    unreadable: bool = False
 
 
 async def inspect(
@@ -62,16 +66,25 @@ async def inspect(
         data = configuration.gather(path, environ, overrides)
     except SettingsError as error:
         findings.problems += error.problems
+        findings.unreadable = True
         return findings
     settings, wrong = _best_effort(data)
     findings.problems += wrong
     if settings is None:
         return findings
-    findings.problems += settings.dangers()
+    findings.problems += _dangers(settings)
     findings.problems += _capacity(settings, machine)
     findings.problems += _audit_place(settings.audit_path)
     await _dependencies(settings, seams, findings)
     return findings
+
+
+def _dangers(settings: Settings) -> list[str]:
+    """As in production whatever the environment is called, or one variable would switch the checks off."""
+    if settings.environment != "development":
+        return settings.dangers()
+    line = "environment: development switches the checks of secrets, debug and CORS off; not for a deployment"
+    return [line, *settings.model_copy(update={"environment": "production"}).dangers()]
 
 
 def _best_effort(data: dict[str, Any]) -> tuple[Settings | None, list[str]]:
@@ -138,13 +151,30 @@ async def _dependencies(settings: Settings, seams: Seams, findings: Findings) ->
         reasons = await asyncio.gather(*(try_once(one, limit_s) for one in checks.values()))
         for (name, one), why in zip(checks.items(), reasons, strict=True):
             if why is not None:
-                line = f"{name}: the {'critical' if one.critical else 'optional'} {one.name} does not answer ({why})"
+                kind = "critical" if one.critical else "optional"
+                line = f"{name}: the {kind} {one.name} cannot be used: {_plainly(why, limit_s)}"
                 (findings.problems if one.critical else findings.notes).append(line)
         if reasons[0] is None:
             await _durability(Outbox(link, settings.outbox, emit=seams.emit, monotonic=seams.monotonic), findings)
     finally:
         await clients.aclose()
         await link.aclose()
+
+
+def _plainly(why: str, limit_s: float) -> str:
+    """What an operator can act on, for what ``try_once`` calls by the names of classes."""
+    words = {
+        "timeout": f"no answer within {limit_s:g} s",
+        "DownstreamError connect": "no connection, or the name does not resolve",
+        "DownstreamError reset": "it ends the connection in mid-answer",
+        "DownstreamError malformed": "what answers there does not speak HTTP",
+        "DownstreamError status": "its health answers with an error",
+        "DownstreamError client_error": "its health refuses us, look at service_token",
+        "RedisGoneError AuthenticationError": "the password is refused",
+        "RedisGoneError ConnectionError": "no connection, or the name does not resolve",
+        "RedisGoneError": f"no answer within {limit_s:g} s",
+    }
+    return words.get(why, why)
 
 
 async def _durability(outbox: Outbox, findings: Findings) -> None:

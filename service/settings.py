@@ -13,9 +13,11 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from service import dangers
 
 Scope = Literal["signals", "alerts", "metrics", "admin"]
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -39,9 +41,6 @@ NEEDS_RESTART = (
     *(f"downstreams.{name}.{part}" for name in ("ticker", "user", "alert", "comms") for part in ("url", "concurrency")),
 )
 """Fields that a reload may not change: sockets, clients and files are built from them once."""
-
-DEFAULT_SECRETS = {"changeme", "change-me", "secret", "password", "default", "token", "test", "example"}
-SECRET_LENGTH_MIN = 12
 
 
 class SettingsError(ValueError):
@@ -297,27 +296,16 @@ class Settings(Frozen):
         """Settings that are well formed and still no way to run in production, one line each, naming the field."""
         if self.environment == "development":
             return []
-        found = []
-        if self.debug:
-            found.append("debug: must be off outside development")
-        if any("*" in origin for origin in self.cors_origins):
-            found.append("cors_origins: a wildcard lets every site in; list the origins")
-        if not self.api_keys:
-            found.append("api_keys: there is none, nobody could be served")
-        found += _secret_danger("service_token", self.service_token.get_secret_value())
+        found = ["debug: must be off outside development"] if self.debug else []
+        found += dangers.origin_dangers(self.cors_origins)
+        found += dangers.key_dangers([(key.id, key.key_sha256) for key in self.api_keys])
+        found += dangers.secret_dangers("service_token", self.service_token.get_secret_value())
         if self.audit_key is not None:
-            found += _secret_danger("audit_key", self.audit_key.get_secret_value())
+            found += dangers.secret_dangers("audit_key", self.audit_key.get_secret_value())
+        found += dangers.password_dangers(
+            "redis_url", unquote(urlsplit(self.redis_url.get_secret_value()).password or "")
+        )
         return found
-
-
-def _secret_danger(name: str, secret: str) -> list[str]:
-    if not secret:
-        return [f"{name}: missing"]
-    if secret.lower() in DEFAULT_SECRETS:
-        return [f"{name}: a default value"]
-    if len(secret) < SECRET_LENGTH_MIN:
-        return [f"{name}: shorter than {SECRET_LENGTH_MIN} characters"]
-    return []
 
 
 def load(path: Path | None, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -348,8 +336,12 @@ def build(data: Mapping[str, Any]) -> Settings:
     try:
         return Settings.model_validate(data)
     except ValidationError as error:
-        problems = [f"{_dotted(one['loc'])}: {one['msg'].removeprefix('Value error, ')}" for one in error.errors()]
+        problems = [f"{_dotted(one['loc'])}: {_plainly(one['type'], one['msg'])}" for one in error.errors()]
         raise SettingsError(problems) from None
+
+
+def _plainly(kind: str, message: str) -> str:
+    return "there is no such setting" if kind == "extra_forbidden" else message.removeprefix("Value error, ")
 
 
 def _dotted(loc: tuple[int | str, ...]) -> str:

@@ -100,7 +100,7 @@ async def try_once(dependency: Dependency, limit_s: float) -> str | None:
         return "timeout"
     except Exception as error:  # noqa: BLE001 - whatever a check raises means: not there
         # The class alone: the text of a client library's error may quote a URL with its password.
-        kind = getattr(error, "kind", "")
+        kind = getattr(error, "kind", "") or (type(error.__cause__).__name__ if error.__cause__ else "")
         return f"{type(error).__name__}{f' {kind}' if isinstance(kind, str) and kind else ''}"
     return None
 

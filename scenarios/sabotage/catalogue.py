@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +17,15 @@ class Sabotage:
         name: its name, and that of its function.
         file: file beside this one.
         claim: the claim that must turn red.
-        scenario: the live scenario in which it shows.
+        scenario: the scenario in which it shows.
+        world: where that scenario runs: ``simulated`` where that world can show it, else ``live``.
     """
 
     name: str
     file: str
     claim: str
     scenario: str
+    world: Literal["simulated", "live"] = "simulated"
 
     @property
     def reference(self) -> str:
@@ -40,7 +43,7 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("exception_texts_unredacted", "security.py", "C4.1", "secrets"),
             Sabotage("half_open_lets_all_through", "clients.py", "C1.2", "ticker-outage"),
             Sabotage("reload_mutates_in_place", "operations.py", "C6.3", "signals"),
-            Sabotage("redaction_backtracks", "security.py", "C4.3", "hostile-lines"),
+            Sabotage("redaction_backtracks", "security.py", "C4.3", "hostile-lines", "live"),
             Sabotage("cancellations_counted_as_failures", "clients.py", "C1.3", "cancelled-herd"),
             Sabotage("one_breaker_for_all", "clients.py", "C1.4", "alert-outage"),
             Sabotage("no_jitter", "clients.py", "C1.5", "flaky-network"),
@@ -49,6 +52,8 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("breaker_never_half_opens", "clients.py", "C6.4", "ticker-outage"),
             Sabotage("nothing_is_shed", "budgets.py", "C2.3", "pressure"),
             Sabotage("no_deadline", "budgets.py", "C2.4", "deadline"),
+            Sabotage("cache_never_evicts", "cache.py", "C2.5", "soak", "live"),
+            Sabotage("requests_remembered", "budgets.py", "C2.5", "soak", "live"),
             Sabotage("sheds_not_counted", "budgets.py", "C2.6", "pressure"),
             Sabotage("slow_clients_never_cut", "budgets.py", "C2.7", "rude-clients"),
             Sabotage("digits_redacted", "security.py", "C4.2", "secrets"),
@@ -61,12 +66,16 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("drain_waits_for_nobody", "operations.py", "C6.1", "signals"),
             Sabotage("starts_without_dependencies", "operations.py", "C3.1", "startup"),
             Sabotage("readiness_lies", "operations.py", "C3.2", "startup"),
-            Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup"),
+            Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup", "live"),
             Sabotage("accepts_before_durable", "operations.py", "C6.2", "service-killed"),
             Sabotage("idempotency_key_ignored", "operations.py", "C6.5", "alert-outage"),
-            Sabotage("nonsense_is_corrected", "operations.py", "C1.1", "deployment"),
+            Sabotage("nonsense_is_corrected", "operations.py", "C1.1", "deployment", "live"),
             Sabotage("resolver_errors_are_fatal", "clients.py", "C1.7", "unresolved-name"),
-            Sabotage("preflight_sees_no_danger", "operations.py", "C7.2", "deployment"),
+            Sabotage("preflight_sees_no_danger", "operations.py", "C7.2", "deployment", "live"),
+            Sabotage("gate_lets_unknown_through", "certificates.py", "C7.1", "gate", "live"),
+            Sabotage("gate_believes_the_file", "certificates.py", "C7.1", "gate", "live"),
+            Sabotage("verdicts_not_judged_anew", "certificates.py", "C7.3", "gate", "live"),
+            Sabotage("digests_not_checked", "certificates.py", "C7.3", "gate", "live"),
         )
     }
 )

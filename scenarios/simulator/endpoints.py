@@ -30,7 +30,7 @@ class Endpoints:
         """
         network: Any = network_of(self)  # type: ignore[arg-type]
         text = host.decode() if isinstance(host, bytes) else host
-        address = network.address(network.resolve(text))
+        address = network.address(await network.look_up(text))
         kind = type or socket.SOCK_STREAM
         return [(socket.AF_INET, kind, proto or socket.IPPROTO_TCP, "", (address, int(port or 0)))]
 
@@ -57,6 +57,11 @@ class Endpoints:
             OSError: when the port is taken.
             RuleBrokenError: for TLS, or a socket of one's own.
         """
+        bound = options.pop("sock", None)
+        if isinstance(bound, SimSocket):
+            host, port = bound.getsockname()[:2]
+        elif bound is not None:
+            options["sock"] = bound
         self._no_more_than_tcp(options)
         name = host[0] if isinstance(host, list | tuple) and host else host
         return network_of(self).listen(protocol_factory, name, port)  # type: ignore[arg-type]

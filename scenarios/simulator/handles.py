@@ -9,9 +9,12 @@ from typing import Any, cast
 
 
 class SimTask(asyncio.Task[Any]):
-    """A task that hashes by its number: sets of tasks iterate in the same order in every process."""
+    """A task that hashes by its number: sets of tasks iterate in the same order in every process.
 
-    __slots__ = ("_number",)
+    ``host`` is the machine it was made on; unset for the default one.
+    """
+
+    __slots__ = ("_number", "host")
 
     def __hash__(self) -> int:
         try:

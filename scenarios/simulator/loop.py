@@ -60,8 +60,8 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         self.trace = trace or NoTrace()
         self.checks = Checks(self)
         self.started_s = START_S
-        self.wall_offset_s = 0.0
-        self.hosts_died = False
+        self._wall = (0.0, 1.0, START_S)
+        self.hosts_differ = False
         self.steps = 0
         self.now_s = START_S
         self.unhandled: list[dict[str, Any]] = []
@@ -109,6 +109,9 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
             self._task_names += 1
             name = f"Task-{self._task_names}"
         task = SimTask(coro, loop=self, name=str(name), context=context)
+        host = current_host.get() if context is None else context.get(current_host, Host.default)
+        if host is not Host.default:
+            task.host = host
         tasks = self.tasks
         tasks.append(task)
         if len(tasks) > self._prune_at:
@@ -234,11 +237,13 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
                     continue
             if tracing:
                 self.trace.step(self, handle)
-            if self.hosts_died and not handle._context.get(current_host, Host.default).alive:
+            if self.hosts_differ and not self._may_run(handle):
                 continue
             try:
                 handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
+            except SystemExit as error:
+                self._program_exits(handle, error)
+            except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - as asyncio does
                 self._callback_failed(handle, error)
@@ -246,6 +251,40 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
                 checks.after_step()
             if self.failure is not None:
                 raise self.failure
+
+    def _program_exits(self, handle: asyncio.Handle, error: SystemExit) -> None:
+        """``sys.exit`` ends the process of the machine that called it, where somebody looks after that machine."""
+        host = handle._context.get(current_host, Host.default)
+        if host.on_exit is None:
+            raise error
+        if host.alive:
+            host.on_exit(error.code if isinstance(error.code, int) else int(error.code is not None))
+
+    def _may_run(self, handle: asyncio.Handle) -> bool:
+        """Whether the machine on which it would run is up; a stopped one keeps it for later."""
+        host = handle._context.get(current_host, Host.default)
+        if host.alive and host.stopped:
+            host.held.append(handle)
+        return host.alive and not host.stopped
+
+    def set_wall(self, offset_s: float, rate: float) -> None:
+        """Set the wall clock off from the truth, and let it run ``rate`` times as fast from now on."""
+        self._wall = (offset_s, rate, self.now_s)
+
+    def wall_off_s(self) -> float:
+        """How far the wall clock is off now."""
+        offset_s, rate, since_s = self._wall
+        return offset_s + (rate - 1.0) * (self.now_s - since_s)
+
+    def stop_host(self, host: Host) -> None:
+        """Nothing that belongs to this machine runs until ``resume_host``."""
+        host.stopped = self.hosts_differ = True
+
+    def resume_host(self, host: Host) -> None:
+        """It goes on: what came meanwhile runs now, in its order."""
+        host.stopped = False
+        held, host.held = host.held, []
+        self._ready.extend(held)
 
     def _take_due(self, timers: list[tuple[float, int, asyncio.TimerHandle]]) -> None:
         now = self.now_s + RESOLUTION_S
@@ -308,6 +347,10 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
     def live_tasks(self) -> list[SimTask]:
         """Tasks that are not done, without the program's own, in the order of their creation."""
         return [task for task in self.tasks if not task.done() and task is not self.main]
+
+    def running_tasks(self) -> list[SimTask]:
+        """Of those, the ones whose machine did not crash."""
+        return [task for task in self.live_tasks() if getattr(task, "host", Host.default).alive]
 
     def _stuck(self, kind: type[StuckError], detail: str) -> NoReturn:
         raise kind(detail, who_waits(self), self.now_s - START_S, self.steps)

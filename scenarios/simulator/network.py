@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from faults.toxics import End, seeded_draws
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "")
 CONNECT_TIMEOUT_S = 127.0
 """How long Linux tries before a connect ends in ETIMEDOUT."""
+
+
+@dataclass(slots=True)
+class NameFault:
+    """Look-ups of one name are slow, or fail with ``error`` (an ``EAI_`` number); ``hurt`` counts them."""
+
+    error: int | None
+    delay_s: float
+    hurt: int = 0
 
 
 class Network:
@@ -43,7 +53,8 @@ class Network:
         self._parted: set[tuple[str, str]] = set()
         self._numbers: dict[str, int] = {}
         self._ports = 49152
-        self._healed: list[asyncio.Future[None]] = []
+        self._hanging: list[tuple[set[str], asyncio.Future[None]]] = []
+        self.broken_names: dict[str, NameFault] = {}
         self.draws = seeded_draws(loop.choices.entropy)
 
     # --- machines --------------------------------------------------------------------------------------------
@@ -82,13 +93,31 @@ class Network:
             return host
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
+    async def look_up(self, host: str | None) -> str:
+        """``resolve``, as slow as a broken name server makes it.
+
+        Raises:
+            socket.gaierror: when there is no such machine, or its name is broken.
+        """
+        fault = self.broken_names.get(host) if host is not None else None
+        if fault is not None:
+            fault.hurt += 1
+            await asyncio.sleep(fault.delay_s)
+            if fault.error is not None:
+                raise socket.gaierror(fault.error, os.strerror(errno.EAGAIN))
+        return self.resolve(host)
+
+    def live_host(self, name: str) -> Host:
+        """The present life of a machine."""
+        return self._live(name)
+
     def crash(self, name: str) -> None:
         """End a machine's process: its tasks stop where they are, not even ``finally`` runs; peers get a reset."""
         host = self._hosts.get(name)
         if host is None or host is Host.default:
             raise ValueError(f"crash: machine is {name!r}, allowed: one of {sorted(set(self._hosts) - {'local'})}")
         host.alive = False
-        self.loop.hosts_died = True
+        self.loop.hosts_differ = True
         self._note("crash", name)
         for server in [s for (where, _), s in self._listeners.items() if where == name]:
             server.vanish()
@@ -121,9 +150,8 @@ class Network:
         self._note("heal", f"{one} | {other}")
         for connection in list(self.connections):
             connection.carry_on()
-        waiting, self._healed = self._healed, []
-        for future in waiting:
-            if not future.done():
+        for between, future in list(self._hanging):
+            if between == {one, other} and not future.done():
                 future.set_result(None)
 
     @contextlib.contextmanager
@@ -134,6 +162,15 @@ class Network:
             yield
         finally:
             self.heal(one, other)
+
+    def held_packets(self, one: str, other: str) -> int:
+        """Packets held between two machines, and connects that hang, while they are parted."""
+        if not self.is_parted(one, other):
+            return 0
+        ends = {one, other}
+        between = [c for c in self.connections if {end.host.name for end in c.ends.values()} == ends]
+        hanging = sum(each == ends for each, _ in self._hanging)
+        return sum(connection.held_count() for connection in between) + hanging
 
     def is_parted(self, one: str, other: str) -> bool:
         """Whether packets between them are held."""
@@ -185,7 +222,9 @@ class Network:
             OSError: refused, reset, or timed out; ``socket.gaierror`` for an unknown name.
         """
         client = current_host.get()
-        name = self.resolve(host)
+        name = await self.look_up(host)
+        if client.descriptors_left is not None and client.descriptors_left <= 0:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
         number = self._numbers[name] = self._numbers.get(name, 0) + 1
         who = f"{client.name}->{name}:{port} #{number}"
         low, high = self.latency_between(client.name, name)
@@ -219,9 +258,12 @@ class Network:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 while self.is_parted(client, name):
-                    future = self.loop.create_future()
-                    self._healed.append(future)
-                    await future
+                    entry = ({client, name}, self.loop.create_future())
+                    self._hanging.append(entry)
+                    try:
+                        await entry[1]
+                    finally:
+                        self._hanging.remove(entry)
         except TimeoutError:
             raise TimeoutError(errno.ETIMEDOUT, f"Connect call failed {(host, port)!r}") from None
 
@@ -251,6 +293,20 @@ class Network:
         if link is not None:
             connection.advance()
         return own, protocol
+
+    def listeners(self, name: str) -> list[SimServer]:
+        """The open listeners of a machine."""
+        return [server for (where, _), server in self._listeners.items() if where == name]
+
+    def open_ends(self, name: str) -> int:
+        """Ends of connections that a machine holds open, of its own making or accepted."""
+        ends = [end for connection in self.connections for end in connection.ends.values()]
+        return sum(end.host.name == name and not end.is_lost for end in ends)
+
+    def accepted_ends(self, name: str) -> int:
+        """Of those, the accepted ones."""
+        ends = [connection.ends["downstream"] for connection in self.connections]
+        return sum(end.host.name == name and not end.is_lost for end in ends)
 
     def forget(self, connection: Connection) -> None:
         """Both ends are closed."""
@@ -292,6 +348,7 @@ class SimServer(asyncio.AbstractServer):
         self._bound = bound
         self._is_open = True
         self._order: list[SimTransport] = []
+        self._backlog: list[SimTransport] = []
         self._waiters: list[asyncio.Future[None]] = []
         self._forever: asyncio.Future[None] | None = None
 
@@ -321,7 +378,23 @@ class SimServer(asyncio.AbstractServer):
             self.close()
 
     def accept(self, transport: SimTransport) -> None:
-        """A client has come."""
+        """A client has come; a machine without descriptors leaves it in the backlog."""
+        if self.host.descriptors_left is not None and self.host.descriptors_left <= 0:
+            transport.pause_reading()
+            self._backlog.append(transport)
+            return
+        self._accept(transport)
+
+    def accept_backlog(self) -> int:
+        """There are descriptors again: who waited is let in; returns how many there were."""
+        waiting, self._backlog = self._backlog, []
+        for transport in waiting:
+            if not transport.is_lost:
+                self._accept(transport)
+                transport.resume_reading()
+        return len(waiting)
+
+    def _accept(self, transport: SimTransport) -> None:
         protocol = self.context.run(self._factory)
         transport.protocol = protocol
         self._order.append(transport)

@@ -16,14 +16,18 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from scenarios.simulator.errors import RuleBrokenError
+from scenarios.simulator.hosts import current_host
 from scenarios.simulator.loop import START_S, SimLoop
 from scenarios.simulator.waits import call_site
 
 EPOCH_S = 1_767_225_600.0
 """Wall clock at the start of every run: 2026-01-01 00:00:00 UTC."""
+
+PID = 4321
+"""The process id inside a run."""
 
 
 class Borders:
@@ -60,7 +64,7 @@ class Borders:
         loop = self.loop
         if loop is None:
             return _Real.clocks["time"]()
-        return EPOCH_S + loop.now_s - START_S + loop.wall_offset_s
+        return EPOCH_S + loop.now_s - START_S + loop.wall_off_s()
 
     def __enter__(self) -> Self:
         self._random_state = random.getstate()
@@ -89,6 +93,8 @@ class Borders:
             (signal, "signal", self._signal(signal.signal)),
             (signal, "raise_signal", self._raise_signal(signal.raise_signal)),
             (os, "kill", self._kill(os.kill)),
+            (os, "getpid", self._getpid(os.getpid)),
+            (os, "_exit", self._exit(os._exit)),
             (
                 concurrent.futures.Future,
                 "result",
@@ -160,6 +166,21 @@ class Borders:
                 self.loop.deliver_signal(number)
 
         return raise_signal
+
+    def _getpid(self, real: Callable[[], int]) -> Callable[[], int]:
+        """Libraries log it: it has to be the same in every process that replays."""
+        return lambda: real() if self.loop is None else PID
+
+    def _exit(self, real: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
+        def leave(code: int) -> NoReturn:
+            if self.loop is None:
+                real(code)
+            host = current_host.get()
+            if host.on_exit is not None and host.alive:
+                host.on_exit(code)  # at once: what the exception below unwinds belongs to a process that is gone
+            raise SystemExit(code)
+
+        return leave
 
     def _kill(self, real: Callable[[int, int], None]) -> Callable[[int, int], None]:
         def kill(pid: int, number: int) -> None:

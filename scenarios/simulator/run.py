@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,11 +191,12 @@ def _say_good_bye(loop: SimLoop) -> None:
         loop.choices = Choices(_NO_PLAN)
         # The run is judged: tasks of a crashed machine may clean up now, or their coroutines would do so when
         # they are collected, at any time and with awaits that nobody serves.
-        loop.hosts_died = False
+        loop.hosts_differ = False
         for task in left:
             task.cancel()
-        loop.run_until_idle(left, rounds=GOOD_BYE_ROUNDS)
-        _close_generators(loop)
+        with _hushed():
+            loop.run_until_idle(left, rounds=GOOD_BYE_ROUNDS)
+            _close_generators(loop)
         for task in left:
             _let_go(task)
     network = loop.attachments.get("network")
@@ -206,6 +209,17 @@ def _say_good_bye(loop: SimLoop) -> None:
     loop.attachments.clear()
     loop.checks.close()
     loop.close()
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """What is cancelled because the run is over has nothing to say to anybody."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _let_go(task: Any) -> None:

@@ -69,6 +69,7 @@ class Search:
         clients: name patterns of tasks that may be cancelled.
         reorder: whether ready callbacks may change places.
         shrink_runs_max: how many runs shrinking may take; 0 leaves the plan as found.
+        collect_every_runs: how often the cyclic collector runs, between two runs.
     """
 
     program: Callable[[], Any]
@@ -78,7 +79,9 @@ class Search:
     clients: tuple[str, ...] = ()
     reorder: bool = False
     shrink_runs_max: int = 400
+    collect_every_runs: int = COLLECT_EVERY_RUNS
     _span: int = field(default=0, init=False)
+    _first: Outcome | None = field(default=None, init=False)
 
     def run(self, runs: int, shard: Shard, known: Iterable[Plan] = ()) -> Exploration:
         """Try the known plans, then the numbers of the shard, until a schedule fails."""
@@ -100,28 +103,42 @@ class Search:
         return None
 
     def _numbers(self, numbers: Iterator[int], report: Exploration) -> tuple[Outcome, int] | None:
-        first = run_once(self.program, Choices(Plan()), self.bounds, self.borders, look_back=True)
-        self._span = first.steps + max(4, first.steps // 4)
-        report.leftovers = first.leftovers
-        report.lost = first.lost
-        rng = random.Random()
+        self._default(report)
         done = 0
         for number in numbers:
-            if number:
-                rng.seed((self.seed << 40) + number)
-                choices = SeededChoices(rng, self.clients, self._span, reorder=self.reorder)
-                outcome = run_once(self.program, choices, self.bounds, self.borders)
-            else:
-                outcome = first
-            report.count(outcome)
+            outcome = self._try(number, report)
             if outcome.error is not None:
                 return outcome, number
             done += 1
-            if not done % COLLECT_EVERY_RUNS:
+            if not done % self.collect_every_runs:
                 gc.collect()
         if not done:
-            report.count(first)
+            report.count(self._default(report))
         return None
+
+    def one(self, number: int, report: Exploration) -> bool:
+        """Run schedule ``number`` alone, for a search that goes on later; True when it failed and was explained."""
+        outcome = self._try(number, report)
+        if outcome.error is not None:
+            report.counterexample = self._explain(outcome, number)
+        return outcome.error is not None
+
+    def _default(self, report: Exploration) -> Outcome:
+        """The default schedule, run once: how many steps it takes is what cancellations are spread over."""
+        if self._first is None:
+            first = self._first = run_once(self.program, Choices(Plan()), self.bounds, self.borders, look_back=True)
+            self._span = first.steps + max(4, first.steps // 4)
+            report.leftovers, report.lost = first.leftovers, first.lost
+        return self._first
+
+    def _try(self, number: int, report: Exploration) -> Outcome:
+        outcome = self._default(report)
+        if number:
+            rng = random.Random((self.seed << 40) + number)
+            choices = SeededChoices(rng, self.clients, self._span, reorder=self.reorder)
+            outcome = run_once(self.program, choices, self.bounds, self.borders)
+        report.count(outcome)
+        return outcome
 
     def _explain(self, outcome: Outcome, number: int) -> Counterexample:
         """Shrink the failure, run it twice with a trace, and say what is known of it."""

@@ -13,7 +13,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from faults.toxics import NEVER, OPPOSITE, Direction, End, Link, Payload
 from scenarios.simulator.hosts import Host
@@ -76,6 +76,12 @@ class SimSocket:
 
     def close(self) -> None:
         """The transport does that."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
 
 class SimTransport(asyncio.Transport):
@@ -326,6 +332,10 @@ class Connection:
             not end.is_closing() and end.host.alive and not self.under_way[OPPOSITE[direction]]
             for direction, end in self.ends.items()
         )
+
+    def held_count(self) -> int:
+        """Packets held by a partition."""
+        return len(self._held)
 
     def carry_on(self) -> None:
         """The partition is healed: what was held goes on its way."""

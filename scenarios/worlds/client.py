@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +40,7 @@ class Client:
     """Sends operations to one address and records them.
 
     ``now`` gives seconds since the run began. Answers' bodies go to the history as log lines (surface
-    ``response``), so that the judge can look for secrets in them.
+    ``response``), so that the judge can look for secrets in them. ``tls`` is spoken where it is given.
     """
 
     address: Callable[[], tuple[str, int]]
@@ -48,17 +49,37 @@ class Client:
     keys: Mapping[str, Credentials]
     prefix: str = "c"
     keep_bodies: bool = True
+    tls: ssl.SSLContext | None = None
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+    _tasks: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
-    async def run(self, workload: Workload) -> None:
-        """Start every operation at its time (open arrivals) and wait until all have ended."""
+    def steady(self) -> SteadyClient:
+        """Another client of the same world, on a connection that it keeps."""
+        return SteadyClient(
+            self.address,
+            self.recorder,
+            self.now,
+            self.keys,
+            self.prefix,
+            keep_bodies=False,
+            tls=self.tls,
+            _ids=self._ids,
+        )
+
+    async def run(self, workload: Workload, stopped: asyncio.Event | None = None) -> None:
+        """Start every operation at its time (open arrivals) and wait until all have ended.
+
+        Once ``stopped`` is set nothing more is started; what is under way still ends by itself.
+        """
         began = self.now()
         async with asyncio.TaskGroup() as group:
             for operation in workload.operations:
                 wait_s = began + operation.at_s - self.now()
                 if wait_s > 0:
-                    await asyncio.sleep(wait_s)
-                group.create_task(self.send(operation))
+                    await _sleep(wait_s, stopped)
+                if stopped is not None and stopped.is_set():
+                    return
+                group.create_task(self.send(operation), name=f"client-{next(self._tasks)}")
 
     async def send(self, operation: Operation) -> tuple[int, dict[str, str], bytes] | None:
         """Send one operation and record it; the answer, or ``None`` when there was none."""
@@ -75,6 +96,10 @@ class Client:
         except TimeoutError:
             gone = operation.disconnect_after_s is not None and operation.disconnect_after_s < operation.timeout_s
             self._failed("indeterminate", "disconnected" if gone else "timeout", began, request_id)
+        except asyncio.CancelledError:
+            # Whoever runs us took the client away: for the service that is a client that hangs up.
+            self._failed("indeterminate" if connected[0] else "fail", "disconnected", began, request_id)
+            raise
         except OSError as error:
             kind: EventType = "indeterminate" if connected[0] else "fail"
             self._failed(kind, f"{type(error).__name__}: {error}", began, request_id)
@@ -133,7 +158,7 @@ class Client:
         connected: list[bool],
     ) -> tuple[int, dict[str, str], bytes]:
         host, port = self.address()
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(host, port, ssl=self.tls)
         connected[0] = True
         try:
             connection = h11.Connection(h11.CLIENT)
@@ -162,7 +187,10 @@ class SteadyClient(Client):
         connected: list[bool],
     ) -> tuple[int, dict[str, str], bytes]:
         address = self.address()
-        connection, reader, writer = self._held or (h11.Connection(h11.CLIENT), *await asyncio.open_connection(*address))
+        connection, reader, writer = self._held or (
+            h11.Connection(h11.CLIENT),
+            *await asyncio.open_connection(*address, ssl=self.tls),
+        )
         self._held, connected[0] = None, True
         try:
             writer.write(_request(connection, operation, credentials, body, address, request_id, keep=True))
@@ -206,6 +234,15 @@ def _request(
     )
     data = (connection.send(head) or b"") + (connection.send(h11.Data(data=body)) or b"" if body else b"")
     return data + (connection.send(h11.EndOfMessage()) or b"")
+
+
+async def _sleep(for_s: float, unless: asyncio.Event | None) -> None:
+    if unless is None:
+        await asyncio.sleep(for_s)
+        return
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(for_s):
+            await unless.wait()
 
 
 def _encode(body: Any) -> bytes:

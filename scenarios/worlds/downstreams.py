@@ -161,7 +161,8 @@ def _control(stand_ins: Mapping[str, StandIn]) -> HttpServer:
 async def serve(spec: Mapping[str, Any], write: Callable[[str], None]) -> None:
     """Run until SIGTERM or SIGINT.
 
-    ``spec``: ``ports`` {name: port}, ``only`` [names], ``seed``, ``candles`` (path of a CSV), ``latency_s`` {name: s}.
+    ``spec``: ``ports`` {name: port}, ``only`` [names], ``seed``, ``candles`` (path of a CSV), ``latency_s`` {name: s},
+    ``host`` (default loopback; inside a container, ``0.0.0.0``). The control port stays on loopback.
     """
     market: Market = CsvMarket.load(Path(spec["candles"])) if spec.get("candles") else SeededMarket(spec.get("seed", 0))
 
@@ -177,7 +178,8 @@ async def serve(spec: Mapping[str, Any], write: Callable[[str], None]) -> None:
     stand_ins = {n: StandIn(n, record, market, latency_s=latency_s.get(n, 0.0)) for n in spec.get("only", NAMES)}
     servers = {name: stand_in.server() for name, stand_in in stand_ins.items()}
     wanted = spec.get("ports", {})
-    ports = {name: await server.start(port=wanted.get(name, 0)) for name, server in servers.items()}
+    host = spec.get("host", "127.0.0.1")
+    ports = {name: await server.start(host, wanted.get(name, 0)) for name, server in servers.items()}
     control = _control(stand_ins)
     ports["control"] = await control.start(port=wanted.get("control", 0))
     write(json.dumps({"ports": ports}))

@@ -193,6 +193,14 @@ class LiveWorld:
         """The configuration in the service's file, secrets included."""
         return self.service.settings
 
+    def machine_of(self, name: str) -> contextlib.AbstractContextManager[object]:
+        """See ``contract.Stage``: everything is on this machine."""
+        return contextlib.nullcontext(name)
+
+    async def settle(self) -> None:
+        """Wait until the processes' last lines have been read."""
+        await settle(self.recorder)
+
     async def prepare(self) -> None:
         """Start everything but the service."""
         own_redis = not self.spec.redis_url

@@ -1,4 +1,4 @@
-"""Special observations of the live world, recorded as ``state / probe`` (shapes: docs/HISTORY.md)."""
+"""Special observations of a world, recorded as ``state / probe`` (shapes: docs/HISTORY.md)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from faults.base import EventLoop
 from scenarios.judge.workload import Operation
 from scenarios.worlds.leaky_library import HOSTILE_MARK
+from scenarios.worlds.targets import OWN_REQUESTS
 
 if TYPE_CHECKING:
-    from scenarios.worlds.live import LiveWorld
+    from scenarios.worlds.contract import Stage
 
 
-async def probe_ready(world: LiveWorld) -> dict[str, Any]:
+async def probe_ready(world: Stage) -> dict[str, Any]:
     """Ask ``/ready`` as the operator and record what it says."""
     answer = await world.client.send(Operation(0, "ready", "GET", "/ready", "operator", "critical"))
     data: dict[str, Any] = {}
@@ -36,7 +37,7 @@ async def probe_ready(world: LiveWorld) -> dict[str, Any]:
     return value
 
 
-async def probe_outbox(world: LiveWorld) -> None:
+async def probe_outbox(world: Stage) -> None:
     """Ask ``/admin/state`` how many alerts wait and how many are dead."""
     answer = await world.client.send(Operation(0, "admin", "GET", "/admin/state", "operator", "critical"))
     if answer is None or answer[0] != 200:
@@ -53,7 +54,7 @@ METRIC_TOTALS = {
 }
 
 
-async def probe_metrics(world: LiveWorld) -> dict[str, Any]:
+async def probe_metrics(world: Stage) -> dict[str, Any]:
     """Scrape ``/metrics`` as the operator; record the totals that the judge compares, and every series."""
     answer = await world.client.send(Operation(0, "metrics", "GET", "/metrics", "operator", "critical"))
     if answer is None or answer[0] != 200:
@@ -89,14 +90,16 @@ RUDE_KINDS = {
 """Faults that are clients of ill will, and their names in the ``rude_clients`` probe."""
 
 
-def probe_rude_clients(world: LiveWorld, kind: str, counts: Mapping[str, float], since_s: float) -> None:
+def probe_rude_clients(world: Stage, kind: str, counts: Mapping[str, float], since_s: float) -> None:
     """What a crowd of ill will got, from its bite, and what everybody else got meanwhile, from the record so far."""
     now = world.now()
     recorded = world.recorder.history().events
     events = [event for event in recorded if since_s <= event.t <= now]
     known = {event.id for event in recorded if event.f == "request"}
     served = [e for e in events if (e.type, e.f) == ("ok", "request") and int(e.value["status"]) < 400]
-    strangers = [e for e in events if e.f == "permit_taken" and e.id not in known]
+    # Descriptors run out without any client; what others do until the workload's end is not its doing.
+    permits = [e for e in events if e.f == "permit_taken" and kind != "descriptors_exhausted"]
+    strangers = [e for e in permits if e.id not in known and not e.id.startswith(OWN_REQUESTS)]
     accepted = [int(e.value.get("connections", 0)) for e in events if e.f == "sample"]
     value = {
         "probe": "rude_clients",
@@ -104,6 +107,7 @@ def probe_rude_clients(world: LiveWorld, kind: str, counts: Mapping[str, float],
         "connections": int(counts.get("connections_opened", 0)),
         "cut": int(counts.get("connections_cut", 0)),
         "longest_s": round(counts.get("longest_lived_ms", 0) / 1000, 3),
+        "held_s": round(now - since_s, 3),
         "served": len(served),
         "permits": len(strangers),
         "accepted_max": max(accepted, default=0),
@@ -111,7 +115,7 @@ def probe_rude_clients(world: LiveWorld, kind: str, counts: Mapping[str, float],
     world.recorder.add(now, "harness", "state", "probe", value)
 
 
-async def watch_lag(world: LiveWorld, worst: list[float]) -> None:
+async def watch_lag(world: Stage, worst: list[float]) -> None:
     """Ask the loop again and again how late it is, until cancelled; the largest answer stands in ``worst``."""
     loop = world.target("event_loop", "service")
     assert isinstance(loop, EventLoop)
@@ -120,7 +124,7 @@ async def watch_lag(world: LiveWorld, worst: list[float]) -> None:
         await asyncio.sleep(LAG_EVERY_S)
 
 
-def probe_hostile_lines(world: LiveWorld, size_bytes: int, lag_ms: float) -> None:
+def probe_hostile_lines(world: Stage, size_bytes: int, lag_ms: float) -> None:
     """The loop's largest lag while hostile lines went out, if any did."""
     lines = [e for e in world.recorder.history().select("log", "line") if HOSTILE_MARK in str(e.value["text"])[:400]]
     if lines:
@@ -140,7 +144,7 @@ AUDIT_KINDS: Mapping[str, Callable[[Mapping[str, Any]], bool]] = {
 """Which audit record is which kind of security event; the names are the service's."""
 
 
-def probe_after_end(world: LiveWorld) -> None:
+def probe_after_end(world: Stage) -> None:
     """What can be seen once the service has ended: its audit log, whether its chain holds, and forgeries found."""
     path = world.audit_path
     if not path.exists():
@@ -165,7 +169,7 @@ def probe_after_end(world: LiveWorld) -> None:
         _probe_forgeries(world, path, lines)
 
 
-def _probe_forgeries(world: LiveWorld, path: Path, lines: list[str]) -> None:
+def _probe_forgeries(world: Stage, path: Path, lines: list[str]) -> None:
     """Alter and remove a record in copies of the audit log: the service's own verifier has to notice."""
     middle = len(lines) // 2
     altered = [*lines[:middle], lines[middle].replace("refused", "allowed", 1).replace("none", "nine", 1)]
@@ -183,7 +187,7 @@ def _probe_forgeries(world: LiveWorld, path: Path, lines: list[str]) -> None:
         world.recorder.add(world.now(), "harness", "state", "probe", value)
 
 
-def _audit_problems(world: LiveWorld, path: Path) -> list[str]:
+def _audit_problems(world: Stage, path: Path) -> list[str]:
     from service.security.audit_chain import verify_audit  # noqa: PLC0415 - the service's own verifier, only here
 
     # A SIGKILL may cut the last line short; the verifier says so and calls it harmless.

@@ -140,6 +140,28 @@ class ServiceProcess:
         """Events of the service that lacked fields; there should be none."""
         return sorted(self._refused)
 
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; None while it runs or when it was never started."""
+        return self._child.exit_code if self._child is not None else None
+
+    @property
+    def last_words(self) -> list[str]:
+        """The last lines it wrote."""
+        return list(self._child.tail) if self._child is not None else []
+
+    def running(self) -> bool:
+        """True while it runs or is stopped."""
+        return self._child is not None and self._child.running()
+
+    async def destroy(self) -> None:
+        """End it by force, whatever it does."""
+        if self._child is not None:
+            if self._child.running():
+                await self._child.stop(1, signal.SIGKILL)
+            await self._child.stop(1)
+            self.exited()
+
     async def signal(self, number: int) -> None:
         """Send a signal; raises ProcessLookupError when it is not running."""
         self.child.send(number)

@@ -25,6 +25,7 @@ from faults.base import UnsupportedTargetError
 from faults.run_directory import RunDirectory
 from scenarios.worlds.agent_client import AgentHolds, AgentRefusedError, agent_socket
 from scenarios.worlds.cgroup import ControlGroup, Lowered
+from scenarios.worlds.moments import is_moment
 from scenarios.worlds.processes import Child
 from scenarios.worlds.redis_target import RedisTarget
 from scenarios.worlds.service_process import ServiceProcess
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from scenarios.worlds.live import LiveWorld
 
 SCRAPE_S_MAX = 2.0
+OWN_REQUESTS = "harness-"
+"""Ids of requests by which the harness itself looks at the service begin so: they are nobody's attack."""
+
 _SPIN = "while True: pass"
 _BY_AGENT: Mapping[str, str] = {
     "memory_bytes": "memory",
@@ -274,18 +278,8 @@ class ServiceTarget:
         with suppress(ValueError):
             record = json.loads(line)
             for moment, seen in self._waiting:
-                if _is_moment(moment, record):
+                if is_moment(moment, record.get("event"), record.get("fields", record)):
                     seen.set()
-
-
-def _is_moment(moment: str, record: Mapping[str, Any]) -> bool:
-    event, fields = record.get("event"), record.get("fields", record)
-    if moment == "before_first_byte":
-        return event in {"admitted", "permit_taken"}
-    if moment == "mid_request":
-        # The request waits for a downstream, or for another request that does.
-        return event == "attempt" or (event == "cache" and fields.get("event") in {"load", "join"})
-    return moment == "in_drain" and event == "drain" and fields.get("phase") == "begin"
 
 
 class ServiceListener:
@@ -315,7 +309,8 @@ async def scrape(address: tuple[str, int] | None, key: str) -> dict[str, float]:
     try:
         # Plain HTTP: without verify=False httpx builds an SSL context for 20 ms each time.
         async with httpx.AsyncClient(trust_env=False, timeout=SCRAPE_S_MAX, verify=False) as client:  # noqa: S501
-            answer = await client.get(f"http://{host}:{port}/metrics", headers={"X-API-Key": key})
+            headers = {"X-API-Key": key, "X-Request-Id": f"{OWN_REQUESTS}scrape"}
+            answer = await client.get(f"http://{host}:{port}/metrics", headers=headers)
     except httpx.HTTPError:
         return {}
     if answer.status_code != 200:

@@ -100,3 +100,8 @@ async def shutdown_all_clients() -> None:
     """Close every client of this process; harmless when called again."""
     while _managers:
         await _managers.pop().aclose()
+
+
+def abandon_all_clients() -> None:
+    """Forget every client without closing it, as a killed process does: for worlds where a process is no process."""
+    _managers.clear()

@@ -57,7 +57,8 @@ class AuditLog:
         key: makes the hashes HMACs.
         redactor: applied to everything before it is hashed.
         capacity: records that may wait for the disk.
-        background: False writes inside ``record``, for worlds without threads.
+        background: False writes inside ``record`` and ``flush``, for worlds without threads.
+        later: there, calls a function after so many seconds: what could not be written is tried again.
     """
 
     def __init__(
@@ -71,8 +72,11 @@ class AuditLog:
         redactor: Redactor | None = None,
         capacity: int = 10_000,
         background: bool = True,
+        later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
         self.failures = 0
+        self._later = later
+        self._tries = 0
         self._path = path
         self._files = files
         self._shared = files if isinstance(files, AuditFiles) else None
@@ -117,12 +121,26 @@ class AuditLog:
                 self._changed.notify_all()
         if lost:
             self._failed("closed" if self._stopping else "queue full")
-        elif self._thread is None:
-            self._write_pending()
+        elif self._thread is None and not self._tries:
+            self._write_here()
         return self._healthy and not lost
+
+    def _write_here(self) -> None:
+        """What the thread does, on the caller's; tried again later when the disk refuses."""
+        while self._pending:
+            if self._write_pending():
+                self._tries = 0
+            elif self._later is None or self._stopping:
+                return
+            else:
+                self._tries += 1
+                self._later(_RETRY_S[min(self._tries, len(_RETRY_S)) - 1], self._write_here)
+                return
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was recorded is on the disk; blocks, so call it on a thread. False when it is not."""
+        if self._thread is None:
+            return not self._pending or self._write_pending()
         with self._changed:
             self._changed.wait_for(lambda: not self._pending, timeout_s)
             return not self._pending

@@ -132,6 +132,7 @@ def configure_secure_logging(
     capacity_chars: int = 16_000_000,
     monotonic: Callable[[], float] = time.monotonic,
     wall: Callable[[], float] = time.time,
+    schedule: Callable[[Callable[[], None]], object] | None = None,
 ) -> SecureLogging:
     """Send everything that the process logs through the redactor to ``sink``, as JSON lines, off the event loop.
 
@@ -148,9 +149,10 @@ def configure_secure_logging(
         capacity_chars: the same for the characters of long texts.
         monotonic: seconds; the time of an event.
         wall: seconds since the epoch.
+        schedule: for worlds without threads; see ``LineWriter``.
     """
     redactor = Redactor(secrets)
-    writer = LineWriter(sink, redactor, capacity, capacity_chars)
+    writer = LineWriter(sink, redactor, capacity, capacity_chars, schedule)
     handle = SecureLogging(writer, redactor, detail, monotonic, wall)
     _take_stdlib(handle, level, levels)
     _take_structlog(handle, level)

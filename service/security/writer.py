@@ -41,9 +41,17 @@ class LineWriter:
         redactor: applied to the finished text.
         capacity: records that may wait.
         capacity_chars: characters of long texts that may wait.
+        schedule: for worlds without threads: calls what it is given soon; given when the first record waits.
     """
 
-    def __init__(self, sink: int | BinaryIO, redactor: Redactor, capacity: int, capacity_chars: int) -> None:
+    def __init__(
+        self,
+        sink: int | BinaryIO,
+        redactor: Redactor,
+        capacity: int,
+        capacity_chars: int,
+        schedule: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
         self.dropped = 0
         self._said = 0
         self._sink = sink
@@ -65,8 +73,11 @@ class LineWriter:
                     self._piece = _PIPE_PIECE_BYTES
                     self._poll = select.poll()
                     self._poll.register(sink, select.POLLOUT)
-        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
-        self._thread.start()
+        self._schedule = schedule
+        self._thread: threading.Thread | None = None
+        if schedule is None:
+            self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+            self._thread.start()
 
     def put(self, record: Record, chars: int = 0) -> bool:
         """Enqueue; False when it was dropped because the queue is full. Never waits."""
@@ -76,7 +87,10 @@ class LineWriter:
         if chars:
             self._count(chars=chars)
         self._queue.append((record, chars))
-        if self._idle or len(self._queue) == WAKE_RECORDS:
+        if self._schedule is not None:
+            if len(self._queue) == 1:
+                self._schedule(self.pump)
+        elif self._idle or len(self._queue) == WAKE_RECORDS:
             self._wake.set()
         return True
 
@@ -88,11 +102,19 @@ class LineWriter:
     def close(self, timeout_s: float) -> bool:
         """Write what waits, for at most ``timeout_s``; False when something had to be left."""
         self._stop.set()
+        if self._thread is None:
+            self.pump()
+            return not self._queue
         self._wake.set()
         self._thread.join(timeout_s)
         self._give_up.set()
         self._thread.join(2 * _POLL_MS / 1000 + 0.5)
         return not self._queue and not self._thread.is_alive()
+
+    def pump(self) -> None:
+        """Write what waits, here and now: what the thread does where there are threads."""
+        while batch := self._take():
+            self._write(self._lines(batch))
 
     def _run(self) -> None:
         empty_rounds = 0

@@ -73,7 +73,9 @@ def test_a_leak_always_fails(shape: Shape):
 LOUD = [(shape, name, size) for name, shape in LEAKS.items() for size in (1.0, 3.0) if shape(1.0) >= 10 * size]
 
 
-@pytest.mark.parametrize(("shape", "size"), [(shape, size) for shape, _, size in LOUD], ids=[f"{n} {s}" for _, n, s in LOUD])
+@pytest.mark.parametrize(
+    ("shape", "size"), [(shape, size) for shape, _, size in LOUD], ids=[f"{n} {s}" for _, n, s in LOUD]
+)
 def test_a_leak_in_loud_noise_is_never_passed(shape: Shape, size: float):
     assert Outcome.PASS not in {outcome(soak(shape, seed=seed, size=size)) for seed in range(100)}
 

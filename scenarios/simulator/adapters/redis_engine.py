@@ -29,6 +29,7 @@ SETTINGS = {
     "save": "",
     "repl-diskless-load": "disabled",
     "maxclients": "10000",
+    "requirepass": "",
 }
 MEGABYTE = 1_000_000
 
@@ -130,6 +131,7 @@ class RespSocket(AsyncFakeSocket):
         self._on_error = on_error
         self._held: list[list[bytes]] = []
         self.name = ""
+        self.known = False
         engine.sockets.append(self)
 
     def put_response(self, msg: Any) -> None:
@@ -173,6 +175,9 @@ class RespSocket(AsyncFakeSocket):
             self._paused = True
             return
         engine.commands += 1
+        if not self.known and engine.settings["requirepass"] and name not in ("auth", "hello", "quit"):
+            self.put_response(SimpleError("NOAUTH Authentication required."))
+            return
         own = OWN.get(name) or OWN.get(" ".join(words[:2]).lower())
         if own is not None:
             reply = own(self, words)
@@ -248,6 +253,14 @@ def _config_get(socket: RespSocket, patterns: list[str]) -> Any:
     return [word.encode() for pair in found.items() for word in pair]
 
 
+def _auth(socket: RespSocket, words: list[str]) -> Any:
+    password = socket.engine.settings["requirepass"]
+    if not password:
+        return SimpleError("ERR AUTH <password> called without any password configured for the default user.")
+    socket.known = words[-1] == password
+    return SimpleString(b"OK") if socket.known else SimpleError("WRONGPASS invalid username-password pair")
+
+
 def _replicaof(socket: RespSocket, words: list[str]) -> Any:
     nobody = [word.lower() for word in words[1:]] == ["no", "one"]
     socket.engine.role = "master" if nobody else "slave"
@@ -274,6 +287,7 @@ def _client_unpause(socket: RespSocket, words: list[str]) -> Any:
 
 
 OWN: dict[str, Callable[[RespSocket, list[str]], Any]] = {
+    "auth": _auth,
     "info": _info,
     "config": _config,
     "replicaof": _replicaof,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from redis._parsers import helpers
@@ -61,19 +62,27 @@ class SimRedis:
         network: where it listens.
         host: its machine.
         port: its port.
+        settings: what its configuration file says, from every start on.
     """
 
-    def __init__(self, network: Network, host: str = "redis", port: int = 6379) -> None:
+    def __init__(
+        self, network: Network, host: str = "redis", port: int = 6379, settings: Mapping[str, str] | None = None
+    ) -> None:
         self._network = network
         self._host = host
         self._port = port
         self._listener: SimServer | None = None
-        self.engine = Engine(os.urandom(20).hex(), network.loop.time)
-        self.engine.settings["port"] = str(port)
-        self.engine.on_setting = self._set
+        self._settings = dict(settings or {})
+        self.engine = self._fresh()
         self.clients: list[_Client] = []
         self.is_stopped = False
         self.is_up = False
+
+    def _fresh(self) -> Engine:
+        engine = Engine(os.urandom(20).hex(), self._network.loop.time)
+        engine.settings |= {"port": str(self._port), **self._settings}
+        engine.on_setting = self._set
+        return engine
 
     async def start(self) -> SimRedis:
         """Listen; returns itself."""
@@ -110,9 +119,7 @@ class SimRedis:
         if self.is_up:
             self._end(by_reset=False)
         before = self.engine
-        self.engine = Engine(os.urandom(20).hex(), self._network.loop.time)
-        self.engine.settings["port"] = str(self._port)
-        self.engine.on_setting = self._set
+        self.engine = self._fresh()
         if keep_data:
             for number, database in before.server.dbs.items():
                 for key in list(database):
@@ -192,6 +199,7 @@ class SimRedisSession:
         self._parser_kind = _AsyncRESP2Parser
         self._reader = asyncio.StreamReader(loop=server._network.loop)  # noqa: SLF001
         self._socket = RespSocket(server.engine, self._reader.feed_data, self._reader.feed_eof)
+        self._socket.known = True
 
     async def command(self, *words: str | bytes | int) -> Any:
         """Run one command; INFO comes parsed, as a client would.

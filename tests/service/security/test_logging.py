@@ -232,6 +232,7 @@ def test_closing_puts_the_logging_of_the_process_back() -> None:
     root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
     mine = logging.NullHandler()
     access.addHandler(mine)
+    handlers = access.handlers[:]
     before = (root.handlers[:], root.level, access.propagate, sys.excepthook, threading.excepthook, sys.unraisablehook)
     log = Log()
     assert access.handlers == []
@@ -239,7 +240,7 @@ def test_closing_puts_the_logging_of_the_process_back() -> None:
     assert before == (
         *(root.handlers[:], root.level, access.propagate, sys.excepthook, threading.excepthook, sys.unraisablehook),
     )
-    assert access.handlers == [mine]
+    assert access.handlers == handlers
     access.removeHandler(mine)
     assert "log-writer" not in {thread.name for thread in threading.enumerate()}
 

@@ -1,0 +1,38 @@
+"""What a long job tells of itself while it runs; the command line draws it, everybody else ignores it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one history shows: how many events, which claims are settled either way, which fault kinds bit."""
+
+    events: int
+    settled: tuple[str, ...] = ()
+    bitten: tuple[str, ...] = ()
+
+
+class Progress:
+    """Told how the job goes."""
+
+    def started(self, names: Sequence[str]) -> None:
+        """Scenarios of the live world that will run, or may if time is left."""
+
+    def phase(self, scenario: str, phase: str) -> None:
+        """A live scenario entered a phase."""
+
+    def finished(self, scenario: str, problem: str, seen: Seen) -> None:
+        """A live scenario ended, with a problem or (empty) without."""
+
+    def skipped(self, scenario: str) -> None:
+        """The budget left no time for this live scenario."""
+
+    def explored(self, run: Mapping[str, Any]) -> None:
+        """One schedule was run in the simulated world; see ``sim_worker``."""
+
+    def sabotaged(self, row: Mapping[str, Any], done: int, total: int) -> None:
+        """One sabotage was tried."""

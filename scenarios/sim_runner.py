@@ -1,0 +1,193 @@
+"""Runs a scenario in the simulated world: one schedule exactly, or many until the judge says that a claim fails.
+
+A scenario is a program for the simulator: it fails when a verdict of its history is FAIL, so that search, shrinking
+and replay work on it as on any other program. What ran is kept as histories for the certificate.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scenarios.judge.claims import judge_all
+from scenarios.judge.history import History
+from scenarios.judge.verdict import Outcome, Verdict
+from scenarios.phases import Run
+from scenarios.runner import run_on, spec_of
+from scenarios.scenario import Scenario, StartupCase
+from scenarios.simulator.choices import Choices
+from scenarios.simulator.counterexample import Exploration
+from scenarios.simulator.errors import ViolationError
+from scenarios.simulator.plan import Bounds, Plan
+from scenarios.simulator.run import run_traced
+from scenarios.simulator.search import Search, Shard
+from scenarios.simulator.surroundings import surroundings
+from scenarios.simulator.trace import Trace
+from scenarios.startup_runner import run_startups_on
+from scenarios.worlds.live import LiveSpec
+from scenarios.worlds.simulated import SimWorld
+
+BOUNDS = Bounds(max_virtual_s=20_000.0, max_steps=50_000_000)
+CLIENTS = ("client-*",)
+"""Tasks that a schedule may cancel: a client that is cancelled hangs up."""
+
+SHRINK_RUNS = 60
+STARTUP_TOTAL_S = 60.0
+COLLECT_EVERY_RUNS = 8
+"""A run leaves some megabytes of cycles (an application, its routes); they go between runs, never within one."""
+
+
+class ClaimFailedError(ViolationError):
+    """The judge found a claim broken; ``name`` is the claim, ``verdict`` says why."""
+
+    def __init__(self, verdict: Verdict, virtual_s: float) -> None:
+        super().__init__(verdict.claim, "always", virtual_s, 0, verdict.reason)
+        self.verdict = verdict
+
+
+class WorldProblemError(AssertionError):
+    """The run was cut short: the service did not come up, a fault did not heal, an event lacked fields."""
+
+
+@dataclass(slots=True)
+class Simulation:
+    """A scenario as a program; call it inside the simulator.
+
+    Attributes:
+        scenario: what runs: a scenario, or starts under difficulties.
+        spec: how the world is made.
+        claims: those that are judged; None: all.
+        run: what the last run left.
+        verdicts: and what the judge said of it.
+        on_run: called with history and verdicts after each run.
+    """
+
+    scenario: Scenario | tuple[StartupCase, ...]
+    spec: LiveSpec
+    claims: Sequence[str] | None = None
+    run: Run | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    on_run: Callable[[History, tuple[Verdict, ...]], None] = lambda _history, _verdicts: None
+
+    async def __call__(self) -> None:
+        """Run it once.
+
+        Raises:
+            ClaimFailedError: the first claim that failed.
+            WorldProblemError: when it did not come to its end.
+        """
+        world = SimWorld(self.spec)
+        try:
+            if isinstance(self.scenario, Scenario):
+                self.run = await run_on(world, self.scenario)
+            else:
+                self.run = await run_startups_on(world, self.scenario, STARTUP_TOTAL_S)
+        finally:
+            world.dispose()
+        history = self.run.history
+        self.verdicts = tuple(judge_all({self.spec.scenario: history}, self.claims))
+        self.on_run(history, self.verdicts)
+        for verdict in self.verdicts:
+            if verdict.outcome is Outcome.FAIL:
+                raise ClaimFailedError(verdict, world.now())
+        if self.run.problem:
+            raise WorldProblemError(self.run.problem)
+
+
+def spec_for(
+    scenario: Scenario | tuple[StartupCase, ...],
+    name: str,
+    seed: int,
+    commit: str = "unknown",
+    sabotage: str = "",
+    candles: str = "",
+) -> LiveSpec:
+    """How the simulated world is made for a scenario or for starts under difficulties."""
+    if isinstance(scenario, Scenario):
+        return spec_of(scenario, seed=seed, commit=commit, sabotage=sabotage, candles=candles)
+    return LiveSpec(seed=seed, sabotage=sabotage, scenario=name, commit=commit)
+
+
+@dataclass(frozen=True, slots=True)
+class SimOutcome:
+    """One schedule that was run.
+
+    Attributes:
+        history: what was recorded.
+        verdicts: what the judge said.
+        plan: the schedule, with the digest of its trace.
+        trace: what happened, step by step.
+        problem: what cut the run short, else empty.
+        error: what it failed with, None when it passed.
+    """
+
+    history: History
+    verdicts: tuple[Verdict, ...]
+    plan: Plan
+    trace: Trace
+    problem: str
+    error: BaseException | None
+
+    @property
+    def trace_digest(self) -> str:
+        """Equal for equal runs."""
+        return self.trace.digest()
+
+
+def run_simulated(
+    scenario: Scenario | tuple[StartupCase, ...],
+    spec: LiveSpec,
+    plan: Plan | None = None,
+    claims: Sequence[str] | None = None,
+) -> SimOutcome:
+    """Run exactly one schedule, traced; the default one without a plan.
+
+    Raises:
+        RuleBrokenError: when something reached for the real world.
+    """
+    chosen = plan or Plan((), BOUNDS)
+    simulation = Simulation(scenario, spec, claims)
+    with surroundings(chosen.bounds) as borders:
+        outcome, trace = run_traced(simulation, Choices(chosen), chosen.bounds, borders)
+    if simulation.run is None:
+        assert outcome.error is not None
+        raise outcome.error
+    ran = Plan(outcome.decisions, chosen.bounds, trace.digest())
+    return SimOutcome(simulation.run.history, simulation.verdicts, ran, trace, simulation.run.problem, outcome.error)
+
+
+def explore_scenario(
+    simulation: Simulation,
+    *,
+    runs: int,
+    seed: int,
+    known: Sequence[Plan] = (),
+    shard: Shard | None = None,
+    shrink_runs_max: int = SHRINK_RUNS,
+) -> Exploration:
+    """Run a scenario under many schedules until a claim fails; the failing schedule comes back shrunk.
+
+    Args:
+        simulation: the scenario.
+        runs: schedules at most; run 0 is the default schedule.
+        seed: all schedules follow from it.
+        known: plans that failed before; tried first.
+        shard: part of the search.
+        shrink_runs_max: how many runs shrinking may take.
+    """
+    with surroundings(BOUNDS) as borders:
+        search = Search(
+            simulation,
+            borders,
+            BOUNDS,
+            seed,
+            CLIENTS,
+            shrink_runs_max=shrink_runs_max,
+            collect_every_runs=COLLECT_EVERY_RUNS,
+        )
+        report = search.run(runs, shard or Shard(), known)
+    gc.collect()
+    if report.counterexample is not None:
+        report.counterexample.program = simulation.spec.scenario
+    return report

@@ -1,0 +1,221 @@
+"""The simulated part of a certification, in a process of its own: the simulator patches what a process has one of.
+
+``python -m scenarios.sim_worker TASK.json`` reads what is asked of it (``Task``), applies the sabotage if there
+is one, runs every scenario under its default schedule and then under more of them, round by round, until its time
+is up. Each run is one JSON line on standard output; histories and failing sessions are files in ``out``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import itertools
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scenarios.judge.history import History
+from scenarios.judge.verdict import Outcome, Verdict
+from scenarios.selection import SimScenario, simulated_scenarios
+from scenarios.sim_failure import failure_of
+from scenarios.sim_runner import BOUNDS, CLIENTS, Simulation, spec_for
+from scenarios.simulator.counterexample import Exploration
+from scenarios.simulator.errors import RuleBrokenError
+from scenarios.simulator.rules import Borders
+from scenarios.simulator.search import Search
+from scenarios.simulator.surroundings import surroundings
+from scenarios.worlds.launcher import SabotageError, load_sabotage
+
+HARNESS = 4
+SESSIONS = "sessions"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is asked of a worker.
+
+    Attributes:
+        out: directory for histories and sessions.
+        scenarios: names, in order.
+        seed: everything is drawn from it.
+        commit: of the code that runs.
+        sabotage: ``FILE.py:NAME``, empty for the sound service.
+        candles: path of a CSV for the ticker.
+        budget_s: wall seconds; each scenario's default schedule is run even beyond.
+        schedules_max: schedules for each scenario at most.
+        shrink_runs: how many runs shrinking a failure may take.
+        until: stop as soon as this claim has failed.
+        prefix: of the names of what is written.
+    """
+
+    out: str
+    scenarios: tuple[str, ...]
+    seed: int = 0
+    commit: str = "unknown"
+    sabotage: str = ""
+    candles: str = ""
+    budget_s: float = 30.0
+    schedules_max: int = 1_000_000
+    shrink_runs: int = 30
+    until: str = ""
+    prefix: str = "sim-"
+
+    def dumps(self) -> str:
+        """One line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @classmethod
+    def loads(cls, text: str) -> Task:
+        """Read it back."""
+        data = json.loads(text)
+        return cls(**{**data, "scenarios": tuple(data["scenarios"])})
+
+
+@dataclass(slots=True)
+class Explored:
+    """One scenario under search: what its schedules showed so far.
+
+    ``kept`` are the histories that will be stored: the default schedule's, and those that first settled a claim.
+    """
+
+    simulation: Simulation
+    search: Search
+    report: Exploration
+    settled: set[str] = field(default_factory=set)
+    kept: list[tuple[History, int]] = field(default_factory=list)
+    bitten: dict[str, bool] = field(default_factory=dict)
+    seen: int = 0
+
+    def saw(self, history: History, verdicts: tuple[Verdict, ...]) -> None:
+        """Told of each run."""
+        fresh = {verdict.claim for verdict in verdicts if verdict.outcome is Outcome.PASS} - self.settled
+        failed = any(verdict.outcome is Outcome.FAIL for verdict in verdicts)
+        if not self.kept or (fresh and not failed):
+            self.kept.append((history, self.seen))
+        self.settled |= fresh
+        for event in history.select("fault", "heal"):
+            kind = str(event.value["kind"])
+            self.bitten[kind] = self.bitten.get(kind, False) or bool(event.value["bit"])
+        self.seen += 1
+
+
+class Worker:
+    """Runs one task; ``write`` takes one JSON object for each run."""
+
+    def __init__(self, task: Task, write: Callable[[Mapping[str, Any]], None], clock: Callable[[], float]) -> None:
+        self._task = task
+        self._write = write
+        self._clock = clock
+        self._began_s = clock()
+        self._out = Path(task.out)
+
+    def work(self) -> None:
+        """All of it."""
+        with surroundings(BOUNDS) as borders:
+            explored = {name: self._explored(name, borders) for name in self._task.scenarios}
+            for number in self._rounds():
+                open_ones = [name for name, one in explored.items() if not one.report.found]
+                if not open_ones:
+                    break
+                for name in open_ones:
+                    if number and self._is_over():
+                        break
+                    self._run(name, explored[name], number)
+                    if self._task.until and self._task.until in self._failed(explored.values()):
+                        break
+                else:
+                    continue
+                break
+        for name, one in explored.items():
+            self._store(name, one)
+
+    def _rounds(self) -> Iterator[int]:
+        for number in itertools.islice(itertools.count(), self._task.schedules_max):
+            if number and self._is_over():
+                return
+            yield number
+
+    def _is_over(self) -> bool:
+        return self._clock() - self._began_s > self._task.budget_s
+
+    def _failed(self, explored: Any) -> set[str]:
+        return {str(getattr(one.report.counterexample.exception, "name", "")) for one in explored if one.report.found}
+
+    def _explored(self, name: str, borders: Borders) -> Explored:
+        task = self._task
+        scenario: SimScenario = simulated_scenarios(task.seed)[name]
+        spec = spec_for(scenario, name, task.seed, task.commit, task.sabotage, task.candles)
+        simulation = Simulation(scenario, spec)
+        search = Search(simulation, borders, BOUNDS, task.seed, CLIENTS, shrink_runs_max=task.shrink_runs)
+        one = Explored(simulation, search, Exploration(name, task.seed))
+        simulation.on_run = one.saw
+        return one
+
+    def _run(self, name: str, one: Explored, number: int) -> None:
+        found = one.search.one(number, one.report)
+        gc.collect()
+        value: dict[str, Any] = {
+            "scenario": name,
+            "schedules": one.report.runs,
+            "settled": sorted(one.settled),
+            "bitten": sorted(kind for kind, bit in one.bitten.items() if bit),
+            "events": len(one.kept[0][0].events) if one.kept else 0,
+            "seconds": round(self._clock() - self._began_s, 3),
+        }
+        if found:
+            value |= self._failure(name, one)
+        self._write(value)
+
+    def _failure(self, name: str, one: Explored) -> dict[str, Any]:
+        """Shrunk already; run it once more, write it down, and say what it was."""
+        counterexample = one.report.counterexample
+        assert counterexample is not None
+        # What shrinking tried must not come among the histories, and its last run is the failing one.
+        one.simulation.on_run = lambda _history, _verdicts: None
+        failure = failure_of(one.simulation, counterexample, f"{self._task.prefix}{name}-failed")
+        one.kept.append((failure.history, counterexample.run))
+        path = failure.store(self._out / SESSIONS)
+        return {
+            "failed": failure.claim,
+            "claims": [judged.claim for judged in failure.session.failures],
+            "problem": failure.session.problem,
+            "schedule": counterexample.run,
+            "story": failure.text,
+            "lane_svg": failure.lane_svg,
+            "session": str(path.relative_to(self._out)),
+            "decisions": len(counterexample.plan),
+        }
+
+    def _store(self, name: str, one: Explored) -> None:
+        folder = self._out / "histories"
+        for position, (history, number) in enumerate(one.kept):
+            extra = {"schedules": one.report.runs if not position else 1, "schedule": number}
+            header = dataclasses.replace(history.header, extra={**history.header.extra, **extra})
+            suffix = f"-{number}" if position else ""
+            History(header, history.events).write(folder / f"{self._task.prefix}{name}{suffix}.jsonl")
+
+
+def main() -> int:
+    """Entry point; returns the exit code."""
+    task = Task.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+
+    def write(value: Mapping[str, Any]) -> None:
+        sys.stdout.write(json.dumps(value) + "\n")
+        sys.stdout.flush()
+
+    try:
+        if task.sabotage:
+            load_sabotage(task.sabotage)()
+        Worker(task, write, time.monotonic).work()
+    except (SabotageError, RuleBrokenError) as error:
+        sys.stderr.write(f"sim_worker: {type(error).__name__}: {error}\n")
+        return HARNESS
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
