@@ -38,14 +38,29 @@ SAMPLES_MIN = 24
 MB = 1 << 20
 
 
-def judge(spec: LoadSpec, run: Recorded, budgets: Mapping[str, Any], history: History | None = None) -> list[Held]:
-    """Every budget, in the order of ``budgets.toml``, then the claims that the history settles."""
+def judge(
+    spec: LoadSpec,
+    run: Recorded,
+    budgets: Mapping[str, Any],
+    history: History | None = None,
+    obeyed: Mapping[str, Any] | None = None,
+) -> list[Held]:
+    """Every budget, in the order of ``budgets.toml``, then the claims that the history settles.
+
+    Args:
+        spec: what was asked for.
+        run: what the clients recorded.
+        budgets: what must hold.
+        history: what the embedded world recorded, clients included.
+        obeyed: ``{"first", "wait_s", "second"}``: how it went for a client that, alone, waited as a 429 asked.
+    """
     return [
         *_rates(spec, run, budgets["rate"], history),
         *_resources(spec, run, budgets, history),
         *_latencies(run, budgets["latency"]),
         _errors(run, budgets["errors"]),
         *_refusals(run, budgets["refusals"]),
+        _obedience(obeyed, budgets["refusals"]),
         *_shedding(run, history),
         _alerts(run, history),
         _recovery(spec, run, budgets["recovery"]),
@@ -247,6 +262,16 @@ def _refusals(run: Recorded, limits: Mapping[str, Any]) -> list[Held]:
     return held
 
 
+def _obedience(obeyed: Mapping[str, Any] | None, limits: Mapping[str, Any]) -> Held:
+    """Whoever, alone, waits as long as a 429 asks for gets in."""
+    name, limit = "refusals.after_wait_max", float(limits["after_wait_max"])
+    if obeyed is None or obeyed["first"] != 429:
+        return unknown(name, limit, "refusals", "nobody was refused once the load was over")
+    refused = float(obeyed["second"] == 429 or not obeyed["second"])
+    reason = f"waited {obeyed['wait_s']:g} s as a 429 asked, then got {obeyed['second']}"
+    return at_most(name, refused, limit, "refusals", reason=reason)
+
+
 def _shedding(run: Recorded, history: History | None) -> list[Held]:
     """Critical requests are never shed, and others in the order of their priority."""
     critical = [r for r in run.requests if r.priority == "critical"]
@@ -311,10 +336,11 @@ def _agreement(run: Recorded) -> list[Held]:
         return [unknown("agreement.refused_max", 0.0, "requests", "the service's counters were not scraped twice")]
     first, last = run.scrapes[0], run.scrapes[-1]
     said = last.total("signal_rejected_total", reason="rate") - first.total("signal_rejected_total", reason="rate")
-    inside = [r for r in run.requests if r.status == 429 and r.product]
-    # A refusal near a scrape may be on either side of it; one well within is not.
+    # A refusal near a scrape may be on either side of it, and of one who hung up nobody knows the answer.
+    inside = [r for r in run.requests if r.status == 429]
     least = sum(r.began_s > first.at_s + 0.5 and r.ended_s < last.at_s - 0.5 for r in inside)
-    most = sum(r.ended_s > first.at_s - 0.5 and r.began_s < last.at_s + 0.5 for r in inside)
+    maybe = [*inside, *(r for r in run.requests if r.left)]
+    most = sum(r.ended_s > first.at_s - 0.5 and r.began_s < last.at_s + 0.5 for r in maybe)
     off = max(0.0, least - said, said - most)
     reason = f"the service counted {said:g} refusals for rate, clients saw {least} to {most}"
     return [at_most("agreement.refused_max", off, 0.0, "requests", reason=reason)]

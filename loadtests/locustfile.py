@@ -29,7 +29,7 @@ if os.environ.get(SPEC_VARIABLE):
 
         def tick(self) -> tuple[int, float, list[Any]] | None:
             """Users now; None ends the run."""
-            spec, t = users.SPEC, self.get_run_time()
+            spec, t = users.SPEC, float(self.get_run_time())  # type: ignore[no-untyped-call]
             if t > spec.duration_s:
                 return None
             if shapes.SHAPES[spec.shape].open:
@@ -38,13 +38,13 @@ if os.environ.get(SPEC_VARIABLE):
             return count + 1, SPAWN_PER_S, [Mixed, Operator]
 
 
-@events.quitting.add_listener
+@events.quitting.add_listener  # type: ignore[untyped-decorator]
 def _close(**_: Any) -> None:
     for record in users.RECORDINGS:
         record.close()
 
 
-@events.test_stop.add_listener
+@events.test_stop.add_listener  # type: ignore[untyped-decorator]
 def _flush(**_: Any) -> None:
     for record in users.RECORDINGS:
         record.flush()

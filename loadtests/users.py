@@ -56,7 +56,8 @@ class Asking(FastHttpUser):
         began_s = time.monotonic()
         at_s = began_s if intended_s is None else intended_s
         if operation.disconnect_after_s is not None:
-            status, body, error, said = *self._hang_up(operation, request_id), {}
+            status, body, error = self._hang_up(operation, request_id)
+            said: dict[str, Any] = {}
         else:
             status, body, error, said = self._exchange(operation, request_id)
         line: dict[str, Any] = {
@@ -70,6 +71,7 @@ class Asking(FastHttpUser):
             "path": operation.path,
             "priority": operation.priority,
             "key": operation.sends,
+            "sent_key": operation.key,
             "status": status,
             "error": error,
             **said,

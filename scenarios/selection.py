@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
 from scenarios.scenario import Scenario, StartupCase
+from scenarios.sim_catalogue import sim_scenarios, sim_startup_cases
 
 SimScenario = Scenario | tuple[StartupCase, ...]
 
@@ -23,6 +24,8 @@ def simulated_scenarios(seed: int) -> dict[str, SimScenario]:
     """Every scenario that the simulated world can run, by name, in the order in which they run."""
     found: dict[str, SimScenario] = {"startup": startup_cases()}
     found |= {one.name: one for one in live_scenarios(seed) if one.name not in REAL_TIME_ONLY}
+    found |= {one.name: one for one in sim_scenarios(seed)}
+    found["startup-unscaled"] = sim_startup_cases()
     return found
 
 

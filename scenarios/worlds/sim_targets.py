@@ -129,11 +129,11 @@ class SimClock:
 
     async def jump(self, offset_s: float) -> None:
         """See ``faults.base.Clock``."""
-        self._world.loop.set_wall(offset_s, 1.0)
+        self._world.loop.set_wall(offset_s, 1.0, HOST)
 
     async def drift(self, rate: float) -> None:
         """See ``faults.base.Clock``."""
-        self._world.loop.set_wall(0.0, rate)
+        self._world.loop.set_wall(0.0, rate, HOST)
 
     async def offset(self) -> float:
         """See ``faults.base.Clock``."""
