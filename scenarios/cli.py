@@ -15,7 +15,6 @@ from scenarios.chaos_command import chaos_command
 from scenarios.faults_command import faults_group
 from scenarios.gate_command import gate_command
 from scenarios.judge.verdict import Exit
-from scenarios.load_command import load_group
 from scenarios.proxy_command import proxy_command
 from scenarios.serve_command import preflight_command, serve_command
 from scenarios.simulator.command import explore_command
@@ -35,7 +34,6 @@ def hardening() -> None:
     hardening faults inject KIND            break a running serve, and heal it
     hardening proxy --port 8474             a Toxiproxy with more toxics and a seed
     hardening chaos --profile redis-storm   faults under load, watched, healed, judged and kept
-    hardening load --shape burst            hold a service to its budgets under load
     hardening explore FILE.py:function      search an asyncio program for a failing schedule
     hardening preflight --config FILE       refuse a misconfigured deployment
 
@@ -45,7 +43,7 @@ def hardening() -> None:
 
 _COMMANDS = (
     *(certify_command, verify_command, gate_command, keygen_command, serve_command, preflight_command),
-    *(faults_group, proxy_command, load_group, explore_command, chaos_command),
+    *(faults_group, proxy_command, explore_command, chaos_command),
 )
 for _command in _COMMANDS:
     hardening.add_command(_command)
