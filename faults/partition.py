@@ -12,14 +12,15 @@ from faults.base import Bite, Fault, Hosts
 class NetworkPartition(Fault):
     """The router between hosts of our own drops everything; nobody gets an error, everybody waits.
 
-    It needs hosts in network namespaces (``scenarios/worlds/namespaces.py``: root, Linux); a world on one
-    loopback has none and refuses it.
+    ``target`` is all hosts that the world can part, or, where it can, one dependency that the service no longer
+    reaches. It needs simulated machines, or hosts in network namespaces (``scenarios/worlds/namespaces.py``: root,
+    Linux); a world on one loopback has none and refuses it.
     """
 
     kind: ClassVar[str] = "network_partition"
     protocol: ClassVar[str] = "hosts"
-    targets: ClassVar[tuple[str, ...]] = ("hosts",)
-    summary: ClassVar[str] = "part hosts of our own from each other (network namespaces, root)"
+    targets: ClassVar[tuple[str, ...]] = ("hosts", "redis", "ticker", "user", "alert", "comms")
+    summary: ClassVar[str] = "part hosts of our own from each other (simulated, or network namespaces as root)"
 
     target: str = "hosts"
 

@@ -6,7 +6,8 @@ directory whose lock can be taken belongs to nobody alive: its processes are kil
 and it is removed. A live sibling keeps its lock and is never touched.
 
 What outlives processes (a cgroup's limit, a network namespace) is written down as an *undo record* before it is
-done: ``{"undo": "write", "path": ..., "text": ...}`` or ``{"undo": "netns", "name": ...}``.
+done: ``{"undo": "write", "path": ..., "text": ...}``, ``{"undo": "netns", "name": ...}`` or, for a Toxiproxy that is
+not ours, ``{"undo": "toxiproxy", "url": ..., "pid": ..., "cut": ...}``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from pathlib import Path
 from typing import Self
 
 import psutil
+
+from faults.toxiproxy_undo import is_undo_record, undo_toxics
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 NAMESPACE_PREFIX = "hardening-"
@@ -132,13 +135,18 @@ def check_undo(record: Mapping[str, str]) -> None:
         return
     if kind == "netns" and record.get("name", "").startswith(NAMESPACE_PREFIX):
         return
-    allowed = f"write (below {CONTROL_GROUPS}) or netns (a name that begins with {NAMESPACE_PREFIX})"
+    if kind == "toxiproxy" and is_undo_record(record):
+        return
+    ways = (f"write (below {CONTROL_GROUPS})", f"netns (a name that begins with {NAMESPACE_PREFIX})")
+    allowed = ", ".join((*ways, "toxiproxy (with url and pid)"))
     raise ValueError(f"undo is {dict(record)!r}, allowed: {allowed}")
 
 
 def undo(record: Mapping[str, str]) -> bool:
     """Do what the record says; false when there was nothing left to undo. Raises ValueError, OSError."""
     check_undo(record)
+    if record["undo"] == "toxiproxy":
+        return undo_toxics(record)
     if record["undo"] == "write":
         path = Path(record["path"])
         if not path.exists():

@@ -7,17 +7,20 @@ own. The live world confirms with real processes what the budget allows, and sho
 from __future__ import annotations
 
 import asyncio
-import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from faults.run_directory import sweep
-from scenarios.conclude import Outcome, Ran, Terms, conclude, utc
+from scenarios.baseline import Baseline
+from scenarios.conclude import Outcome, Ran, Terms, clear, conclude, utc
 from scenarios.judge.claims import judge_all
 from scenarios.judge.history import read
 from scenarios.judge.verdict import Outcome as Verdicts
+from scenarios.judge.waivers import Waiver
 from scenarios.live_catalogue import SHOWN_BY
 from scenarios.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, LiveTerms, live_jobs
 from scenarios.progress import Progress
@@ -51,6 +54,9 @@ class CertifyOptions:
         world: where they run.
         budget_s: wall seconds that it may take; what must run runs even beyond.
         prove: how many of the shipped sabotages are tried as well.
+        waivers: claims excused, by whom and until when.
+        sign_key: signs the certificate.
+        baseline: an older certificate to compare with.
     """
 
     out: Path
@@ -63,6 +69,9 @@ class CertifyOptions:
     world: World = "both"
     budget_s: float = BUDGET_S
     prove: Extent = "none"
+    waivers: tuple[Waiver, ...] = ()
+    sign_key: Ed25519PrivateKey | None = None
+    baseline: Baseline | None = None
 
     def wants(self, name: str) -> bool:
         """Whether a scenario was asked for, by name or because it shows a claim that was."""
@@ -93,10 +102,7 @@ class _Certification:
         sweep()
         started_at = utc()
         histories = options.out / "histories"
-        shutil.rmtree(histories, ignore_errors=True)
-        for left in options.out.glob("*.session.json"):
-            left.unlink()
-        histories.mkdir(parents=True)
+        clear(options.out)
         live = LiveRuns(histories, self.progress, time.monotonic, options.budget_s, self.began_s)
         async with asyncio.TaskGroup() as group:
             exploring = group.create_task(self._explore(), name="simulated")
@@ -116,7 +122,15 @@ class _Certification:
             stories=explored.stories,
         )
         partial = bool(options.only) or options.world != "both"
-        return conclude(options.out, ran, Terms(options.allowed_unknown, options.claims, partial=partial))
+        terms = Terms(
+            options.allowed_unknown,
+            options.claims,
+            partial=partial,
+            waivers=options.waivers,
+            sign_key=options.sign_key,
+            baseline=options.baseline,
+        )
+        return conclude(options.out, ran, terms)
 
     async def _explore(self) -> Explored:
         options = self.options

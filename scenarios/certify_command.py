@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,14 +12,18 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from scenarios.baseline import Baseline, BaselineError
 from scenarios.board import Board
 from scenarios.certify import BUDGET_S, CertifyOptions, World, certify
-from scenarios.conclude import Outcome
+from scenarios.conclude import Outcome, foreign
 from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.certificate import AllowListError, parse_allow_list
 from scenarios.judge.claims import CLAIMS, COMPONENTS
 from scenarios.judge.verdict import Exit
+from scenarios.judge.waivers import WaiverError, parse_waivers
 from scenarios.selection import live_names, simulated_scenarios
+from scenarios.signing import KeyFileError, load_private_key
+from scenarios.verify import UNSIGNED
 from scenarios.worlds.launcher import SabotageError, load_sabotage
 from scenarios.worlds.market import CsvError, CsvMarket
 
@@ -34,8 +39,7 @@ def table_of(certificate: dict[str, Any]) -> Table:
     table.add_column("premise", justify="right")
     table.add_column("why")
     for claim in certificate["predicate"]["claims"]:
-        allowed = " (allowed)" if claim.get("allowed") else ""
-        verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{allowed}"
+        verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{_excused(claim)}"
         table.add_row(claim["id"], claim["title"], verdict, str(claim["premise_count"]), claim["reason"][:160])
     return table
 
@@ -46,11 +50,15 @@ def plain_lines(certificate: dict[str, Any]) -> list[str]:
     width = max(len(claim["title"]) for claim in claims)
     lines = []
     for claim in claims:
-        allowed = " (allowed)" if claim.get("allowed") else ""
-        verdict = f"{claim['verdict']}{allowed}"
+        verdict = f"{claim['verdict']}{_excused(claim)}"
         text = f"{claim['id']:5} {verdict:17} {claim['premise_count']:5}  {claim['title']:{width}}  {claim['reason']}"
         lines.append(text.rstrip())
     return lines
+
+
+def _excused(claim: dict[str, Any]) -> str:
+    """Why a claim that does not pass stops nothing, in brackets; empty for all others."""
+    return f" ({claim['standing']})" if claim["standing"] in {"allowed", "waived"} else ""
 
 
 def _claims(text: str) -> tuple[str, ...]:
@@ -97,6 +105,27 @@ def _absolute(sabotage: str) -> str:
     return f"{Path(file).resolve()}:{function}" if sabotage else ""
 
 
+def _with_terms(
+    options: CertifyOptions, waivers: Path | None, sign_key: Path | None, baseline: Path | None
+) -> CertifyOptions:
+    """Add the files that say how the outcome is to be taken, each checked before anything is started.
+
+    Raises:
+        click.UsageError: naming the option or the waiver, the value and what is allowed.
+    """
+    try:
+        return replace(
+            options,
+            waivers=parse_waivers(waivers.read_text(encoding="utf-8")) if waivers else (),
+            sign_key=load_private_key(sign_key, "--sign-key") if sign_key else None,
+            baseline=Baseline.load(baseline) if baseline else None,
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--waivers is {str(waivers)!r}, allowed: a readable file ({error})") from None
+    except (WaiverError, KeyFileError, BaselineError) as error:
+        raise click.UsageError(str(error)) from None
+
+
 @click.command("certify", short_help="run the scenarios, judge, write the certificate")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the certificate.")
 @click.option(
@@ -128,6 +157,9 @@ def _absolute(sabotage: str) -> str:
 @click.option("--only", multiple=True, help="Only this scenario (repeatable; never PASSED).")
 @click.option("--sabotage", default="", help="FILE.py:NAME: break the service first; the run must turn red.")
 @click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the ticker's stand-in.")
+@click.option("--waivers", type=click.Path(path_type=Path), help="TOML of claims excused: owner, reason, expiry.")
+@click.option("--sign-key", type=click.Path(path_type=Path), help="PEM: sign with this Ed25519 private key.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An older certificate.json: say what changed.")
 @click.option("--json", "as_json", is_flag=True, help="The certificate on stdout, nothing else.")
 def certify_command(
     *,
@@ -141,6 +173,9 @@ def certify_command(
     only: tuple[str, ...],
     sabotage: str,
     candles: Path | None,
+    waivers: Path | None,
+    sign_key: Path | None,
+    baseline: Path | None,
     as_json: bool,
 ) -> None:
     """Run the service through faults, judge what was recorded, write the certificate.
@@ -161,6 +196,10 @@ def certify_command(
             raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")
     if out.exists() and not out.is_dir():
         raise click.UsageError(f"--out is {str(out)!r}, allowed: a directory")
+    if foreign(out):
+        raise click.UsageError(
+            f"--out is {str(out)!r}, which holds {foreign(out)[0]!r}, allowed: a new or empty directory"
+        )
     options = CertifyOptions(
         out=out,
         seed=seed,
@@ -173,6 +212,7 @@ def certify_command(
         budget_s=budget_s,
         prove=prove or "none",
     )
+    options = _with_terms(options, waivers, sign_key, baseline)
     console = Console(stderr=True, soft_wrap=True) if as_json else Console()
     try:
         with Board(Console(stderr=True)) as board:
@@ -197,6 +237,13 @@ def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> No
             click.echo(line)
     for problem in certificate["predicate"]["problems"]:
         console.print(f"problem: {problem}", style="red", highlight=False)
+    for line in (certificate["predicate"]["since"] or {}).get("changes", []):
+        console.print(f"changed: {line}", highlight=False, soft_wrap=True)
+    for why in certificate["predicate"]["warnings"]:
+        console.print(f"warning: {why}", highlight=False, soft_wrap=True)
     settled = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     line = f"{certificate['predicate']['result']}: {settled}"
     console.print(f"{line}; {out / 'certificate.json'}, {out / 'certificate.md'}", highlight=False, soft_wrap=True)
+    console.print(f"digest of the whole: {outcome.digest}", highlight=False, soft_wrap=True)
+    signed = f"signed by key {outcome.key_id}" if outcome.key_id else UNSIGNED
+    console.print(signed, highlight=False, soft_wrap=True)

@@ -5,20 +5,40 @@ Nothing runs here. What ran is handed over as plain data (``Ran``), and how it i
 
 from __future__ import annotations
 
-import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scenarios.judge.certificate import Facts, HistoryFile, Story, statement
-from scenarios.judge.claims import CLAIMS, COMPONENTS, FIGURES, judge_all
-from scenarios.judge.history import History, read
-from scenarios.judge.verdict import Exit, Tally, Verdict
-from scenarios.provenance import Provenance
-from scenarios.report.markdown import render
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from scenarios.baseline import Baseline, changes
+from scenarios.judge.certificate import Facts, HistoryFile, Story, fault_table, statement
+from scenarios.judge.claims import FIGURES, judge_all
+from scenarios.judge.history import History, parse
+from scenarios.judge.verdict import Exit, Verdict
+from scenarios.judge.waivers import Waiver
+from scenarios.manifest import DIGEST_FILE, ENVELOPE_FILE, MANIFEST_FILE, manifest_text, whole_digest
+from scenarios.provenance import Provenance, environment, release
+from scenarios.report.every_report import as_text, every_report
+from scenarios.signing import IN_TOTO, MANIFEST, key_id, sign
+
+CERTIFICATE_FILE = "certificate.json"
+SIGNED_FILE = "certificate.dsse.json"
+HISTORIES = "histories"
+SESSIONS = "sessions"
+"""Folder of the sessions of what failed."""
+
+WRITTEN = frozenset(
+    {
+        *(CERTIFICATE_FILE, SIGNED_FILE, HISTORIES, MANIFEST_FILE, ENVELOPE_FILE, DIGEST_FILE),
+        *("certificate.md", "certificate.html", "test-result.json", "junit.xml", "results.sarif", SESSIONS),
+    }
+)
+"""Everything that a certificate's directory may hold at its top."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +56,9 @@ class Ran:
         sabotage: the reference of a sabotage that was applied to the whole run.
         problems: what went wrong with the harness, a line each.
         sabotages: rows ``{"name", "component", "detected", "by", "schedules", "seconds"}`` of ``--prove``;
-            ``detected`` is a boolean, ``by`` the claims that turned red.
-        loads: load budgets, a mapping each; ``name`` and ``held`` (a boolean) are read, the rest is shown.
+            ``detected`` is a boolean, ``by`` the claims that turned red. One that is not detected fails the result.
+        loads: load budgets, a mapping each; ``name`` and ``held`` (a boolean) are read, the rest is shown. One that
+            is not held fails the result.
         stories: what failures looked like when they were shrunk.
     """
 
@@ -60,73 +81,147 @@ class Terms:
         allowed_unknown: claims that may still be UNKNOWN.
         claims: only these are judged; empty means all.
         partial: only some of the scenarios ran.
+        waivers: claims excused, by whom, why and until when.
+        sign_key: signs the certificate and the manifest.
+        baseline: an older certificate to compare with.
     """
 
     allowed_unknown: frozenset[str] = frozenset()
     claims: tuple[str, ...] = ()
     partial: bool = False
+    waivers: tuple[Waiver, ...] = ()
+    sign_key: Ed25519PrivateKey | None = None
+    baseline: Baseline | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the job came to."""
+    """What the job came to.
+
+    Attributes:
+        digest: of the whole directory, as ``digest.txt`` states it.
+        key_id: of the key that signed; empty when nobody did.
+    """
 
     certificate: Mapping[str, Any]
     verdicts: tuple[Verdict, ...]
     exit_code: Exit
     digest: str = ""
-    lines: tuple[str, ...] = field(default=())
+    key_id: str = ""
 
 
-def conclude(out: Path, ran: Ran, terms: Terms) -> Outcome:
+def conclude(out: Path, ran: Ran, terms: Terms, *, finished_at: str = "") -> Outcome:
     """Judge what was stored, not what is in memory: the certificate must be re-judgeable from its files.
 
-    Writes the certificate and its reports into ``out``, beside ``out/histories``.
+    Writes the certificate, its reports, the manifest and the digest of the whole into ``out``, beside
+    ``out/histories``. What an earlier certificate left there is removed first.
+
+    Args:
+        out: the certificate's directory, with the histories in it.
+        ran: what ran.
+        terms: how it is to be taken.
+        finished_at: wall time, ISO 8601, UTC; now when left out.
     """
-    files = sorted((out / "histories").glob("*.jsonl"))
-    histories = {path.stem: read(path) for path in files}
-    verdicts = tuple(judge_all(histories, terms.claims or None))
-    tally = Tally(
-        allowed_unknown=terms.allowed_unknown,
-        subset=bool(terms.claims and set(terms.claims) < set(CLAIMS)) or terms.partial,
-        clean_commit=ran.code.clean,
-    )
-    certificate = statement(verdicts, tally, _facts(ran, files, histories))
-    text = json.dumps(certificate, indent=2, sort_keys=True, ensure_ascii=False)
-    (out / "certificate.json").write_text(text + "\n", encoding="utf-8")
-    (out / "certificate.md").write_text(render(certificate, COMPONENTS), encoding="utf-8")
-    return Outcome(certificate, verdicts, Exit(certificate["predicate"]["exit_code"]))
+    _clear_written(out)
+    evidence = Evidence.load(out)
+    verdicts = tuple(judge_all(evidence.histories, terms.claims or None))
+    facts = facts_of(evidence, ran, terms, finished_at or utc())
+    certificate = statement(verdicts, facts)
+    if terms.baseline:
+        certificate["predicate"]["since"] = changes(terms.baseline, certificate)
+    text = as_text(certificate)
+    written = {CERTIFICATE_FILE: text, **every_report(json.loads(text), evidence.histories)}
+    if terms.sign_key:
+        written[SIGNED_FILE] = sign(IN_TOTO, text.encode(), terms.sign_key)
+    for name, content in written.items():
+        (out / name).write_text(content, encoding="utf-8")
+    digest = seal(out, terms.sign_key)
+    signer = key_id(terms.sign_key.public_key()) if terms.sign_key else ""
+    return Outcome(certificate, verdicts, Exit(certificate["predicate"]["exit_code"]), digest, signer)
 
 
-def _facts(ran: Ran, files: Sequence[Path], histories: Mapping[str, History]) -> Facts:
+def seal(out: Path, key: Ed25519PrivateKey | None) -> str:
+    """Write the manifest, its envelope and the digest of the whole; returns the digest."""
+    manifest = manifest_text(out, key_id(key.public_key()) if key else "")
+    (out / MANIFEST_FILE).write_text(manifest, encoding="utf-8")
+    if key:
+        (out / ENVELOPE_FILE).write_text(sign(MANIFEST, manifest.encode(), key), encoding="utf-8")
+    digest = whole_digest(out)
+    (out / DIGEST_FILE).write_text(f"{digest}\n", encoding="utf-8")
+    return digest
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The stored histories: what they say, and their files."""
+
+    histories: Mapping[str, History]
+    files: Sequence[HistoryFile]
+
+    @classmethod
+    def load(cls, directory: Path) -> Evidence:
+        """Read ``histories/*.jsonl`` below a certificate's directory, by name.
+
+        Raises:
+            HistoryError: for the first record that breaks the format.
+            UnicodeDecodeError: for bytes that are no UTF-8.
+        """
+        histories: dict[str, History] = {}
+        files = []
+        for path in sorted((directory / HISTORIES).glob("*.jsonl")):
+            data = path.read_bytes()
+            histories[path.stem] = history = parse(data.decode())
+            files.append(HistoryFile.of(path.stem, f"{HISTORIES}/{path.name}", data, history))
+        return cls(histories, files)
+
+
+def facts_of(evidence: Evidence, ran: Ran, terms: Terms, finished_at: str) -> Facts:
+    """What the certificate states: of the histories what they say, of the run what was handed over."""
+    histories = evidence.histories
     return Facts(
         seed=ran.seed,
         commit=ran.code.commit,
         code_digest=ran.code.code_digest,
+        release=release(),
         settings={"figures": dict(FIGURES), "scenarios": {n: h.header.settings for n, h in histories.items()}},
-        versions={**ran.versions, "toxiproxy": toxiproxies(histories)},
-        histories=[history_file(path, histories[path.stem]) for path in files],
+        environment=environment(ran.versions, toxiproxies(histories)),
+        histories=evidence.files,
         started_at=ran.started_at,
-        finished_at=utc(),
+        finished_at=finished_at,
         sabotage=ran.sabotage,
         problems=ran.problems,
+        allowed_unknown=terms.allowed_unknown,
+        partial=terms.partial,
+        waivers=terms.waivers,
+        sabotages=ran.sabotages,
+        loads=ran.loads,
+        stories=ran.stories,
+        faults=fault_table(histories),
     )
 
 
 def toxiproxies(histories: Mapping[str, History]) -> str:
     """Which Toxiproxy ran: the real one or the embedded one, as each world found it."""
-    kinds = {str(history.header.versions.get("toxiproxy", "none")) for history in histories.values()}
-    return ", ".join(sorted(kinds)) or "none"
+    said = (history.header.versions.get("toxiproxy") for history in histories.values())
+    return ", ".join(sorted({str(kind) for kind in said if kind})) or "none"
 
 
-def history_file(path: Path, history: History) -> HistoryFile:
-    """What the certificate says of one stored history."""
-    faults: dict[str, bool] = {}
-    for event in history.select("fault", "heal"):
-        kind = str(event.value["kind"])
-        faults[kind] = faults.get(kind, False) or bool(event.value["bit"])
-    digest = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-    return HistoryFile(path.stem, f"histories/{path.name}", digest, history.header.world, len(history.events), faults)
+def clear(out: Path) -> None:
+    """Make the directory ready for a new run: an earlier certificate and its histories go."""
+    _clear_written(out)
+    for folder in (HISTORIES, SESSIONS):
+        shutil.rmtree(out / folder, ignore_errors=True)
+    (out / HISTORIES).mkdir(parents=True)
+
+
+def _clear_written(out: Path) -> None:
+    for name in WRITTEN - {HISTORIES, SESSIONS}:
+        (out / name).unlink(missing_ok=True)
+
+
+def foreign(out: Path) -> list[str]:
+    """What lies in the directory and is no part of a certificate: it would be vouched for with the rest."""
+    return sorted(path.name for path in out.iterdir() if path.name not in WRITTEN) if out.is_dir() else []
 
 
 def utc() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -26,24 +26,30 @@ class InterruptedRunError(Exception):
         self.signal = number
 
 
-def run(work: Coroutine[object, object, T]) -> T:
+def run(work: Coroutine[object, object, T], gently: Callable[[int], None] | None = None) -> T:
     """Run to the end.
+
+    Args:
+        work: what runs.
+        gently: told of the first signal, and trusted to bring ``work`` to its end; the second one cancels it.
 
     Raises:
         InterruptedRunError: when SIGINT or SIGTERM ended it.
     """
-    return asyncio.run(_watched(work))
+    return asyncio.run(_watched(work, gently))
 
 
-async def _watched(work: Coroutine[object, object, T]) -> T:
+async def _watched(work: Coroutine[object, object, T], gently: Callable[[int], None] | None) -> T:
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(work)
     got: list[int] = []
 
     def stop(number: int) -> None:
-        if not got:
-            task.cancel()
         got.append(number)
+        if gently is not None and len(got) == 1:
+            gently(number)
+        elif len(got) == (1 if gently is None else 2):
+            task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)

@@ -223,7 +223,9 @@ SHOWN_BY: Mapping[str, str] = MappingProxyType(
         "C6.3": "signals",
         "C6.4": "redis-outage",
         "C6.5": "alert-outage",
+        "C7.1": "gate",
         "C7.2": "deployment",
+        "C7.3": "gate",
     }
 )
 """The scenario that exercises a claim by design; others may as well."""

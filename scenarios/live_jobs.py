@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scenarios.deployment_runner import run_deployments
+from scenarios.gate_runner import run_gates
 from scenarios.judge.claims import judge_all
 from scenarios.judge.history import History
 from scenarios.judge.verdict import Outcome
@@ -22,7 +23,7 @@ from scenarios.startup_runner import run_startups
 AT_ONCE = 4
 """Scenarios that run side by side: they wait more than they compute, and two cores carry four."""
 
-LIVE_ONLY = frozenset({"deployment", "hostile-lines"})
+LIVE_ONLY = frozenset({"deployment", "gate", "hostile-lines"})
 """Their claims are shown by real processes or in real time alone, so they run whatever the budget."""
 
 FIRST = ("service-killed", "redis-outage", "signals", "pressure", "ticker-outage", "cancelled-herd", "burst")
@@ -80,8 +81,17 @@ def live_jobs(terms: LiveTerms, required: Callable[[str], bool], progress: Progr
             on_phase=lambda phase: progress.phase("startup", phase),
         )
 
+    def gates() -> Awaitable[Run]:
+        return run_gates(
+            seed=terms.seed,
+            commit=terms.commit,
+            sabotage=terms.sabotage,
+            on_phase=lambda phase: progress.phase("gate", phase),
+        )
+
     jobs = [
         unscripted("deployment", deployments),
+        unscripted("gate", gates),
         unscripted("startup", startups),
         *(scripted(scenario) for scenario in live_scenarios(terms.seed)),
     ]

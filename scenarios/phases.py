@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from faults.base import Bite, Fault
+from redis.exceptions import RedisError
+
+from faults.base import Bite, Fault, FaultError, HealError
 from faults.schedule import run_schedule
-from scenarios.judge.history import Event, History, Recorder
+from faults.toxiproxy import ToxiproxyError
+from scenarios.judge.history import History, Recorder
 from scenarios.scenario import Scenario
 from scenarios.worlds.client import Client
+from scenarios.worlds.processes import ProcessError
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +38,31 @@ class Trip:
 class Guard(Protocol):
     """Watches a run from outside and may cut it short; whatever is broken then heals at once."""
 
-    def saw(self, event: Event) -> None:
-        """Told of every event as it is recorded."""
+    def attach(self, recorder: Recorder, now: Callable[[], float]) -> None:
+        """Given the recorder and the clock of the run before anything happens."""
 
     def refusal(self) -> str:
         """Asked after the steady state was measured: why nothing may be broken, else empty."""
 
     async def tripped(self) -> Trip:
         """Returns when the run is to be cut short."""
+
+
+async def endured(body: Callable[[], Awaitable[None]]) -> str:
+    """Await ``body``; trouble of the harness ends it and is said (empty: there was none), not raised."""
+    problem = ""
+    try:
+        await body()
+    except* (ProcessError, HealError, FaultError, ToxiproxyError, RedisError, OSError, TimeoutError) as group:
+        problem = "; ".join(f"{type(error).__name__}: {error}" for error in _leaves(group))
+    return problem
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
 
 
 class Arena(Protocol):
@@ -71,7 +92,7 @@ class Phases:
         self._stopped = asyncio.Event() if guard is not None else None
         self._hurried = asyncio.Event() if guard is not None else None
         if guard is not None:
-            world.recorder.observer = guard.saw
+            guard.attach(world.recorder, world.now)
 
     def phase(self, name: str, **more: str) -> None:
         """The next phase begins."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import scenarios
-from scenarios.judge.certificate import digest_files
+from scenarios.judge.certificate import digest_files, is_clean
 
 PACKAGES = ("service", "faults", "scenarios", "loadtests")
 _SUFFIXES = {".py", ".json", ".yml", ".toml", ".typed"}
@@ -23,7 +28,7 @@ class Provenance:
     @property
     def clean(self) -> bool:
         """True when the commit is known and the tree holds nothing else."""
-        return self.commit != "unknown" and not self.commit.endswith("-dirty")
+        return is_clean(self.commit)
 
 
 def code_files(root: Path) -> dict[str, bytes]:
@@ -58,3 +63,36 @@ def provenance(checkout: Path | None = None) -> Provenance:
     if commit is None or status is None:
         return Provenance(running, "unknown")
     return Provenance(running, commit + ("-dirty" if status else ""))
+
+
+def release() -> str:
+    """The version of the installed package."""
+    return metadata.version("signal-hardening")
+
+
+def environment(versions: Mapping[str, str], toxiproxy: str) -> dict[str, Any]:
+    """Where it ran: Python, operating system, processors, libraries, which Redis and Toxiproxy were real.
+
+    Args:
+        versions: ``python`` and ``redis_server`` among the libraries, as the live world names them.
+        toxiproxy: what the histories say of it.
+    """
+    apart = {"python", "redis_server", "toxiproxy"}
+    return {
+        "python": versions.get("python", platform.python_version()),
+        "implementation": platform.python_implementation(),
+        "os": platform.platform(terse=True),
+        "machine": platform.machine(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "redis_server": versions.get("redis_server", "none"),
+        "toxiproxy": toxiproxy,
+        "libraries": {name: version for name, version in versions.items() if name not in apart},
+        "run_url": _run_url(os.environ),
+    }
+
+
+def _run_url(variables: Mapping[str, str]) -> str:
+    """The page of the workflow's run, where one says so; empty elsewhere."""
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    server, repository, run = (variables.get(name, "") for name in names)
+    return f"{server}/{repository}/actions/runs/{run}" if server and repository and run else ""

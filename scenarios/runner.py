@@ -12,9 +12,9 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from faults.base import Bite, Fault, FaultError, HealError
+from faults.base import Bite, Fault
 from scenarios.judge.workload import Operation
-from scenarios.phases import Guard, Phases, Run
+from scenarios.phases import Guard, Phases, Run, endured
 from scenarios.scenario import Reload, Scenario
 from scenarios.worlds.contract import Stage
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge
@@ -28,7 +28,6 @@ from scenarios.worlds.probes import (
     probe_rude_clients,
     watch_lag,
 )
-from scenarios.worlds.processes import ProcessError
 
 RECOVERY_POLL_S = 0.25
 EXIT_S_MAX = 20.0
@@ -55,23 +54,12 @@ def spec_of(scenario: Scenario, *, seed: int, commit: str, sabotage: str = "", c
 
 async def observed(world: Stage, body: Callable[[], Awaitable[None]]) -> Run:
     """Await ``body``, which enters and leaves ``world``; trouble of the harness ends it and is said, not raised."""
-    problem = ""
-    try:
-        await body()
-    except* (ProcessError, HealError, FaultError, OSError, TimeoutError) as group:
-        problem = "; ".join(f"{type(error).__name__}: {error}" for error in _leaves(group))
+    problem = await endured(body)
     malformed = world.service.malformed()
     if malformed:
         problem = "; ".join(filter(None, [problem, f"malformed events: {', '.join(malformed)}"]))
     world.recorder.add(world.now(), "harness", "state", "leftovers", {"found": world.leftovers()})
     return Run(world.recorder.history(), problem)
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
 
 
 async def run_live(

@@ -71,6 +71,8 @@ class Session:
         history_digest: ``sha256:`` of the history's bytes.
         verdicts: what the judge said of every claim.
         problem: trouble of the harness that cut the run short, else empty.
+        aborted: why somebody or a limit cut it short, else empty.
+        figures: what clients saw by phase, and which faults bit.
         created_at: ISO 8601, UTC.
         target: the staging stack of world ``target``.
         startup: starts under difficulties, instead of the scenario's workload.
@@ -90,6 +92,8 @@ class Session:
     history_digest: str = ""
     verdicts: tuple[Judged, ...] = ()
     problem: str = ""
+    aborted: str = ""
+    figures: Mapping[str, Any] = field(default_factory=dict)
     created_at: str = ""
     target: Target | None = None
     startup: tuple[StartupCase, ...] = ()

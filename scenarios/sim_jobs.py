@@ -47,8 +47,7 @@ class Explored:
         if "failed" not in run:
             return
         claim, where = str(run["failed"]), f"simulated {name}, schedule {run['schedule']}"
-        if claim:
-            self.failed.add(claim)
+        self.failed |= set(run["claims"])
         if run["problem"] or not claim:
             self.problems.append(f"{where}: {run['problem'] or 'it did not come to its end'}")
         replay = f"hardening replay {run['session']}"

@@ -31,6 +31,7 @@ from scenarios.simulator.surroundings import surroundings
 from scenarios.worlds.launcher import SabotageError, load_sabotage
 
 HARNESS = 4
+SESSIONS = "sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,14 +178,15 @@ class Worker:
         one.simulation.on_run = lambda _history, _verdicts: None
         failure = failure_of(one.simulation, counterexample, f"{self._task.prefix}{name}-failed")
         one.kept.append((failure.history, counterexample.run))
-        path = failure.store(self._out)
+        path = failure.store(self._out / SESSIONS)
         return {
             "failed": failure.claim,
+            "claims": [judged.claim for judged in failure.session.failures],
             "problem": failure.session.problem,
             "schedule": counterexample.run,
             "story": failure.text,
             "lane_svg": failure.lane_svg,
-            "session": path.name,
+            "session": str(path.relative_to(self._out)),
             "decisions": len(counterexample.plan),
         }
 

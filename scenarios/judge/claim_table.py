@@ -317,6 +317,6 @@ TABLE: tuple[Claim, ...] = (
         "C7",
         "Verification",
         "A certificate verifies by re-judging; after any digested byte changed it does not.",
-        "An intact and an altered certificate were verified.",
+        "An intact one, ones with a byte altered, and one edited with its digests made anew were verified.",
     ),
 )

@@ -7,6 +7,11 @@ from scenarios.judge.verdict import Exit, Verdict, failed, passed, unknown
 from scenarios.judge.views import probes
 
 GATE = {"passing": int(Exit.OK), "failing": int(Exit.FAILED), "unknown": int(Exit.UNKNOWN)}
+SHUT = {kind: int(Exit.FAILED) for kind in ("expired", "forged", "other_code")}
+"""Certificates that no gate may open for, whatever they say; tried beside those that the claim asks for."""
+ANEW = "anew"
+"""How a certificate was altered: edited, with every digest and report made anew; else a byte, a file more or less."""
+
 MISCONFIGURED = (
     "missing_secret",
     "default_secret",
@@ -23,10 +28,13 @@ def judge_gate(history: History) -> Verdict:
     """C7.1: the gate exits 0, 1 and 3 on a passing, a failing and an unknown certificate."""
     claim = "C7.1"
     runs = probes(history, "gate")
+    wanted = {**GATE, **SHUT}
     for run in runs:
         kind, code = str(run.value["certificate"]), run.value["exit_code"]
-        if kind in GATE and code != GATE[kind]:
-            return failed(claim, len(runs), f"exit {code} on a {kind} certificate, not {GATE[kind]}", [run])
+        if kind not in wanted:
+            return unknown(claim, f"the gate was run on a {kind} certificate, of which nothing is known")
+        if code != wanted[kind]:
+            return failed(claim, len(runs), f"exit {code} on the {kind} certificate, not {wanted[kind]}", [run])
     missing = [kind for kind in GATE if kind not in {str(r.value["certificate"]) for r in runs}]
     if missing:
         return unknown(claim, f"the gate was not run on: {', '.join(missing)}", runs=len(runs))
@@ -55,16 +63,27 @@ def judge_preflight(history: History) -> Verdict:
 
 
 def judge_verification(history: History) -> Verdict:
-    """C7.3: an intact certificate verifies; with any byte of a digested file changed it does not."""
+    """C7.3: an intact certificate verifies; with any byte of a digested file changed it does not.
+
+    Nor does one that was edited and digested anew: that one shows that the stored histories are judged again.
+    """
     claim = "C7.3"
     runs = probes(history, "verify")
     altered = [r for r in runs if r.value["altered"]]
     for run in runs:
         code = run.value["exit_code"]
         if run.value["altered"] and code != Exit.FAILED:
-            return failed(claim, len(runs), f"exit {code} though {run.value['altered']} was altered", [run])
+            how = "edited, and digested anew" if run.value.get("how") == ANEW else "altered"
+            return failed(claim, len(runs), f"exit {code} though {run.value['altered']} was {how}", [run])
         if not run.value["altered"] and code != Exit.OK:
             return failed(claim, len(runs), f"exit {code} on an intact certificate", [run])
-    if not altered or len(altered) == len(runs):
-        return unknown(claim, "an intact and an altered certificate were not both verified", runs=len(runs))
+    tried = {
+        "an intact one": len(altered) < len(runs),
+        "an altered history": any(str(r.value["altered"]).startswith("histories/") for r in altered),
+        "an altered certificate": any(r.value["altered"] == "certificate.json" for r in altered),
+        "an edited one with digests made anew": any(r.value.get("how") == ANEW for r in altered),
+    }
+    missing = [what for what, was_tried in tried.items() if not was_tried]
+    if missing:
+        return unknown(claim, f"not verified: {', '.join(missing)}", runs=len(runs))
     return passed(claim, len(runs), runs=len(runs), altered=len(altered))

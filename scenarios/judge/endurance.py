@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from scenarios.judge.figures import CROSSING_SLACK_S, figure
 from scenarios.judge.history import Event, History
@@ -173,6 +173,13 @@ def judge_metrics(history: History) -> Verdict:
     return passed(claim, len(scrapes), scrapes=len(scrapes), **seen)
 
 
+def _too_short(probe: Event, limits_s: Mapping[str, float]) -> bool:
+    """The crowd was called home before its limit was over: whether the rest would have been cut was not seen."""
+    limit_s = limits_s.get(str(probe.value["kind"]), 0.0)
+    whole = int(probe.value["cut"]) >= int(probe.value["connections"])
+    return limit_s > 0 and not whole and float(probe.value.get("held_s", math.inf)) < limit_s + CUT_SLACK_S
+
+
 def judge_rude_clients(history: History) -> Verdict:
     """C2.7: slow and half-sent requests and floods take no permit, are cut at their limits, and harm nobody."""
     claim = "C2.7"
@@ -187,6 +194,8 @@ def judge_rude_clients(history: History) -> Verdict:
         kind, opened, cut = str(probe.value["kind"]), int(probe.value["connections"]), int(probe.value["cut"])
         if int(probe.value.get("permits", 0)) > 0:
             return failed(claim, len(tried), f"{kind}: permits were taken", [probe])
+        if _too_short(probe, limits_s):
+            continue
         if not int(probe.value["served"]):
             return failed(claim, len(tried), f"{kind}: nobody else was served meanwhile", [probe])
         if kind in limits_s and (cut < opened or float(probe.value["longest_s"]) > limits_s[kind] + CUT_SLACK_S):
@@ -195,7 +204,7 @@ def judge_rude_clients(history: History) -> Verdict:
         most = figure(history, "clients", "connections")
         if kind == "flood" and int(probe.value.get("accepted_max", opened)) > most:
             return failed(claim, len(tried), f"more than {most:g} connections at once", [probe])
-    kinds = {str(p.value["kind"]) for p in tried}
+    kinds = {str(p.value["kind"]) for p in tried if not _too_short(p, limits_s)}
     missing = sorted({"slow_head", "slow_body", "flood", "descriptors"} - kinds)
     if missing:
         return unknown(claim, f"not tried: {', '.join(missing)}", tried=len(tried))

@@ -111,7 +111,7 @@ def judge_keys(history: History) -> Verdict:
                 return failed(claim, refused, f"answered {one.status} to a request with key {key!r}", one.events())
             if one.status in {401, 403} and one.status != REFUSED_KEYS[key]:
                 return failed(claim, refused, f"key {key!r} got {one.status}", one.events())
-        elif one.served and whose is not None:
+        elif one.served and whose is not None and user:  # of a key whose owner nobody told us, nothing can be said
             users.add(user)
             if str(whose) != user:
                 return failed(claim, refused, f"{user} got the data of {whose}", one.events())

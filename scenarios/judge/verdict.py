@@ -134,24 +134,95 @@ class Tally:
     Attributes:
         allowed_unknown: claims that may still be UNKNOWN.
         waived: claims under a waiver that has not expired.
-        subset: only part of the claims was asked for.
+        expired: claims under a waiver that has.
+        undetected: sabotages that were tried and that nothing noticed.
+        missed: load budgets that were measured and not held.
+        subset: only part of the claims was asked for, or only part of the scenarios ran.
         clean_commit: the tree is clean and its commit known.
+        sabotaged: what ran was broken on purpose.
     """
 
     allowed_unknown: frozenset[str] = frozenset()
     waived: frozenset[str] = frozenset()
+    expired: frozenset[str] = frozenset()
+    undetected: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
     subset: bool = False
     clean_commit: bool = False
+    sabotaged: bool = False
+
+
+class Standing(StrEnum):
+    """Where a claim stands once waivers and the list of allowed UNKNOWNs are applied; none hides another."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WAIVED = "waived"
+    UNKNOWN = "unknown"
+    ALLOWED = "allowed"
+
+
+def standing_of(verdict: Verdict, tally: Tally) -> Standing:
+    """The standing of one judged claim; a waiver or an allowance never makes ``passed`` of anything."""
+    if verdict.outcome is Outcome.PASS:
+        return Standing.PASSED
+    if verdict.claim in tally.waived:
+        return Standing.WAIVED
+    if verdict.outcome is Outcome.FAIL:
+        return Standing.FAILED
+    return Standing.ALLOWED if verdict.claim in tally.allowed_unknown else Standing.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One hard gate: its name, what did not hold (empty: all of it held), and the exit code when it does not."""
+
+    name: str
+    broken_by: tuple[str, ...]
+    exit_code: Exit
+    sound: str
+    broken: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of ``predicate.gates``."""
+        said = f"{self.broken}: {', '.join(self.broken_by)}" if self.broken_by else self.sound
+        return {"gate": self.name, "held": not self.broken_by, "said": said, "exit_code": int(self.exit_code)}
+
+
+def gates_of(verdicts: Iterable[Verdict], tally: Tally) -> tuple[Gate, ...]:
+    """The hard gates in the order in which they decide; no score averages one of them away."""
+    standings = [(v.claim, standing_of(v, tally)) for v in verdicts]
+    failures = tuple(claim for claim, standing in standings if standing is Standing.FAILED)
+    unknowns = tuple(claim for claim, standing in standings if standing is Standing.UNKNOWN)
+    failed_exit = Exit.FAILED
+    return (
+        Gate("claims", failures, failed_exit, "no claim failed that is not waived", "failed"),
+        Gate("waivers", tuple(sorted(tally.expired)), failed_exit, "no waiver has expired", "expired waivers"),
+        Gate("sabotages", tally.undetected, failed_exit, "no sabotage that was tried went unnoticed", "unnoticed"),
+        Gate("loads", tally.missed, failed_exit, "no load budget that was measured was missed", "missed"),
+        Gate("unknown", unknowns, Exit.UNKNOWN, "no claim is unknown that may not be", "unknown"),
+    )
+
+
+def warnings_of(verdicts: Iterable[Verdict], tally: Tally) -> tuple[str, ...]:
+    """Why the result is WARNED and not PASSED when every gate holds, a line each."""
+    standings = [(v.claim, standing_of(v, tally)) for v in verdicts]
+    waived = [claim for claim, standing in standings if standing is Standing.WAIVED]
+    allowed = [claim for claim, standing in standings if standing is Standing.ALLOWED]
+    said = {
+        f"waived: {', '.join(waived)}": bool(waived),
+        f"allowed to be unknown: {', '.join(allowed)}": bool(allowed),
+        "only part of the claims or of the scenarios was asked for": tally.subset,
+        "the commit is unknown or its tree is not clean": not tally.clean_commit,
+        "what ran was sabotaged on purpose": tally.sabotaged,
+    }
+    return tuple(line for line, holds in said.items() if holds)
 
 
 def result_of(verdicts: Iterable[Verdict], tally: Tally) -> tuple[Result, Exit]:
     """The *Result* table: the first row that holds decides result and exit code."""
-    failed_claims = {v.claim for v in verdicts if v.outcome is Outcome.FAIL}
-    unknown_claims = {v.claim for v in verdicts if v.outcome is Outcome.UNKNOWN}
-    if failed_claims - tally.waived:
-        return Result.FAILED, Exit.FAILED
-    if unknown_claims - tally.waived - tally.allowed_unknown:
-        return Result.FAILED, Exit.UNKNOWN
-    if failed_claims or unknown_claims or tally.subset or not tally.clean_commit:
-        return Result.WARNED, Exit.OK
-    return Result.PASSED, Exit.OK
+    verdicts = list(verdicts)
+    for gate in gates_of(verdicts, tally):
+        if gate.broken_by:
+            return Result.FAILED, gate.exit_code
+    return (Result.WARNED if warnings_of(verdicts, tally) else Result.PASSED), Exit.OK

@@ -64,12 +64,16 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("drain_waits_for_nobody", "operations.py", "C6.1", "signals"),
             Sabotage("starts_without_dependencies", "operations.py", "C3.1", "startup"),
             Sabotage("readiness_lies", "operations.py", "C3.2", "startup"),
-            Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup"),
+            Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup", "live"),
             Sabotage("accepts_before_durable", "operations.py", "C6.2", "service-killed"),
             Sabotage("idempotency_key_ignored", "operations.py", "C6.5", "alert-outage"),
             Sabotage("nonsense_is_corrected", "operations.py", "C1.1", "deployment", "live"),
             Sabotage("resolver_errors_are_fatal", "clients.py", "C1.7", "unresolved-name"),
             Sabotage("preflight_sees_no_danger", "operations.py", "C7.2", "deployment", "live"),
+            Sabotage("gate_lets_unknown_through", "certificates.py", "C7.1", "gate", "live"),
+            Sabotage("gate_believes_the_file", "certificates.py", "C7.1", "gate", "live"),
+            Sabotage("verdicts_not_judged_anew", "certificates.py", "C7.3", "gate", "live"),
+            Sabotage("digests_not_checked", "certificates.py", "C7.3", "gate", "live"),
         )
     }
 )

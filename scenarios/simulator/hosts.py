@@ -5,6 +5,7 @@ A stopped machine's callbacks wait until it goes on, as those of a process under
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
@@ -17,11 +18,12 @@ class Host:
         alive: false after a crash: nothing that runs in its context runs any more, not even ``finally``.
         stopped: while true, what would run in its context is kept in ``held``.
         descriptors_left: connections that may still be opened or accepted; None without a limit.
+        on_exit: told the code when a program on it calls ``sys.exit`` or ``os._exit``; None: that is not simulated.
     """
 
     default: ClassVar[Host]
 
-    __slots__ = ("alive", "descriptors_left", "held", "name", "stopped")
+    __slots__ = ("alive", "descriptors_left", "held", "name", "on_exit", "stopped")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -29,6 +31,7 @@ class Host:
         self.stopped = False
         self.held: list[Any] = []
         self.descriptors_left: int | None = None
+        self.on_exit: Callable[[int], None] | None = None
 
 
 Host.default = Host("local")

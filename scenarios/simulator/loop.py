@@ -241,7 +241,9 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
                 continue
             try:
                 handle._context.run(handle._callback, *handle._args)
-            except (SystemExit, KeyboardInterrupt):
+            except SystemExit as error:
+                self._program_exits(handle, error)
+            except KeyboardInterrupt:
                 raise
             except BaseException as error:  # noqa: BLE001 - as asyncio does
                 self._callback_failed(handle, error)
@@ -249,6 +251,14 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
                 checks.after_step()
             if self.failure is not None:
                 raise self.failure
+
+    def _program_exits(self, handle: asyncio.Handle, error: SystemExit) -> None:
+        """``sys.exit`` ends the process of the machine that called it, where somebody looks after that machine."""
+        host = handle._context.get(current_host, Host.default)
+        if host.on_exit is None:
+            raise error
+        if host.alive:
+            host.on_exit(error.code if isinstance(error.code, int) else int(error.code is not None))
 
     def _may_run(self, handle: asyncio.Handle) -> bool:
         """Whether the machine on which it would run is up; a stopped one keeps it for later."""

@@ -53,7 +53,7 @@ class Network:
         self._parted: set[tuple[str, str]] = set()
         self._numbers: dict[str, int] = {}
         self._ports = 49152
-        self._healed: list[asyncio.Future[None]] = []
+        self._hanging: list[tuple[set[str], asyncio.Future[None]]] = []
         self.broken_names: dict[str, NameFault] = {}
         self.draws = seeded_draws(loop.choices.entropy)
 
@@ -150,9 +150,8 @@ class Network:
         self._note("heal", f"{one} | {other}")
         for connection in list(self.connections):
             connection.carry_on()
-        waiting, self._healed = self._healed, []
-        for future in waiting:
-            if not future.done():
+        for between, future in list(self._hanging):
+            if between == {one, other} and not future.done():
                 future.set_result(None)
 
     @contextlib.contextmanager
@@ -168,8 +167,10 @@ class Network:
         """Packets held between two machines, and connects that hang, while they are parted."""
         if not self.is_parted(one, other):
             return 0
-        between = [c for c in self.connections if {end.host.name for end in c.ends.values()} == {one, other}]
-        return sum(connection.held_count() for connection in between) + len(self._healed)
+        ends = {one, other}
+        between = [c for c in self.connections if {end.host.name for end in c.ends.values()} == ends]
+        hanging = sum(each == ends for each, _ in self._hanging)
+        return sum(connection.held_count() for connection in between) + hanging
 
     def is_parted(self, one: str, other: str) -> bool:
         """Whether packets between them are held."""
@@ -257,9 +258,12 @@ class Network:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 while self.is_parted(client, name):
-                    future = self.loop.create_future()
-                    self._healed.append(future)
-                    await future
+                    entry = ({client, name}, self.loop.create_future())
+                    self._hanging.append(entry)
+                    try:
+                        await entry[1]
+                    finally:
+                        self._hanging.remove(entry)
         except TimeoutError:
             raise TimeoutError(errno.ETIMEDOUT, f"Connect call failed {(host, port)!r}") from None
 

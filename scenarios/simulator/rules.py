@@ -16,9 +16,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 from scenarios.simulator.errors import RuleBrokenError
+from scenarios.simulator.hosts import current_host
 from scenarios.simulator.loop import START_S, SimLoop
 from scenarios.simulator.waits import call_site
 
@@ -93,6 +94,7 @@ class Borders:
             (signal, "raise_signal", self._raise_signal(signal.raise_signal)),
             (os, "kill", self._kill(os.kill)),
             (os, "getpid", self._getpid(os.getpid)),
+            (os, "_exit", self._exit(os._exit)),
             (
                 concurrent.futures.Future,
                 "result",
@@ -168,6 +170,17 @@ class Borders:
     def _getpid(self, real: Callable[[], int]) -> Callable[[], int]:
         """Libraries log it: it has to be the same in every process that replays."""
         return lambda: real() if self.loop is None else PID
+
+    def _exit(self, real: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
+        def leave(code: int) -> NoReturn:
+            if self.loop is None:
+                real(code)
+            host = current_host.get()
+            if host.on_exit is not None and host.alive:
+                host.on_exit(code)  # at once: what the exception below unwinds belongs to a process that is gone
+            raise SystemExit(code)
+
+        return leave
 
     def _kill(self, real: Callable[[int, int], None]) -> Callable[[int, int], None]:
         def kill(pid: int, number: int) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 from scenarios.simulator.plan import Decision
+
+T = TypeVar("T", bound=Hashable)
 
 Attempt = Callable[[tuple[Decision, ...]], tuple[Decision, ...] | None]
 """Runs with these decisions; gives those that took effect when it failed in the same way, else None."""
@@ -18,21 +21,26 @@ def shrink(decisions: tuple[Decision, ...], attempt: Attempt, *, runs_max: int =
         attempt: tries a candidate.
         runs_max: how many candidates may be tried.
     """
-    budget = _Budget(attempt, runs_max)
-    current = _fewer(decisions, budget)
+    budget = Budget(attempt, runs_max)
+    current = fewest(decisions, budget)
     current = _nearer_cancels(current, budget)
     return _rounder(current, budget)
 
 
-class _Budget:
-    """Counts attempts and remembers those that failed to fail."""
+class Budget(Generic[T]):
+    """Counts attempts and remembers those that failed to fail.
 
-    def __init__(self, attempt: Attempt, runs_max: int) -> None:
+    Args:
+        attempt: tries some things; gives those that took effect when it failed in the same way, else None.
+        runs_max: how often it may be asked.
+    """
+
+    def __init__(self, attempt: Callable[[tuple[T, ...]], tuple[T, ...] | None], runs_max: int) -> None:
         self._attempt = attempt
         self._left = runs_max
-        self._seen: set[tuple[Decision, ...]] = set()
+        self._seen: set[tuple[T, ...]] = set()
 
-    def try_(self, candidate: tuple[Decision, ...]) -> tuple[Decision, ...] | None:
+    def try_(self, candidate: tuple[T, ...]) -> tuple[T, ...] | None:
         """What took effect, when the candidate fails."""
         if self._left <= 0 or candidate in self._seen:
             return None
@@ -41,7 +49,7 @@ class _Budget:
         return self._attempt(candidate)
 
 
-def _fewer(current: tuple[Decision, ...], budget: _Budget) -> tuple[Decision, ...]:
+def fewest(current: tuple[T, ...], budget: Budget[T]) -> tuple[T, ...]:
     """Zeller's ddmin, complements only, until no single decision can go."""
     empty = budget.try_(())
     if empty is not None:
@@ -68,12 +76,12 @@ def _fewer(current: tuple[Decision, ...], budget: _Budget) -> tuple[Decision, ..
     return current
 
 
-def _smaller(effective: tuple[Decision, ...], tried: tuple[Decision, ...]) -> tuple[Decision, ...]:
+def _smaller(effective: tuple[T, ...], tried: tuple[T, ...]) -> tuple[T, ...]:
     """What took effect may be less than what was asked for, never more."""
     return effective if len(effective) <= len(tried) else tried
 
 
-def _nearer_cancels(current: tuple[Decision, ...], budget: _Budget) -> tuple[Decision, ...]:
+def _nearer_cancels(current: tuple[Decision, ...], budget: Budget[Decision]) -> tuple[Decision, ...]:
     """Draws that only keep a cancellation at its step can go when the cancellation moves along."""
     if not any(d.kind == "cancel" for d in current) or len(current) < 2:
         return current
@@ -92,7 +100,7 @@ def _nearer_cancels(current: tuple[Decision, ...], budget: _Budget) -> tuple[Dec
     return current
 
 
-def _rounder(current: tuple[Decision, ...], budget: _Budget) -> tuple[Decision, ...]:
+def _rounder(current: tuple[Decision, ...], budget: Budget[Decision]) -> tuple[Decision, ...]:
     """Values with as few digits as still fail."""
     for place, decision in enumerate(current):
         if decision.kind != "draw" or isinstance(decision.value, int):

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +40,7 @@ class Client:
     """Sends operations to one address and records them.
 
     ``now`` gives seconds since the run began. Answers' bodies go to the history as log lines (surface
-    ``response``), so that the judge can look for secrets in them.
+    ``response``), so that the judge can look for secrets in them. ``tls`` is spoken where it is given.
     """
 
     address: Callable[[], tuple[str, int]]
@@ -48,6 +49,7 @@ class Client:
     keys: Mapping[str, Credentials]
     prefix: str = "c"
     keep_bodies: bool = True
+    tls: ssl.SSLContext | None = None
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _tasks: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
@@ -143,7 +145,7 @@ class Client:
         connected: list[bool],
     ) -> tuple[int, dict[str, str], bytes]:
         host, port = self.address()
-        reader, writer = await asyncio.open_connection(host, port)
+        reader, writer = await asyncio.open_connection(host, port, ssl=self.tls)
         connected[0] = True
         try:
             connection = h11.Connection(h11.CLIENT)

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from faults.base import EventLoop
 from scenarios.judge.workload import Operation
 from scenarios.worlds.leaky_library import HOSTILE_MARK
+from scenarios.worlds.targets import OWN_REQUESTS
 
 if TYPE_CHECKING:
     from scenarios.worlds.contract import Stage
@@ -96,7 +97,9 @@ def probe_rude_clients(world: Stage, kind: str, counts: Mapping[str, float], sin
     events = [event for event in recorded if since_s <= event.t <= now]
     known = {event.id for event in recorded if event.f == "request"}
     served = [e for e in events if (e.type, e.f) == ("ok", "request") and int(e.value["status"]) < 400]
-    strangers = [e for e in events if e.f == "permit_taken" and e.id not in known]
+    # Descriptors run out without any client; what others do until the workload's end is not its doing.
+    permits = [e for e in events if e.f == "permit_taken" and kind != "descriptors_exhausted"]
+    strangers = [e for e in permits if e.id not in known and not e.id.startswith(OWN_REQUESTS)]
     accepted = [int(e.value.get("connections", 0)) for e in events if e.f == "sample"]
     value = {
         "probe": "rude_clients",
@@ -104,6 +107,7 @@ def probe_rude_clients(world: Stage, kind: str, counts: Mapping[str, float], sin
         "connections": int(counts.get("connections_opened", 0)),
         "cut": int(counts.get("connections_cut", 0)),
         "longest_s": round(counts.get("longest_lived_ms", 0) / 1000, 3),
+        "held_s": round(now - since_s, 3),
         "served": len(served),
         "permits": len(strangers),
         "accepted_max": max(accepted, default=0),

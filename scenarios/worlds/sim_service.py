@@ -104,6 +104,7 @@ class SimService:
         self.pipe = LogPipe(self._line)
         self._tail.clear()
         with self._world.network.host(HOST) as self.host:
+            self.host.on_exit = self._vanish
             self._task = asyncio.get_running_loop().create_task(self._main(), name=f"service-{self._lives}")
         self._state("started")
 
@@ -140,7 +141,11 @@ class SimService:
             handle()
 
     def _kill(self) -> None:
-        self._killed, self._exit_code = True, -int(signal.SIGKILL)
+        self._vanish(-int(signal.SIGKILL))
+
+    def _vanish(self, code: int) -> None:
+        """The process is gone from one moment to the next."""
+        self._killed, self._exit_code = True, code
         self.pipe.is_dead = True
         self._world.network.crash(HOST)
         self._close_logs()
@@ -149,10 +154,8 @@ class SimService:
 
     async def wait_exit(self, timeout_s: float) -> int:
         """See ``contract.ServiceHandle``."""
-        if self._task is not None and not self._killed:
-            await asyncio.wait([self._task], timeout=timeout_s)
-            if not self._task.done():
-                raise TimeoutError(f"the service did not end within {timeout_s:g} s")
+        if not await until(lambda: not self.running(), timeout_s):
+            raise TimeoutError(f"the service did not end within {timeout_s:g} s")
         self._exited()
         assert self._exit_code is not None
         return self._exit_code

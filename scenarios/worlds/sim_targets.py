@@ -245,25 +245,30 @@ class SimNames:
 
 
 class SimHosts:
-    """``Hosts``: the way between the service and one other machine."""
+    """``Hosts``: the ways between the service and other machines."""
 
-    def __init__(self, world: SimWorld, name: str) -> None:
+    def __init__(self, world: SimWorld, *names: str) -> None:
         self._network = world.network
-        self._name = name
+        self._names = names
         self._held = 0
 
     async def part(self) -> None:
         """See ``faults.base.Hosts``."""
-        self._network.part(HOST, self._name)
+        for name in self._names:
+            self._network.part(HOST, name)
 
     async def join(self) -> None:
         """See ``faults.base.Hosts``."""
-        self._held = self._network.held_packets(HOST, self._name)
-        self._network.heal(HOST, self._name)
+        self._held = self._count()
+        for name in self._names:
+            self._network.heal(HOST, name)
 
     async def lost(self) -> int:
         """See ``faults.base.Hosts``: packets held, and connects that hang."""
-        return self._network.held_packets(HOST, self._name) or self._held
+        return self._count() or self._held
+
+    def _count(self) -> int:
+        return sum(self._network.held_packets(HOST, name) for name in self._names)
 
 
 class RecordedRedis(SimRedis):
@@ -304,7 +309,9 @@ def sim_targets(world: SimWorld) -> dict[tuple[str, str], object]:
         ("listener", HOST): ServiceListener(lambda: world.service.address, world.secrets.keys["demo"].key),
         ("redis", "redis"): world.redis,
     }
-    for name in ("redis", "ticker", "user", "alert", "comms"):
+    dependencies = ("redis", "ticker", "user", "alert", "comms")
+    targets[("hosts", "hosts")] = SimHosts(world, *dependencies)
+    for name in dependencies:
         targets[("names", name)] = SimNames(world, name)
         targets[("hosts", name)] = SimHosts(world, name)
     return targets

@@ -8,6 +8,7 @@ simulated network, which crash, stop and start anew with what was durable.
 from __future__ import annotations
 
 import asyncio
+import functools
 import platform
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,7 @@ from scenarios.simulator.rules import EPOCH_S
 from scenarios.worlds.client import Client
 from scenarios.worlds.downstreams import NAMES, Market, StandIn
 from scenarios.worlds.keys import Secrets
+from scenarios.worlds.library_caches import forget_applications
 from scenarios.worlds.live import LiveSpec, merge
 from scenarios.worlds.market import CsvMarket, SeededMarket
 from scenarios.worlds.sim_seams import SimFiles
@@ -48,7 +50,8 @@ LATENCIES_S: Mapping[str, tuple[float, float]] = {
 """Bounds of a packet's way between the service and each other machine: those of one data centre, tail included."""
 
 
-def versions() -> dict[str, str]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """What ran: Python, the libraries the service stands on, and what stood in for the rest."""
     names = ("fastapi", "uvicorn", "httpx", "httpcore", "redis", "structlog", "pydantic", "tenacity", "h11")
     found = {name: metadata.version(name) for name in names}
@@ -240,7 +243,8 @@ class SimWorld:
         await asyncio.sleep(1.0)
 
     def dispose(self) -> None:
-        """Take the written-out audit log away."""
+        """Take the written-out audit log away, and the service out of what libraries remember."""
+        forget_applications()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

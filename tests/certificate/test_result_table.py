@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
+from certificate_facts import FAIL, GUILTY, PASS, UNKNOWN, facts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from scenarios.certify_command import plain_lines
-from scenarios.judge.certificate import AllowListError, Facts, HistoryFile, digest_files, parse_allow_list, statement
+from scenarios.judge.certificate import AllowListError, digest_files, parse_allow_list, statement
 from scenarios.judge.claims import CLAIMS, COMPONENTS, JUDGES, judge_all
-from scenarios.judge.history import Event, Header, History, digest_of
+from scenarios.judge.history import Header, History, digest_of
 from scenarios.judge.verdict import Exit, Outcome, Result, Tally, Verdict, merge, passed, result_of, run_judge, unknown
 from scenarios.live_catalogue import SHOWN_BY, live_scenarios
-from scenarios.report.markdown import render
 from scenarios.sabotage.catalogue import SABOTAGES
 
-PASS = Verdict("C1.1", Outcome.PASS, 3)
-GUILTY = Event(1.5, "service", "state", "breaker", {"name": "ticker", "old": "closed", "new": "half_open"}).cite()
-FAIL = Verdict("C1.2", Outcome.FAIL, 1, {}, (GUILTY,), "it broke")
-UNKNOWN = Verdict("C1.3", Outcome.UNKNOWN, 0, {}, (), "nothing happened")
 CLEAN = Tally(clean_commit=True)
 
 
@@ -40,6 +35,11 @@ def empty() -> History:
         ([PASS, UNKNOWN], Tally(waived=frozenset({"C1.3"}), clean_commit=True), (Result.WARNED, Exit.OK)),
         ([PASS, FAIL], Tally(waived=frozenset({"C1.2"}), clean_commit=True), (Result.WARNED, Exit.OK)),
         ([PASS, FAIL], Tally(frozenset({"C1.2"}), clean_commit=True), (Result.FAILED, Exit.FAILED)),
+        ([PASS], Tally(clean_commit=True, waived=frozenset({"C1.1"})), (Result.PASSED, Exit.OK)),
+        ([PASS], Tally(clean_commit=True, expired=frozenset({"C1.1"})), (Result.FAILED, Exit.FAILED)),
+        ([PASS], Tally(clean_commit=True, undetected=("no_rate_limit",)), (Result.FAILED, Exit.FAILED)),
+        ([PASS, UNKNOWN], Tally(clean_commit=True, missed=("p99",)), (Result.FAILED, Exit.FAILED)),
+        ([PASS], Tally(clean_commit=True, sabotaged=True), (Result.WARNED, Exit.OK)),
         ([PASS], Tally(clean_commit=False), (Result.WARNED, Exit.OK)),
         ([PASS], Tally(subset=True, clean_commit=True), (Result.WARNED, Exit.OK)),
     ],
@@ -107,39 +107,6 @@ def test_the_allow_list_knows_claims_and_comments_only() -> None:
         parse_allow_list("C1.1\nC9.9\n")
 
 
-def facts() -> Facts:
-    history = HistoryFile("burst", "histories/burst.jsonl", "sha256:00", "live", 10, {"redis_killed": True})
-    versions = {"python": "3", "toxiproxy": "embedded Toxiproxy"}
-    return Facts(1, "abc", "sha256:11", {}, versions, [history], "then", "now")
-
-
-def test_the_certificate_is_a_statement_with_a_list_of_claims() -> None:
-    made = statement([PASS, FAIL, UNKNOWN], CLEAN, facts())
-    assert made["_type"] == "https://in-toto.io/Statement/v1"
-    predicate = made["predicate"]
-    assert predicate["result"] == "FAILED"
-    assert predicate["claims"][0]["id"] == "C1.1"
-    assert predicate["claims"][0]["component"] == "C1"
-    assert predicate["claims"][0]["verdict"] == "PASS"
-    assert predicate["claims"][0]["premise_count"] == 3
-    assert predicate["histories"][0]["digest"] == "sha256:00"
-    assert json.loads(json.dumps(made)) == made
-
-
-def test_a_commit_is_a_subject_only_when_the_tree_is_clean() -> None:
-    assert len(statement([PASS], CLEAN, facts())["subject"]) == 2
-    assert len(statement([PASS], Tally(), facts())["subject"]) == 1
-
-
-def test_the_markdown_twin_names_every_claim_and_each_failure_with_its_reason() -> None:
-    text = render(statement([PASS, FAIL, UNKNOWN], CLEAN, facts()), COMPONENTS)
-    assert "| C1.1 | PASS | 3 |" in text
-    assert "**FAIL**" in text
-    assert "it broke" in text
-    assert "toxiproxy: embedded Toxiproxy" in text
-    assert "histories/burst.jsonl" in text
-
-
 def test_the_digest_of_files_sees_names_and_bytes() -> None:
     one = digest_files({"a": b"1", "b": b"2"})
     assert digest_files({"b": b"2", "a": b"1"}) == one
@@ -148,7 +115,7 @@ def test_the_digest_of_files_sees_names_and_bytes() -> None:
 
 
 def test_every_claim_is_shown_by_a_scenario_or_listed_as_allowed_to_be_unknown() -> None:
-    names = {"startup", "deployment", *(scenario.name for scenario in live_scenarios(0))}
+    names = {"startup", "deployment", "gate", *(scenario.name for scenario in live_scenarios(0))}
     allowed = parse_allow_list((Path(__file__).parents[2] / "allow-unknown.txt").read_text())
     assert set(SHOWN_BY) | allowed == set(CLAIMS)
     assert not set(SHOWN_BY) & allowed
@@ -160,7 +127,8 @@ def test_every_claim_that_runs_prove_has_a_sabotage_that_turns_it_red() -> None:
 
 
 def test_piped_output_is_a_plain_line_for_each_claim() -> None:
-    lines = plain_lines(statement([PASS, FAIL, UNKNOWN], Tally(frozenset({"C1.3"})), facts()))
+    made = statement([PASS, FAIL, UNKNOWN], facts(allowed_unknown=frozenset({"C1.3"})))
+    lines = plain_lines(made)
     assert [line.split()[:2] for line in lines] == [["C1.1", "PASS"], ["C1.2", "FAIL"], ["C1.3", "UNKNOWN"]]
     assert "UNKNOWN (allowed)" in lines[2]
     assert lines[1].endswith("it broke")

@@ -496,7 +496,8 @@ def c6_5() -> Story:
 
 def c7_1() -> Story:
     story = Story()
-    for certificate, code in (("passing", 0), ("failing", 1), ("unknown", 3)):
+    codes = {"passing": 0, "failing": 1, "unknown": 3, "expired": 1, "forged": 1, "other_code": 1}
+    for certificate, code in codes.items():
         story.wait(1).probe("gate", certificate=certificate, exit_code=code)
     return story
 
@@ -513,7 +514,9 @@ def c7_2() -> Story:
 def c7_3() -> Story:
     story = Story()
     story.probe("verify", altered=False, exit_code=0)
-    story.wait(1).probe("verify", altered="histories/a.jsonl", exit_code=1)
+    story.wait(1).probe("verify", altered="histories/a.jsonl", how="byte", exit_code=1)
+    story.wait(1).probe("verify", altered="certificate.json", how="byte", exit_code=1)
+    story.wait(1).probe("verify", altered="histories/a.jsonl", how="anew", exit_code=1)
     return story
 
 

@@ -501,10 +501,13 @@ CASES: list[tuple[str, str, Change, list[Guilty]]] = [
     ("C6.5", "full and yet accepted", edited("request", 3, of="ok", status=202), [("outbox", {"event": "full"})]),
     ("C7.1", "a failing one let through", edited("probe", 1, exit_code=0), [("probe", {"certificate": "failing"})]),
     ("C7.1", "an unknown one let through", edited("probe", 2, exit_code=0), [("probe", {"certificate": "unknown"})]),
+    ("C7.1", "a forged one let through", edited("probe", 4, exit_code=0), [("probe", {"certificate": "forged"})]),
     ("C7.2", "let through", edited("probe", 1, exit_code=0), [("probe", {"exit_code": 0})]),
     ("C7.2", "one line for two faults", edited("probe", -1, lines=["x"]), [("probe", {"case": "two_faults"})]),
     ("C7.2", "a sound one refused", edited("probe", 0, exit_code=1), [("probe", {"case": "sound"})]),
     ("C7.3", "an altered one verified", edited("probe", 1, exit_code=0), [("probe", {"exit_code": 0})]),
+    ("C7.3", "a forged one verified", edited("probe", 3, exit_code=0), [("probe", {"how": "anew"})]),
+    ("C7.3", "a crash taken for a finding", edited("probe", 2, exit_code=4), [("probe", {"exit_code": 4})]),
     ("C7.3", "an intact one refused", edited("probe", 0, exit_code=1), [("probe", {"altered": False})]),
 ]
 

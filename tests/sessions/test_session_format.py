@@ -101,6 +101,8 @@ def full_session(scenario: Scenario = SCENARIOS["secrets"]) -> Session:
         history_digest="sha256:1",
         verdicts=(Judged("C1.1", "FAIL", "why", ({"index": 3},)), Judged("C1.2", "PASS")),
         problem="none",
+        aborted="key q",
+        figures={"steady": {"requests": 4}},
         created_at="2026-11-25T00:00:00+00:00",
         target=Target("http://a", "http://b", "redis://c", "KEY"),
         startup=CASES,
@@ -145,7 +147,7 @@ def test_the_schema_file_is_the_schema() -> None:
         ({"world": "mars"}, "session.world is 'mars', allowed: live, simulated, target"),
         ({"seed": "x"}, "session.seed is 'x', allowed: integer"),
         ({"seed": -1}, "session.seed is -1, allowed: 0 or more"),
-        ({"colour": 1}, "session.colour is 1, allowed: one of the fields commit"),
+        ({"colour": 1}, "session.colour is 1, allowed: one of the fields aborted, commit"),
         ({"history": "../../etc/passwd"}, "allowed: a path below the session's own directory"),
         (
             {"verdicts": [{"claim": "C1.1", "verdict": "MAYBE"}]},
