@@ -17,6 +17,7 @@ from scenarios.gate_command import gate_command
 from scenarios.judge.verdict import Exit
 from scenarios.proxy_command import proxy_command
 from scenarios.serve_command import preflight_command, serve_command
+from scenarios.session_command import replay_command, session_group, shrink_command
 from scenarios.simulator.command import explore_command
 from scenarios.verify_command import keygen_command, verify_command
 
@@ -34,6 +35,9 @@ def hardening() -> None:
     hardening faults inject KIND            break a running serve, and heal it
     hardening proxy --port 8474             a Toxiproxy with more toxics and a seed
     hardening chaos --profile redis-storm   faults under load, watched, healed, judged and kept
+    hardening replay SESSION                run a session again: exactly, or k of N times
+    hardening shrink SESSION                the smallest session that still fails, told as a story
+    hardening session list                  sessions; failing ones become regression tests
     hardening explore FILE.py:function      search an asyncio program for a failing schedule
     hardening preflight --config FILE       refuse a misconfigured deployment
 
@@ -43,7 +47,8 @@ def hardening() -> None:
 
 _COMMANDS = (
     *(certify_command, verify_command, gate_command, keygen_command, serve_command, preflight_command),
-    *(faults_group, proxy_command, explore_command, chaos_command),
+    *(faults_group, proxy_command, explore_command),
+    *(chaos_command, replay_command, shrink_command, session_group),
 )
 for _command in _COMMANDS:
     hardening.add_command(_command)
