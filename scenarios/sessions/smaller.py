@@ -174,8 +174,10 @@ def shrink(
 def _shrunk(session: Session, smallest: Session, search: _Search) -> Shrunk:
     best = search.best
     assert best is not None
+    scenario = dataclasses.replace(smallest.scenario, summary=f"the smallest part of {session.name} that still fails")
     named = dataclasses.replace(
         smallest,
+        scenario=scenario,
         name=f"{session.name}-shrunk",
         verdicts=best.verdicts,
         trace_digest=best.trace_digest,
