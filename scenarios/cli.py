@@ -12,6 +12,7 @@ import click
 
 from scenarios.certify_command import certify_command
 from scenarios.chaos_command import chaos_command
+from scenarios.export_command import export_command
 from scenarios.faults_command import faults_group
 from scenarios.gate_command import gate_command
 from scenarios.judge.verdict import Exit
@@ -38,6 +39,7 @@ def hardening() -> None:
     hardening replay SESSION                run a session again: exactly, or k of N times
     hardening shrink SESSION                the smallest session that still fails, told as a story
     hardening session list                  sessions; failing ones become regression tests
+    hardening export SESSION --format ...   a session for the Chaos Toolkit or Chaos Mesh
     hardening explore FILE.py:function      search an asyncio program for a failing schedule
     hardening preflight --config FILE       refuse a misconfigured deployment
 
@@ -48,7 +50,7 @@ def hardening() -> None:
 _COMMANDS = (
     *(certify_command, verify_command, gate_command, keygen_command, serve_command, preflight_command),
     *(faults_group, proxy_command, explore_command),
-    *(chaos_command, replay_command, shrink_command, session_group),
+    *(chaos_command, replay_command, shrink_command, session_group, export_command),
 )
 for _command in _COMMANDS:
     hardening.add_command(_command)
