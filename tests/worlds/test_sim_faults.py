@@ -92,7 +92,9 @@ def test_a_fault_that_this_world_lacks_is_refused_in_one_line_that_says_what_the
 )
 def test_a_target_that_this_world_lacks_is_refused_with_those_it_has(protocol: str, name: str):
     async def body(world: SimWorld) -> None:
-        with pytest.raises(FaultError, match=r"^fault\.target is .*allowed: what the simulated world has: clock service"):
+        with pytest.raises(
+            FaultError, match=r"^fault\.target is .*allowed: what the simulated world has: clock service"
+        ):
             world.target(protocol, name)
 
     in_world(body, start=False)

@@ -26,35 +26,24 @@ async def accept(world: SimWorld, count: int, prefix: str) -> None:
         assert answer[0] == 202
 
 
-def deliveries(world: SimWorld) -> set[str]:
-    arrivals = world.recorder.history().select("invoke", "arrival")
-    return {event.value["delivery_id"] for event in arrivals if event.value.get("delivery_id")}
-
-
 @pytest.mark.parametrize("durable", [True, False])
 def test_after_a_kill_of_service_and_redis_what_was_acknowledged_is_delivered_if_redis_kept_it(durable: bool):
-    delivered: list[int] = []
-
     async def body(world: SimWorld) -> None:
-        world.downstreams.by_name["alert"].latency_s = 5.0  # nothing is delivered before the kill
+        effects = world.downstreams.by_name["alert"].effects
+        await world.network.link("alert").set_enabled(False)  # nothing is delivered before the kill
         await accept(world, 6, "kept")
         await world.service.signal(signal.SIGKILL)
         await world.redis.kill()
-        world.downstreams.by_name["alert"].latency_s = 0.0
+        assert effects == {}
+        await world.network.link("alert").set_enabled(True)
         await world.redis.restart()
-        before = len(deliveries(world))
         await world.service.start()
-        await asyncio.sleep(40.0)
-        delivered.append(len(deliveries(world)) - before)
-        stream = await world.redis.command("KEYS", "signal:outbox:*")
-        assert bool(stream)
+        await asyncio.sleep(60.0)
+        assert len(effects) == (6 if durable else 0)
 
     history = in_world(body, durable=durable)
-    accepted = [e for e in history.select("ok", "request") if e.value["status"] == 202]
-    assert len(accepted) == 6
-    assert delivered[0] >= 6 - 1 if durable else delivered[0] == 0
     exits = [e.value["exit_code"] for e in history.states("process", name="service", state="exited")]
-    assert exits[0] == -9
+    assert exits == [-9, 0]
 
 
 @pytest.mark.parametrize(("fsync", "kept"), [("always", True), ("everysec", False)])
@@ -134,49 +123,44 @@ def test_a_signal_to_end_drains_and_ends_with_0(number: int):
         assert await world.service.wait_exit(20.0) == 0
 
     history = in_world(body)
-    assert [e.value["phase"] for e in history.states("drain")][0] == "begin" or history.states("drain")
+    assert history.states("drain")[0].value["phase"] == "begin"
     assert leftovers(history) == []
 
 
-def test_a_second_signal_ends_the_drain_at_once():
-    ends: list[float] = []
+def test_a_second_signal_is_noted_and_cuts_nobody_off():
+    async def body(world: SimWorld) -> None:
+        world.downstreams.by_name["ticker"].latency_s = 1.5
+        request = asyncio.create_task(world.client.send(asked(0.0, "SLOW")))
+        await asyncio.sleep(0.2)
+        await world.service.signal(signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        await world.service.signal(signal.SIGTERM)
+        answer = await request
+        assert answer is not None
+        assert answer[0] == 200
+        assert await world.service.wait_exit(20.0) == 0
 
-    def waits(second: bool) -> float:
-        async def body(world: SimWorld) -> None:
-            world.downstreams.by_name["ticker"].latency_s = 4.0
-            request = asyncio.create_task(world.client.send(asked(0.0, "SLOW")))
-            await asyncio.sleep(0.2)
-            began_s = world.now()
-            await world.service.signal(signal.SIGTERM)
-            if second:
-                await asyncio.sleep(0.2)
-                await world.service.signal(signal.SIGTERM)
-            await world.service.wait_exit(20.0)
-            ends.append(world.now() - began_s)
-            await request
-
-        in_world(body, settings={"downstreams": {"ticker": {"timeout_s": 5.0}}})
-        return ends[-1]
-
-    assert waits(second=True) < 1.0 < waits(second=False)
+    phases = [e.value["phase"] for e in in_world(body).states("drain")]
+    assert phases[:2] == ["begin", "again"]
 
 
 @pytest.mark.parametrize(
-    ("settings", "code", "words"),
+    ("spec", "code", "words"),
     [
-        ({"budgets": {"in_flight": -5}}, 2, "budgets.in_flight"),
-        ({"service_token": ""}, 1, "service_token"),
+        ({"settings": {"budgets": {"in_flight": -5}}}, 2, "budgets.in_flight"),
+        ({"settings": {"service_token": ""}}, 2, "service_token"),
+        ({"settings": {"startup": {"total_s": 3.0}}, "absent": ("ticker",)}, 1, "ticker"),
     ],
 )
-def test_a_start_that_is_refused_ends_with_its_code_and_names_the_field(
-    settings: dict[str, Any], code: int, words: str
+def test_a_start_that_is_refused_ends_with_its_code_and_names_what_is_wrong(
+    spec: dict[str, Any], code: int, words: str
 ):
     async def body(world: SimWorld) -> None:
         with pytest.raises(ProcessError, match=words):
             await world.service.start()
         assert world.service.exit_code == code
 
-    history = in_world(body, start=False, settings=settings)
+    history = in_world(body, start=False, **spec)
     assert process_states(history) == ["started", "exited"]
 
 
@@ -210,20 +194,24 @@ def test_a_reload_reaches_the_service_by_each_way(by: str):
         assert '"ttl_s":7.0' in answer[2].decode().replace(" ", "")
 
     history = in_world(body)
-    assert [e.value["outcome"] for e in history.states("reload")][-1] == "applied"
+    # The file's watcher sees the new file as well: whoever comes second finds nothing changed.
+    assert [e.value["outcome"] for e in history.states("reload")].count("applied") == 1
 
 
 def test_what_is_left_behind_is_found():
-    async def forget(world: SimWorld) -> None:
-        asyncio.get_running_loop().create_task(asyncio.sleep(1000.0), name="forgotten")
-        await asyncio.open_connection("redis", 6379)
+    async def never(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.Event().wait()
 
     async def body(world: SimWorld) -> None:
-        await forget(world)
+        asyncio.get_running_loop().create_task(asyncio.sleep(1000.0), name="forgotten")
+        await asyncio.start_server(never, "127.0.0.1", 7000)
+        kept.append(await asyncio.open_connection("127.0.0.1", 7000))
 
+    kept: list[Any] = []
     found = leftovers(in_world(body))
     assert "task forgotten" in found
-    assert any(item.startswith("connection local->redis:6379") for item in found)
+    assert any(item.startswith("connection local->local:7000") for item in found)
+    assert "listener local:7000" in found
 
 
 def test_a_healthy_run_leaves_nothing_and_every_process_ends_well():
