@@ -187,6 +187,20 @@ class RespSocket(AsyncFakeSocket):
             self.engine.sockets.remove(self)
             self.close()
 
+    def _introduced(self, name: str, words: list[str], fields: list[bytes]) -> list[bytes]:
+        """A client that is not known yet may say who it is in HELLO; what is left to be done, empty when refused."""
+        place = (
+            [word.lower() for word in words].index("auth") if name == "hello" and "auth" in map(str.lower, words) else 0
+        )
+        if not place:
+            self.put_response(SimpleError("NOAUTH Authentication required."))
+            return []
+        reply = _auth(self, words[place : place + 3])
+        if isinstance(reply, SimpleError):
+            self.put_response(reply)
+            return []
+        return fields[:place] + fields[place + 3 :]
+
     def _process_command(self, fields: list[bytes]) -> None:
         if not fields:
             return
@@ -198,9 +212,10 @@ class RespSocket(AsyncFakeSocket):
             self._paused = True
             return
         engine.commands += 1
-        if not self.known and engine.settings["requirepass"] and name not in ("auth", "hello", "quit"):
-            self.put_response(SimpleError("NOAUTH Authentication required."))
-            return
+        if not self.known and engine.settings["requirepass"] and name not in ("auth", "quit"):
+            fields = self._introduced(name, words, fields)
+            if not fields:
+                return
         engine.sweep()
         own = OWN.get(name) or OWN.get(" ".join(words[:2]).lower())
         if own is not None:
