@@ -11,7 +11,8 @@ from redis._parsers import helpers
 
 from scenarios.simulator.adapters.redis_engine import Engine, RespSocket
 from scenarios.simulator.hosts import Host
-from scenarios.simulator.network import Network, SimServer
+from scenarios.simulator.network import Network
+from scenarios.simulator.server import SimServer
 
 
 class _Client(asyncio.Protocol):
