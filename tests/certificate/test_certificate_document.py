@@ -12,8 +12,8 @@ from typing import Any
 import click
 import pytest
 from certificate_facts import FAIL, PASS, UNKNOWN, facts
-
 from loadtests.verdicts import at_most
+
 from scenarios.cli import hardening
 from scenarios.judge.certificate import Story, statement
 from scenarios.judge.waivers import Waiver, parse_waivers

@@ -10,8 +10,8 @@ from certificate_facts import COMMIT, FAIL, PASS, UNKNOWN, facts
 from google.protobuf import json_format
 from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult as InTotoResult
 from in_toto_attestation.v1.statement import Statement
-
 from loadtests.verdicts import unknown as unknown_budget
+
 from scenarios.judge.certificate import fault_table, statement
 from scenarios.judge.claims import CLAIMS, COMPONENTS
 from scenarios.judge.history import Header, History, Recorder, digest_of
