@@ -10,7 +10,6 @@ import httpx
 from scenarios.sabotage.patching import put
 from service.clients import retry
 from service.clients.breaker import Breaker, Ticket
-from service.clients.downstream import Downstream
 from service.clients.errors import BreakerOpenError
 from service.clients.factory import ClientManager
 from service.clients.transport import DeadlineBackend
@@ -115,55 +114,7 @@ def cancelled_probe_keeps_its_lease() -> None:
     put(Ticket, "release", lambda self: None)
 
 
-def lease_without_end() -> None:
-    """A probe may take as long as it likes: one that hangs keeps the breaker half open for good."""
-    acquire = Breaker.acquire
-
-    def patient(self: Breaker) -> Ticket:
-        ticket = acquire(self)
-        if ticket.probe:
-            self._until_s += 3600.0
-        return ticket
-
-    put(Breaker, "acquire", patient)
-
-
-def late_answers_count() -> None:
-    """An answer counts whenever it comes, even from before the breaker opened."""
-
-    def failure(self: Ticket) -> None:
-        breaker, self._breaker = self._breaker, None
-        if breaker is None:
-            return
-        if breaker.state == "open":
-            breaker._until_s = breaker._monotonic() + breaker._settings.open_s
-        elif breaker.generation == self.generation:
-            breaker.failed(self.probe)
-
-    def success(self: Ticket) -> None:
-        breaker, self._breaker = self._breaker, None
-        if breaker is not None:
-            breaker.failures = 0
-            if breaker.state != "closed":
-                breaker.state = "half_open"
-                breaker.settle("success")
-
-    put(Ticket, "failure", failure)
-    put(Ticket, "success", success)
-
-
 def retry_budget_ignored() -> None:
     """Every call gets all its retries: an outage is multiplied by three."""
     put(retry.RetryBudget, "left", property(lambda self: True))
     put(retry.RetryBudget, "take", lambda self: True)
-
-
-def slot_kept_on_failure() -> None:
-    """A call that fails does not give its place in the pool back."""
-
-    def ended(self: Downstream, task: Any) -> None:
-        del self._tasks[task]
-        if not task.cancelled() and task.exception() is None:
-            self._slots.release()
-
-    put(Downstream, "_ended", ended)

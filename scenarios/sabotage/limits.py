@@ -34,12 +34,12 @@ def one_permit_too_many() -> None:
     put(Permits, "available", available)
 
 
-def permit_kept_on_timeout() -> None:
-    """A request that ran out of time keeps its permit: it ends on a path without the ``finally``."""
+def permit_kept_on_error() -> None:
+    """A request that failed keeps its permit: the error path has no ``finally``."""
     give_back = Permit.give_back
 
     def forgetful(self: Permit, why: Why) -> None:
-        if why != "timeout":
+        if why != "error":
             give_back(self, why)
 
     put(Permit, "give_back", forgetful)
