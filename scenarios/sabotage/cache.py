@@ -75,19 +75,12 @@ def cache_never_evicts() -> None:
 def ttl_kept_on_write() -> None:
     """A write keeps the time to live of what it replaces: SET with KEEPTTL, meant well."""
     remember = Cache._remember
+    born: dict[tuple[int, str], float] = {}
 
     def as_old_as_before(self: Cache[Any], key: str, entry: Any) -> None:
-        born = self._born.setdefault(key, entry.written_s)  # type: ignore[attr-defined]
-        entry.written_s = min(entry.written_s, born)
+        entry.written_s = min(entry.written_s, born.setdefault((id(self), key), entry.written_s))
         remember(self, key, entry)
 
-    init = Cache.__init__
-
-    def with_births(self: Cache[Any], *args: Any, **kwargs: Any) -> None:
-        self._born: dict[str, float] = {}  # type: ignore[attr-defined]
-        init(self, *args, **kwargs)
-
-    put(Cache, "__init__", with_births)
     put(Cache, "_remember", as_old_as_before)
 
 

@@ -1,4 +1,4 @@
-"""Leases end with the call that held them, breakers open at the failure that fills their number, numbers are announced."""
+"""A lease ends with the call that held it, a breaker opens at the last failure it allows, a number is announced."""
 
 from __future__ import annotations
 
