@@ -17,9 +17,11 @@ from scenarios.judge.workload import Operation
 from scenarios.phases import Guard, Phases, Run, endured
 from scenarios.scenario import Reload, Scenario
 from scenarios.worlds.contract import Stage
+from scenarios.worlds.leaky_library import HOSTILE_UNITS
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge
 from scenarios.worlds.probes import (
     RUDE_KINDS,
+    hostile_lines,
     probe_after_end,
     probe_hostile_lines,
     probe_metrics,
@@ -28,9 +30,11 @@ from scenarios.worlds.probes import (
     probe_rude_clients,
     watch_lag,
 )
+from scenarios.worlds.processes import until
 
 RECOVERY_POLL_S = 0.25
 EXIT_S_MAX = 20.0
+HOSTILE_S_MAX = 30.0
 
 
 def spec_of(scenario: Scenario, *, seed: int, commit: str, sabotage: str = "", candles: str = "") -> LiveSpec:
@@ -129,6 +133,8 @@ class _Run(Phases):
         watching = asyncio.create_task(watch_lag(self.stage, worst), name="lag-watch")
         try:
             await self.break_it()
+            # A busy machine is behind with its log; what an end of the service would cut off was never seen.
+            await until(lambda: len(hostile_lines(self.stage)) >= len(HOSTILE_UNITS), HOSTILE_S_MAX, RECOVERY_POLL_S)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
