@@ -39,8 +39,7 @@ def table_of(certificate: dict[str, Any]) -> Table:
     table.add_column("premise", justify="right")
     table.add_column("why")
     for claim in certificate["predicate"]["claims"]:
-        allowed = " (allowed)" if claim.get("allowed") else ""
-        verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{allowed}"
+        verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{_excused(claim)}"
         table.add_row(claim["id"], claim["title"], verdict, str(claim["premise_count"]), claim["reason"][:160])
     return table
 
@@ -51,11 +50,15 @@ def plain_lines(certificate: dict[str, Any]) -> list[str]:
     width = max(len(claim["title"]) for claim in claims)
     lines = []
     for claim in claims:
-        allowed = " (allowed)" if claim.get("allowed") else ""
-        verdict = f"{claim['verdict']}{allowed}"
+        verdict = f"{claim['verdict']}{_excused(claim)}"
         text = f"{claim['id']:5} {verdict:17} {claim['premise_count']:5}  {claim['title']:{width}}  {claim['reason']}"
         lines.append(text.rstrip())
     return lines
+
+
+def _excused(claim: dict[str, Any]) -> str:
+    """Why a claim that does not pass stops nothing, in brackets; empty for all others."""
+    return f" ({claim['standing']})" if claim["standing"] in {"allowed", "waived"} else ""
 
 
 def _claims(text: str) -> tuple[str, ...]:
@@ -236,6 +239,8 @@ def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> No
         console.print(f"problem: {problem}", style="red", highlight=False)
     for line in (certificate["predicate"]["since"] or {}).get("changes", []):
         console.print(f"changed: {line}", highlight=False, soft_wrap=True)
+    for why in certificate["predicate"]["warnings"]:
+        console.print(f"warning: {why}", highlight=False, soft_wrap=True)
     settled = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
     line = f"{certificate['predicate']['result']}: {settled}"
     console.print(f"{line}; {out / 'certificate.json'}, {out / 'certificate.md'}", highlight=False, soft_wrap=True)

@@ -12,10 +12,12 @@ import click
 
 from scenarios.certify_command import certify_command
 from scenarios.chaos_command import chaos_command
+from scenarios.completion_command import completion_command
 from scenarios.export_command import export_command
 from scenarios.faults_command import faults_group
 from scenarios.gate_command import gate_command
 from scenarios.judge.verdict import Exit
+from scenarios.manual import FOOTER, Manual
 from scenarios.proxy_command import proxy_command
 from scenarios.serve_command import preflight_command, serve_command
 from scenarios.session_command import replay_command, session_group, shrink_command
@@ -23,33 +25,19 @@ from scenarios.simulator.command import explore_command
 from scenarios.verify_command import keygen_command, verify_command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(
+    cls=Manual, epilog=FOOTER, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
 @click.version_option(package_name="signal-hardening", prog_name="hardening")
 def hardening() -> None:
-    """Proves by behaviour that a service is production hardened.
-
-    \b
-    hardening certify --out certificate     run the scenarios, judge, write the certificate
-    hardening verify CERTIFICATE            judge a stored certificate anew, check every byte of it
-    hardening gate CERTIFICATE              let a deployment through, or not
-    hardening serve                         the Signal Service on embedded defaults, until Ctrl-C
-    hardening faults inject KIND            break a running serve, and heal it
-    hardening proxy --port 8474             a Toxiproxy with more toxics and a seed
-    hardening chaos --profile redis-storm   faults under load, watched, healed, judged and kept
-    hardening replay SESSION                run a session again: exactly, or k of N times
-    hardening shrink SESSION                the smallest session that still fails, told as a story
-    hardening session list                  sessions; failing ones become regression tests
-    hardening export SESSION --format ...   a session for the Chaos Toolkit or Chaos Mesh
-    hardening explore FILE.py:function      search an asyncio program for a failing schedule
-    hardening preflight --config FILE       refuse a misconfigured deployment
-
-    Exit codes: 0 done, 1 failed, 2 usage or bad input, 3 unknown, 4 harness error.
-    """
+    """Prove by behaviour that a service is production hardened: run it, break everything around it, record what
+    happens, and let a judge that knows nothing of the service decide what it is worth.
+    """  # noqa: D205 - one sentence
 
 
 _COMMANDS = (
     *(certify_command, verify_command, gate_command, keygen_command, serve_command, preflight_command),
-    *(faults_group, proxy_command, explore_command),
+    *(faults_group, proxy_command, explore_command, completion_command),
     *(chaos_command, replay_command, shrink_command, session_group, export_command),
 )
 for _command in _COMMANDS:

@@ -57,8 +57,8 @@ class Ran:
         problems: what went wrong with the harness, a line each.
         sabotages: rows ``{"name", "component", "detected", "by", "schedules", "seconds"}`` of ``--prove``;
             ``detected`` is a boolean, ``by`` the claims that turned red. One that is not detected fails the result.
-        loads: load budgets, a mapping each; ``name`` and ``held`` (a boolean) are read, the rest is shown. One that
-            is not held fails the result.
+        loads: load budgets, a mapping each, as ``load.json`` has them; ``name`` and what ``load_rows.load_state``
+            reads count, the rest is shown. One that is missed fails the result.
         stories: what failures looked like when they were shrunk.
     """
 
@@ -202,8 +202,8 @@ def facts_of(evidence: Evidence, ran: Ran, terms: Terms, finished_at: str) -> Fa
 
 def toxiproxies(histories: Mapping[str, History]) -> str:
     """Which Toxiproxy ran: the real one or the embedded one, as each world found it."""
-    kinds = {str(history.header.versions.get("toxiproxy", "none")) for history in histories.values()}
-    return ", ".join(sorted(kinds)) or "none"
+    said = (history.header.versions.get("toxiproxy") for history in histories.values())
+    return ", ".join(sorted({str(kind) for kind in said if kind})) or "none"
 
 
 def clear(out: Path) -> None:

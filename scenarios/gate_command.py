@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from scenarios.judge.verdict import Exit
-from scenarios.verify import Report, verify
-from scenarios.verify_command import demands, directory_of
+from scenarios.verify import Demands, Report, verify
+from scenarios.verify_command import demanding, directory_of
 
 
 def exit_of(report: Report) -> Exit:
@@ -20,11 +20,9 @@ def exit_of(report: Report) -> Exit:
 
 @click.command("gate", short_help="let a deployment through, or not, by its certificate")
 @click.argument("certificate", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), help="PEM: it must be signed by this Ed25519 public key.")
-@click.option("--require-passed", is_flag=True, help="WARNED will not do either.")
-@click.option("--this-code", is_flag=True, help="It must be about the code that is installed here.")
 @click.option("--json", "as_json", is_flag=True, help="The decision on stdout as JSON.")
-def gate_command(certificate: Path, key: Path | None, *, require_passed: bool, this_code: bool, as_json: bool) -> None:
+@demanding
+def gate_command(certificate: Path, demands: Demands, *, as_json: bool) -> None:
     """Verify a certificate and act on its result: nothing is let through on a certificate that does not hold.
 
     Exit 0 the certificate is intact, and PASSED or WARNED; 1 it is FAILED, or not intact, or expired; 3 a claim is
@@ -35,7 +33,7 @@ def gate_command(certificate: Path, key: Path | None, *, require_passed: bool, t
       hardening gate certificate/certificate.json
     """
     directory = directory_of(certificate)
-    report = verify(directory, demands(key, require_passed=require_passed, this_code=this_code))
+    report = verify(directory, demands)
     code = exit_of(report)
     if as_json:
         click.echo(json.dumps({"open": code is Exit.OK, **report.to_json(), "exit_code": int(code)}, indent=2))

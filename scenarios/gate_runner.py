@@ -10,19 +10,24 @@ import random
 import shutil
 import sys
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from faults.run_directory import RunDirectory
 from scenarios.conclude import utc
-from scenarios.judge.deployment import ANEW, GATE
+from scenarios.judge.deployment import ANEW, GATE, SHUT
 from scenarios.judge.history import Header, Recorder, digest_of
 from scenarios.phases import Run
 from scenarios.provenance import provenance
 from scenarios.sample_certificates import SAMPLES, forge, make
 from scenarios.signing import load_private_key, new_key_pair
 from scenarios.worlds.processes import Child, ProcessError
+
+CERTIFICATE = "certificate/certificate.json"
+GATE_WORDS = ("gate", CERTIFICATE, "--this-code")
+"""The gate of the workflow, word for word; a test holds the two together."""
 
 COMMAND_S_MAX = 60.0
 AT_ONCE = 2
@@ -40,7 +45,7 @@ async def run_gates(
             on_phase("certificates")
             await asyncio.to_thread(gates.make_all, seed)
             on_phase("gate")
-            await gates.each([gates.gate(kind) for kind in (*GATE, "expired", "forged")])
+            await gates.each([gates.gate(kind) for kind in (*GATE, *SHUT)])
             on_phase("verify")
             await gates.each([gates.verify(*one) for one in gates.to_verify()])
         except* (ProcessError, OSError, TimeoutError) as group:
@@ -72,6 +77,9 @@ class _Gates:
             key = load_private_key(key_file, "--sign-key") if kind == "passing" else None
             make(sample, self.directory(kind), code, now, seed=seed, key=key)
         forge(self.directory("forged"), code, now, seed=seed)
+        make(
+            SAMPLES["passing"], self.directory("other_code"), replace(code, code_digest="sha256:other"), now, seed=seed
+        )
 
     def to_verify(self) -> list[tuple[Path, str | bool, str, int]]:
         """Directory, altered file (false: none), how, and at which byte: copies of the passing one, and the forged."""
@@ -100,9 +108,11 @@ class _Gates:
 
     async def gate(self, kind: str) -> None:
         """The very words of the workflow's step, on one certificate."""
-        words = ["gate", str(self.directory(kind) / "certificate.json")]
+        words = [word.replace(CERTIFICATE, str(self.directory(kind) / "certificate.json")) for word in GATE_WORDS]
         code, said = await self._hardening(f"gate-{kind}", words)
-        self._probe(probe="gate", certificate=kind, exit_code=code, command="hardening gate", said=said)
+        self._probe(
+            probe="gate", certificate=kind, exit_code=code, command=f"hardening {' '.join(GATE_WORDS)}", said=said
+        )
 
     async def verify(self, directory: Path, altered: str | bool, how: str, offset: int) -> None:
         """``hardening verify``, with the key where there is a signature."""

@@ -21,7 +21,6 @@ from scenarios.conclude import CERTIFICATE_FILE, SIGNED_FILE, Evidence, Ran, Ter
 from scenarios.differences import first_difference
 from scenarios.judge.certificate import PREDICATE_TYPE, STATEMENT_TYPE, Story, statement
 from scenarios.judge.claims import judge_all
-from scenarios.judge.history import HistoryError
 from scenarios.judge.verdict import Exit, Result
 from scenarios.judge.waivers import waivers_of
 from scenarios.manifest import ENVELOPE_FILE, MANIFEST_FILE, ManifestError, check_digest, check_files
@@ -46,6 +45,7 @@ class Demands:
         release: the release at hand; a certificate is for one release.
         code_digest: of the code at hand.
         key: it must be signed by this key.
+        digest: it must be the directory with this digest of the whole.
         require_passed: only PASSED will do.
         this_code: it must be about the code at hand.
     """
@@ -54,6 +54,7 @@ class Demands:
     release: str
     code_digest: str
     key: Ed25519PublicKey | None = None
+    digest: str = ""
     require_passed: bool = False
     this_code: bool = False
 
@@ -101,6 +102,10 @@ def verify(directory: Path, demands: Demands) -> Report:
         except NotHeldError as broken:
             report.first, report.broken = name, str(broken)
             break
+        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
+            # Whoever writes the files chooses what we stumble over: what cannot be read does not hold.
+            report.first, report.broken = name, f"it cannot be read: {type(error).__name__}: {error}"
+            break
         report.checks.append((name, said))
     return report
 
@@ -143,6 +148,8 @@ class Verification:
             self.report.digest = check_digest(self.directory)
         except ManifestError as error:
             raise NotHeldError(str(error)) from None
+        if self.demands.digest not in {"", self.report.digest}:
+            raise NotHeldError(f"the digest of the whole is {self.report.digest}, not {self.demands.digest}")
         return self.report.digest
 
     def files(self) -> str:
@@ -157,16 +164,12 @@ class Verification:
 
     def form(self) -> str:
         """It is a Statement with our predicate, written as this project writes it."""
-        try:
-            self.text = (self.directory / CERTIFICATE_FILE).read_text(encoding="utf-8")
-            found = json.loads(self.text)
-            kinds = (found["_type"], found["predicateType"], type(found["predicate"]))
-            plain = as_text(found) == self.text
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotHeldError(f"{CERTIFICATE_FILE} is no Statement: {type(error).__name__}: {error}") from None
+        self.text = (self.directory / CERTIFICATE_FILE).read_bytes().decode()
+        found = json.loads(self.text)
+        kinds = (found["_type"], found["predicateType"], type(found["predicate"]))
         if kinds != (STATEMENT_TYPE, PREDICATE_TYPE, dict):
             raise NotHeldError(f"{CERTIFICATE_FILE} is a {kinds[0]} about {kinds[1]}, not {PREDICATE_TYPE}")
-        if not plain:
+        if as_text(found) != self.text:
             raise NotHeldError(f"{CERTIFICATE_FILE} is not written as certificates are: a field twice, or other spaces")
         self.certificate = found
         return PREDICATE_TYPE
@@ -197,11 +200,8 @@ class Verification:
 
     def histories(self) -> str:
         """The stored histories are readable, and the ones that the certificate speaks of."""
-        try:
-            self.evidence = Evidence.load(self.directory)
-            stated = {history["path"]: history["digest"] for history in self.predicate["histories"]}
-        except (HistoryError, UnicodeDecodeError, KeyError, TypeError) as error:
-            raise NotHeldError(f"{type(error).__name__}: {error}") from None
+        self.evidence = Evidence.load(self.directory)
+        stated = {history["path"]: history["digest"] for history in self.predicate["histories"]}
         for file in self.evidence.files:
             if stated.pop(file.path, None) != file.digest:
                 raise NotHeldError(f"{file.path} is not what the certificate was made from")
@@ -211,11 +211,7 @@ class Verification:
 
     def verdicts(self) -> str:
         """Judged anew, the histories give this very certificate."""
-        try:
-            rebuilt = self.made_again()
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NotHeldError(f"{CERTIFICATE_FILE} cannot be made again: {type(error).__name__}: {error}") from None
-        difference = first_difference(self.certificate, json.loads(as_text(rebuilt)))
+        difference = first_difference(self.certificate, json.loads(as_text(self.made_again())))
         if difference:
             raise NotHeldError(difference)
         self.report.result = self.predicate["result"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +18,8 @@ from scenarios.judge.verdict import Exit
 from scenarios.provenance import provenance, release
 from scenarios.signing import KeyFileError, load_public_key, new_key_pair
 from scenarios.verify import Demands, Report, verify
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 def directory_of(certificate: Path) -> Path:
@@ -29,18 +34,26 @@ def directory_of(certificate: Path) -> Path:
     raise click.UsageError(f"CERTIFICATE is {str(certificate)!r}, allowed: a {CERTIFICATE_FILE}, or its directory")
 
 
-def demands(key: Path | None, *, require_passed: bool = False, this_code: bool = False) -> Demands:
-    """What the command line asks of the certificate, now and here.
+def demanding(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of whoever verifies a certificate; it gets them as ``demands``, of now and here."""
 
-    Raises:
-        click.UsageError: for a key that is none.
-    """
-    try:
-        public = load_public_key(key, "--key") if key else None
-    except KeyFileError as error:
-        raise click.UsageError(str(error)) from None
-    code = provenance().code_digest
-    return Demands(datetime.now(UTC), release(), code, public, require_passed, this_code)
+    @click.option("--key", type=click.Path(path_type=Path), help="PEM: it must be signed by this Ed25519 public key.")
+    @click.option("--digest", default="", help="It must have this digest of the whole, as certify printed it.")
+    @click.option("--require-passed", is_flag=True, help="Only PASSED will do.")
+    @click.option("--this-code", is_flag=True, help="It must be about the code that is installed here.")
+    @functools.wraps(command)
+    def with_demands(key: Path | None, digest: str, *, require_passed: bool, this_code: bool, **others: object) -> None:
+        if digest and not _DIGEST.fullmatch(digest):
+            raise click.UsageError(f"--digest is {digest!r}, allowed: sha256: and 64 hex digits")
+        try:
+            public = load_public_key(key, "--key") if key else None
+        except KeyFileError as error:
+            raise click.UsageError(str(error)) from None
+        code = provenance().code_digest
+        now = datetime.now(UTC)
+        command(demands=Demands(now, release(), code, public, digest, require_passed, this_code), **others)
+
+    return with_demands
 
 
 def show(report: Report, name: str, *, as_json: bool) -> None:
@@ -60,13 +73,9 @@ def show(report: Report, name: str, *, as_json: bool) -> None:
 
 @click.command("verify", short_help="judge a stored certificate's histories anew, check every byte")
 @click.argument("certificate", type=click.Path(path_type=Path))
-@click.option("--key", type=click.Path(path_type=Path), help="PEM: it must be signed by this Ed25519 public key.")
-@click.option("--require-passed", is_flag=True, help="Only PASSED will do.")
-@click.option("--this-code", is_flag=True, help="It must be about the code that is installed here.")
 @click.option("--json", "as_json", is_flag=True, help="The report on stdout as JSON.")
-def verify_command(
-    certificate: Path, key: Path | None, *, require_passed: bool, this_code: bool, as_json: bool
-) -> None:
+@demanding
+def verify_command(certificate: Path, demands: Demands, *, as_json: bool) -> None:
     """Check a stored certificate without running anything.
 
     Every file against the digests, the verdicts by judging the stored histories anew, the reports by making them
@@ -78,14 +87,15 @@ def verify_command(
       hardening verify certificate/certificate.json
     """
     directory = directory_of(certificate)
-    report = verify(directory, demands(key, require_passed=require_passed, this_code=this_code))
+    report = verify(directory, demands)
     show(report, str(certificate), as_json=as_json)
     sys.exit(Exit.OK if report.intact else Exit.FAILED)
 
 
 @click.command("keygen", short_help="an Ed25519 key for certify --sign-key and verify --key")
 @click.argument("file", type=click.Path(path_type=Path))
-def keygen_command(file: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Files and key id as JSON.")
+def keygen_command(file: Path, *, as_json: bool) -> None:
     """Write a private key to FILE (readable by you alone) and its public key to FILE.pub.
 
     Neither file may exist. Exit 0 written, 2 bad input.
@@ -107,4 +117,7 @@ def keygen_command(file: Path) -> None:
         raise click.UsageError(
             f"FILE is {str(file)!r}, allowed: a file in a writable place ({error.strerror})"
         ) from None
+    if as_json:
+        click.echo(json.dumps({"private": str(file), "public": str(public_file), "key_id": name}))
+        return
     click.echo(f"{file} (keep it secret), {public_file}; key id {name}")

@@ -215,10 +215,10 @@ class Service:
         with _outbox_problems():
             return (await self.outbox.accept(user, key, body, text)).alert_id
 
-    async def audit_first(self, action: str, actor: str) -> bool:
+    async def audit_first(self, action: str, actor: str, **about: Any) -> bool:
         """Write down that a change was asked for, before it is made; False when that cannot be written."""
         context = current_request.get()
-        self.audit.record(action, actor, "requested", context.request_id if context is not None else "")
+        self.audit.record(action, actor, "requested", context.request_id if context is not None else "", **about)
         return await asyncio.to_thread(self.audit.flush, AUDIT_FLUSH_S) and self.audit.healthy
 
     def reload(self, actor: str) -> None:

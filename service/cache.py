@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
-from service.cache_entry import CorruptError, pack, tombstone, unpack
+from service.cache_entry import CorruptError, Envelope, age_of, pack, tombstone, unpack
 from service.context import RequestContext, current_request
 from service.redis_link import RedisGoneError, RedisLink
 from service.seams import EmitEvent
@@ -47,14 +47,15 @@ _new = tuple.__new__
 class _Entry(Generic[V]):
     """A copy in process of what was written, or read, as ``raw``; moments on the monotonic clock.
 
-    ``confirmed`` when Redis has it, or had it.
+    ``keep_s`` is the expiry that ``raw`` was written with; ``confirmed`` when Redis has it, or had it.
     """
 
-    __slots__ = ("checked_s", "confirmed", "mark", "size_bytes", "value", "version", "written_s")
+    __slots__ = ("checked_s", "confirmed", "keep_s", "mark", "size_bytes", "value", "version", "written_s")
 
-    def __init__(self, value: V, version: int, raw: bytes, written_s: float, checked_s: float) -> None:
+    def __init__(self, value: V, version: int, raw: bytes, keep_s: float, written_s: float, checked_s: float) -> None:
         self.value = value
         self.version = version
+        self.keep_s = keep_s
         self.mark = hash(raw)
         self.size_bytes = len(raw)
         self.written_s = written_s
@@ -211,14 +212,14 @@ class Cache(Generic[V]):
             self._emit("cache", key=key, event="load_failed", load_id=load_id, why=why)
             raise
         self._emit("cache", key=key, event="loaded", load_id=load_id)
-        version = next(self._versions)
-        raw = pack(key, version, self._keep_s, self._encode(value))
+        version, keep_s = next(self._versions), self._keep_s
+        raw = pack(key, version, keep_s, self._encode(value))
         outcome = "refused" if flight.superseded else await self._store(key, raw, lambda current: current == seen)
         if flight.superseded or outcome == "refused":
             self._emit("cache", key=key, event="discarded", load_id=load_id, version=version)
         else:
             written_s = self._monotonic()
-            entry = _Entry(value, version, raw, written_s, written_s)
+            entry = _Entry(value, version, raw, keep_s, written_s, written_s)
             entry.confirmed = outcome == "stored"
             self._remember(key, entry)
             self._emit("cache", key=key, event="write", load_id=load_id, version=version)
@@ -251,7 +252,7 @@ class Cache(Generic[V]):
         """Write; loads under way are superseded, and the full TTL begins anew."""
         version, now_s = next(self._versions), self._monotonic()
         raw = pack(key, version, self._keep_s, self._encode(value))
-        entry = _Entry(value, version, raw, now_s, now_s)
+        entry = _Entry(value, version, raw, self._keep_s, now_s, now_s)
         self._supersede(key)
         self._remember(key, entry)
         self._emit("cache", key=key, event="write", version=version)
@@ -321,8 +322,7 @@ class Cache(Generic[V]):
             return None, None
         now_s = self._monotonic()
         try:
-            envelope = unpack(key, raw, left_s) if raw is not None else None
-            value = self._decode(envelope.data) if envelope is not None and not envelope.dead else None
+            envelope, value = self._open(key, raw, left_s, own)
         except (ValueError, TypeError, LookupError) as error:
             await self._drop_corrupt(key, error)
             return None if flight is not None else self._hit(key, self._own(key), "memory"), None
@@ -340,11 +340,22 @@ class Cache(Generic[V]):
         if value is None:  # invalidated, perhaps by another process, after the copy here was made
             self._forget(key)
             return None, raw
-        entry = _Entry(value, envelope.version, raw, written_s, now_s)
+        entry = _Entry(value, envelope.version, raw, envelope.keep_s, written_s, now_s)
         entry.confirmed = True
         if flight is not None:
             self._remember(key, entry)
         return self._hit(key, entry, "redis"), raw
+
+    def _open(
+        self, key: str, raw: bytes | None, left_s: float, own: _Entry[V] | None
+    ) -> tuple[Envelope | None, V | None]:
+        """What Redis holds, checked; what is byte for byte as it was here is checked for its age alone."""
+        if raw is None:
+            return None, None
+        if own is not None and own.mark == hash(raw):
+            return Envelope(own.version, own.keep_s, age_of(own.keep_s, left_s), False, None), own.value
+        envelope = unpack(key, raw, left_s)
+        return envelope, None if envelope.dead else self._decode(envelope.data)
 
     def _hit(self, key: str, entry: _Entry[V] | None, layer: str) -> _Entry[V] | None:
         fresh = self._fresh(entry)

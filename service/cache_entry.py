@@ -27,9 +27,13 @@ class CorruptError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An entry that can be believed; ``dead`` when it says that the key was invalidated."""
+    """An entry that can be believed; ``dead`` when it says that the key was invalidated.
+
+    ``keep_s`` is the expiry that it was written with.
+    """
 
     version: int
+    keep_s: float
     age_s: float
     dead: bool
     data: Any
@@ -69,10 +73,19 @@ def unpack(key: str, raw: bytes, left_s: float | None) -> Envelope:
     found, version, keep_s, dead, data = body
     if found != key:
         raise CorruptError("key")
-    age_s = 0.0 if left_s is None else keep_s - left_s
-    if left_s is not None and (left_s < 0 or age_s < -SLACK_S):
-        raise CorruptError("ttl")  # never expires, or was kept longer than it was written for
-    return Envelope(version, max(0.0, age_s), dead, data)
+    return Envelope(version, keep_s, 0.0 if left_s is None else age_of(keep_s, left_s), dead, data)
+
+
+def age_of(keep_s: float, left_s: float) -> float:
+    """Seconds since an entry was written, of which Redis keeps ``left_s`` of the ``keep_s`` it was written with.
+
+    Raises:
+        CorruptError: when it never expires, or is kept longer than it was written for.
+    """
+    age_s = keep_s - left_s
+    if left_s < 0 or age_s < -SLACK_S:
+        raise CorruptError("ttl")
+    return max(0.0, age_s)
 
 
 def _digest(body: str) -> str:

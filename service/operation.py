@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Body, Response
 
 from service.errors import MEDIA_TYPE, TYPE_PREFIX, Problem, responses
 from service.hot_reload import Change
 from service.routes import KEYED, PUBLIC, SECURED, Desk, answer, request
-from service.shapes import ChangeAnswer, ReadyAnswer
+from service.shapes import ChangeAnswer, InvalidateAnswer, InvalidateRequest, ReadyAnswer
 
 
 def add_operator_routes(router: APIRouter, desk: Desk) -> None:
     """All of them."""
     _watching(router, desk)
     _changing(router, desk)
+    _forgetting(router, desk)
 
 
 def _watching(router: APIRouter, desk: Desk) -> None:
@@ -96,6 +97,23 @@ def _changing(router: APIRouter, desk: Desk) -> None:
             # A secret pasted where a field's name belongs is quoted by the refusal.
             raise Problem("refused", desk.redactor.text(why or field), field=desk.redactor.text(field))
         return answer({"outcome": done.outcome, "generation": done.generation})
+
+
+def _forgetting(router: APIRouter, desk: Desk) -> None:
+    @router.post(
+        "/admin/cache/invalidate",
+        tags=["operation"],
+        response_model=None,
+        openapi_extra=SECURED,
+        responses={200: {"model": InvalidateAnswer}, **responses(*KEYED, "invalid", "audit")},
+    )
+    async def invalidate(wanted: Annotated[InvalidateRequest, Body()]) -> Response:
+        """Forget candles that are known to be wrong; a load under way no longer counts, and the next one does."""
+        actor = f"admin:{request().key_id}"
+        about = {"symbol": wanted.symbol, "timeframe": wanted.timeframe or "all"}
+        if not await desk.audit_first("invalidate", actor, **about):
+            raise Problem("audit", "No change is made that cannot be audited", retry_after_s=5.0)
+        return answer({"invalidated": await desk.history.invalidate(wanted.symbol, wanted.timeframe)})
 
 
 def add_documents(router: APIRouter, document: dict[str, Any]) -> None:

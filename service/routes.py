@@ -17,7 +17,7 @@ from starlette.datastructures import Headers, QueryParams
 
 from service.admission.middleware import Rule as Entry
 from service.clients.errors import DownstreamError, UnknownSymbolError
-from service.clients.historical_data import NotCachedError
+from service.clients.historical_data import HistoricalData, NotCachedError
 from service.context import RequestContext, current_request
 from service.errors import Problem, responses
 from service.hot_reload import SettingsStore
@@ -38,6 +38,7 @@ ENTRIES: Mapping[str, Entry] = {
     "/admin/config": Entry("admin", GET, "admin", critical=True),
     "/admin/reload": Entry("admin", POST, "admin", critical=True),
     "/admin/rollback": Entry("admin", POST, "admin", critical=True),
+    "/admin/cache/invalidate": Entry("admin", POST, "admin", critical=True),
     "/v2/signals/batch": Entry("batch", POST, "signals", priority="low"),
     "/v2/alerts": Entry("alert", POST, "alerts"),
     "/docs": Entry("docs", GET, ""),
@@ -77,6 +78,7 @@ class Desk(Protocol):
     store: SettingsStore
     health: Health
     metrics: Metrics
+    history: HistoricalData
     redactor: Redactor
 
     async def entitlement(self, user: str) -> Any:
@@ -94,7 +96,7 @@ class Desk(Protocol):
     async def accept(self, user: str, key: str, body: Mapping[str, Any], text: str) -> str:
         """Store an alert durably; returns its id."""
 
-    async def audit_first(self, action: str, actor: str) -> bool:
+    async def audit_first(self, action: str, actor: str, **about: Any) -> bool:
         """Write down that a change was asked for; False when that cannot be written."""
 
     async def state(self) -> dict[str, Any]:

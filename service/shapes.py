@@ -83,6 +83,19 @@ class AlertAnswer(BaseModel):
     alert_id: str | None = None
 
 
+class InvalidateRequest(Asked):
+    """Forget the candles of one symbol: of one timeframe, or of all of them."""
+
+    symbol: str = Field(pattern=SYMBOL)
+    timeframe: Timeframe | None = None
+
+
+class InvalidateAnswer(BaseModel):
+    """The cache keys that are forgotten; whoever asks from now on gets what is loaded from now on."""
+
+    invalidated: list[str]
+
+
 class ReadyAnswer(BaseModel):
     """Whether to send requests here; the rest only for a key with the scope ``metrics`` or ``admin``."""
 

@@ -7,7 +7,7 @@ from scenarios.judge.verdict import Exit, Verdict, failed, passed, unknown
 from scenarios.judge.views import probes
 
 GATE = {"passing": int(Exit.OK), "failing": int(Exit.FAILED), "unknown": int(Exit.UNKNOWN)}
-SHUT = {"expired": int(Exit.FAILED), "forged": int(Exit.FAILED)}
+SHUT = {kind: int(Exit.FAILED) for kind in ("expired", "forged", "other_code")}
 """Certificates that no gate may open for, whatever they say; tried beside those that the claim asks for."""
 ANEW = "anew"
 """How a certificate was altered: edited, with every digest and report made anew; else a byte, a file more or less."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -292,11 +292,15 @@ def probes(history: History, name: str) -> list[Event]:
 
 
 def has_gaps(history: History) -> bool:
-    """True when lines of the service's log were lost on purpose: then what it says of itself is not all it said."""
-    if any(b.target == "logs" for b in faults(history)):
+    """True when lines of the service's log were lost: then what it says of itself is not all it said.
+
+    A full disk under the log loses what is written meanwhile; a reader that is blocked only holds it up, unless the
+    service counted lines that it dropped.
+    """
+    if any(b.kind == "disk_full" and b.where == "logs" and (b.bit or b.heal is None) for b in faults(history)):
         return True
-    scraped = [e.value.get("counters") for e in probes(history, "metrics")]
-    return any(isinstance(c, dict) and float(c.get("signal_log_dropped", 0)) > 0 for c in scraped)
+    scraped = [e.value.get(name) for e in probes(history, "metrics") for name in ("series", "counters")]
+    return any(isinstance(s, Mapping) and float(s.get("signal_log_dropped", 0)) > 0 for s in scraped)
 
 
 def phase_span(history: History, name: str) -> tuple[float, float] | None:

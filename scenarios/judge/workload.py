@@ -105,6 +105,12 @@ def alert(at_s: float, symbol: str, idempotency_key: str, *, key: str = "demo", 
     return Operation(at_s, "alert", "POST", "/v2/alerts", key=key, headers=headers, body=body, **changes)
 
 
+def invalidate(at_s: float, symbol: str, *, timeframe: str = "1m") -> Operation:
+    """Have the operator forget the candles of one symbol."""
+    body = {"symbol": symbol, "timeframe": timeframe}
+    return Operation(at_s, "admin", "POST", "/admin/cache/invalidate", "operator", "critical", body=body)
+
+
 def steady(rng: random.Random, *, for_s: float, per_s: float, symbols: Sequence[str], key: str = "demo") -> Workload:
     """Signals in open arrivals (exponential gaps), symbols drawn evenly, with a health check every second."""
     at_s, operations = 0.0, [Operation(float(s), "health", priority="critical") for s in range(int(for_s) + 1)]

@@ -84,7 +84,7 @@ def _result(claim: Mapping[str, Any], rule_index: int, waiver: Mapping[str, Any]
     }
     if waiver:
         text = f"{waiver['reason']} ({waiver['owner']}, until {waiver['expiry']})"
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": text}]
+        result["suppressions"] = [{"kind": "external", "justification": text}]
     return result
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator
+from typing import Any
 
-CACHE_TYPE = type(functools.cache(lambda: None))
 PACKAGES = ("fastapi", "starlette")
+_CACHE = type(functools.lru_cache(len))
 
 
-def _caches() -> Iterator[functools._lru_cache_wrapper[object]]:
+def _caches() -> Iterator[Any]:
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in PACKAGES:
             # ``vars``: asking by name would run what a library computes for names that it deprecates.
-            yield from (item for item in vars(module).values() if isinstance(item, CACHE_TYPE))
+            yield from (item for item in vars(module).values() if isinstance(item, _CACHE))
 
 
 def forget_applications() -> None:

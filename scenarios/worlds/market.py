@@ -6,7 +6,7 @@ import csv
 import hashlib
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,30 +40,37 @@ class SeededMarket:
             return None
         step_s = TIMEFRAME_S[timeframe]
         last = int(now_s // step_s) - 1
-        backwards = (self._bar(symbol, step_s, index) for index in itertools.count(last, -1))
-        return list(itertools.islice((bar for bar in backwards if bar is not None), limit))[::-1]
+        return list(itertools.islice(self._backwards(symbol, step_s, last), limit))[::-1]
 
-    def _bar(self, symbol: str, step_s: int, index: int) -> dict[str, float] | None:
-        noise = _noise(self.seed, symbol, step_s, index)
-        if index % _GAP_EVERY_BARS < _GAP_LENGTH_BARS or noise % _MISSING_ONE_IN == 0:
-            return None
-        opened, closed = self._price(symbol, step_s, index), self._price(symbol, step_s, index + 1)
-        spread = (noise >> 8 & 0xFFFF) / 0xFFFF * 0.002
-        return {
-            "t": index * step_s,
-            "o": round(opened, 4),
-            "h": round(max(opened, closed) * (1 + spread), 4),
-            "l": round(min(opened, closed) * (1 - spread), 4),
-            "c": round(closed, 4),
-            "v": 100 + (noise >> 24) % 9900,
-        }
-
-    def _price(self, symbol: str, step_s: int, index: int) -> float:
+    def _backwards(self, symbol: str, step_s: int, last: int) -> Iterator[dict[str, float]]:
+        """Bars from ``last`` into the past, without those that are missing; a bar closes where the next one opens."""
         base = 10 + _noise(self.seed, symbol, 0, 0) % 49_000 / 100
         phase = _noise(self.seed, symbol, 1, 0) % 628 / 100
-        wave = 0.08 * math.sin(index / 41 + phase) + 0.03 * math.sin(index / 7 + 2 * phase)
-        jitter = (_noise(self.seed, symbol, step_s, index) >> 40 & 0xFFFF) / 0xFFFF - 0.5
-        return base * math.exp(wave + 0.01 * jitter)
+        closed = _price(base, phase, last + 1, _noise(self.seed, symbol, step_s, last + 1))
+        for index in itertools.count(last, -1):
+            noise = _noise(self.seed, symbol, step_s, index)
+            opened = _price(base, phase, index, noise)
+            if index % _GAP_EVERY_BARS >= _GAP_LENGTH_BARS and noise % _MISSING_ONE_IN:
+                yield _bar(index * step_s, opened, closed, noise)
+            closed = opened
+
+
+def _bar(t: int, opened: float, closed: float, noise: int) -> dict[str, float]:
+    spread = (noise >> 8 & 0xFFFF) / 0xFFFF * 0.002
+    return {
+        "t": t,
+        "o": round(opened, 4),
+        "h": round(max(opened, closed) * (1 + spread), 4),
+        "l": round(min(opened, closed) * (1 - spread), 4),
+        "c": round(closed, 4),
+        "v": 100 + (noise >> 24) % 9900,
+    }
+
+
+def _price(base: float, phase: float, index: int, noise: int) -> float:
+    wave = 0.08 * math.sin(index / 41 + phase) + 0.03 * math.sin(index / 7 + 2 * phase)
+    jitter = (noise >> 40 & 0xFFFF) / 0xFFFF - 0.5
+    return base * math.exp(wave + 0.01 * jitter)
 
 
 @dataclass(frozen=True, slots=True)

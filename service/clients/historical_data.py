@@ -8,7 +8,7 @@ from typing import Any, Literal
 from service.cache import Cache, Found
 from service.clients.errors import DownstreamError
 from service.clients.ticker import TickerClient
-from service.market.candles import Candle, validate_candles
+from service.market.candles import TIMEFRAMES, Candle, validate_candles
 
 LIMIT = 200
 """Bars that are asked for: enough for every indicator to settle."""
@@ -74,7 +74,7 @@ class HistoricalData:
             UnknownSymbolError: the ticker has no such symbol.
             DownstreamError: the ticker failed and nothing is known (BreakerOpenError: it was not even asked).
         """
-        key = f"candles:{symbol}:{timeframe}"
+        key = _key(symbol, timeframe)
         if cache_only:
             found = await self._cache.peek(key)
             if found is None:
@@ -91,6 +91,18 @@ class HistoricalData:
             if found is None:
                 raise
             return _loaded(found)
+
+    async def invalidate(self, symbol: str, timeframe: str | None) -> list[str]:
+        """Forget one timeframe of a symbol, or (None) all of them, here and in Redis; returns the cache keys."""
+        frames = TIMEFRAMES if timeframe is None else (timeframe,)
+        keys = [_key(symbol, frame) for frame in frames]
+        for key in keys:
+            await self._cache.invalidate(key)
+        return keys
+
+
+def _key(symbol: str, timeframe: str) -> str:
+    return f"candles:{symbol}:{timeframe}"
 
 
 def _loaded(found: Found[Candles]) -> Loaded:

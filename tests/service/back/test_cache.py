@@ -423,3 +423,21 @@ def test_a_jump_of_the_wall_clock_changes_no_age():
         del clock, events
 
     run(main())
+
+
+def test_an_unchanged_entry_is_not_decoded_again_and_its_expiry_is_checked_all_the_same():
+    async def main() -> None:
+        cache, _, client, clock, events, source = world()
+        decoded: list[Any] = []
+        plain = cache._decode
+        cache._decode = lambda data: decoded.append(data) or plain(data)
+        await cache.get("k", source.load)
+        clock.now_s += 2.0
+        assert (await cache.get("k", source.load)).source == "cache"
+        assert decoded == []
+        await client.persist("signal:cache:k")
+        clock.now_s += 2.0
+        assert (await cache.get("k", source.load)).value == 2
+        assert events.of("cache", event="corrupt", why="ttl")
+
+    run(main())

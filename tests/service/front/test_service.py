@@ -262,6 +262,41 @@ async def test_what_a_refused_reload_says_survives_redaction():
         assert answer.json()["detail"] == "its scheme must be redis, rediss or unix"
 
 
+async def test_invalidated_candles_are_loaded_anew_and_the_change_is_audited():
+    async with whole_service() as world:
+        assert (await world.get("/v2/signals/AAA")).json()["source"] == "ticker"
+        assert (await world.get("/v2/signals/AAA")).json()["source"] == "cache"
+        done = await world.post("/admin/cache/invalidate", b'{"symbol":"AAA","timeframe":"1m"}', key="admin")
+        assert done.json() == {"invalidated": ["candles:AAA:1m"]}
+        await documented(world, "/admin/cache/invalidate", "post", done)
+        assert (await world.get("/v2/signals/AAA")).json()["source"] == "ticker"
+        every = await world.post("/admin/cache/invalidate", b'{"symbol":"AAA"}', key="admin")
+        assert len(every.json()["invalidated"]) == 5
+        assert world.service.audit.flush(5.0)
+        records = [json.loads(line) for line in b"".join(world.files.written).splitlines()]
+        told = [(r["actor"], r["fields"]) for r in records if r["action"] == "invalidate"]
+        assert told[0] == ("admin:admin", {"symbol": "AAA", "timeframe": "1m"})
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b'{"symbol":"no symbol"}', 422), (b'{"symbol":"AAA","timeframe":"2m"}', 422), (b"{", 400), (b"{}", 422)],
+)
+async def test_an_invalidation_that_names_no_symbol_is_refused(body: bytes, status: int) -> None:
+    async with whole_service() as world:
+        answer = await world.post("/admin/cache/invalidate", body, key="admin")
+        assert answer.status == status
+        await documented(world, "/admin/cache/invalidate", "post", answer)
+
+
+async def test_an_invalidation_needs_the_scope_and_an_audit_log():
+    async with whole_service() as world:
+        assert (await world.post("/admin/cache/invalidate", b'{"symbol":"AAA"}')).status == 403
+        world.files.full = True
+        refused = await world.post("/admin/cache/invalidate", b'{"symbol":"AAA"}', key="admin")
+        assert (refused.status, kind(refused)) == (503, "audit")
+
+
 async def test_a_reload_reaches_the_parts():
     async with whole_service() as world:
         changes: dict[str, Any] = {"budgets": {"in_flight": 1, "accepted_per_window": 1}, "api_keys": []}
@@ -293,7 +328,7 @@ async def test_the_documentation_needs_no_other_server_and_knows_every_route():
         document = (await world.get("/openapi.json")).json()
         assert set(document["paths"]) == {
             "/v2/signals/{symbol}", "/v2/signals/batch", "/v2/alerts", "/health", "/ready", "/metrics",
-            "/admin/state", "/admin/config", "/admin/reload", "/admin/rollback",
+            "/admin/state", "/admin/config", "/admin/reload", "/admin/rollback", "/admin/cache/invalidate",
         }  # fmt: skip
         for path, methods in document["paths"].items():
             for one in methods.values():

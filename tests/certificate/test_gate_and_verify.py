@@ -1,0 +1,137 @@
+"""``hardening gate``, ``verify`` and ``keygen`` as a user calls them: exit codes, words, refusals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scenarios.certify_command import certify_command
+from scenarios.cli import hardening
+from scenarios.provenance import Provenance, provenance
+from scenarios.sample_certificates import SAMPLES, forge, make
+from scenarios.signing import key_id, load_private_key, load_public_key
+
+HERE = Provenance(provenance().code_digest, "unknown")
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(hardening, list(words))
+
+
+@pytest.fixture(scope="module")
+def now_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Samples that are valid now, whenever that is."""
+    root = tmp_path_factory.mktemp("samples")
+    for kind, sample in SAMPLES.items():
+        make(sample, root / kind, HERE, datetime.now(UTC))
+    forge(root / "forged", HERE, datetime.now(UTC))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "said"),
+    [
+        ("passing", 0, "gate open: "),
+        ("failing", 1, "FAILED; failed: C7.2"),
+        ("unknown", 3, "FAILED; unknown: C7.2"),
+        ("expired", 1, "not intact: expiry: it expired at"),
+        ("forged", 1, "not intact: verdicts: predicate.claims[C7.2].verdict states 'PASS'"),
+    ],
+)
+def test_the_gate_opens_for_an_intact_certificate_that_passes_and_for_no_other(
+    now_made: Path, kind: str, code: int, said: str
+) -> None:
+    done = run("gate", str(now_made / kind / "certificate.json"))
+    assert done.exit_code == code
+    assert said in done.stdout
+    told = json.loads(run("gate", str(now_made / kind), "--json").stdout)
+    assert (told["open"], told["exit_code"]) == (code == 0, code)
+
+
+def test_the_gate_can_ask_for_passed_and_for_this_code(now_made: Path, tmp_path: Path) -> None:
+    assert run("gate", str(now_made / "passing"), "--require-passed").exit_code == 1
+    assert run("gate", str(now_made / "passing"), "--this-code").exit_code == 0
+    make(SAMPLES["passing"], tmp_path / "other", Provenance("sha256:other", "unknown"), datetime.now(UTC))
+    assert run("gate", str(tmp_path / "other")).exit_code == 0
+    assert run("gate", str(tmp_path / "other"), "--this-code").exit_code == 1
+
+
+def test_verify_exits_0_on_an_intact_certificate_whatever_its_result(now_made: Path) -> None:
+    for kind in ("passing", "failing", "unknown"):
+        done = run("verify", str(now_made / kind / "certificate.json"))
+        assert done.exit_code == 0
+        assert "who made this certificate is unproven" in done.stdout
+    assert run("verify", str(now_made / "expired")).exit_code == 1
+
+
+def test_verify_names_the_first_thing_that_does_not_hold(certificate: Callable[[str], Path]) -> None:
+    directory = certificate("passed")
+    (directory / "junit.xml").unlink()
+    done = run("verify", str(directory))
+    assert done.exit_code == 1
+    assert "NOT INTACT: files: junit.xml is missing" in done.stdout
+    assert json.loads(run("verify", str(directory), "--json").stdout)["intact"] is False
+
+
+@pytest.mark.parametrize("command", ["verify", "gate"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nowhere/certificate.json"], "CERTIFICATE is 'nowhere/certificate.json', allowed: a certificate.json"),
+        (["{sample}/certificate.md"], "allowed: a certificate.json, or its directory"),
+        (["{sample}", "--key", "missing.pem"], "--key is 'missing.pem', allowed: an Ed25519 public key in PEM"),
+        (["{sample}", "--digest", "sha256:1"], "--digest is 'sha256:1', allowed: sha256: and 64 hex digits"),
+        ([], "CERTIFICATE"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(now_made: Path, command: str, words: list[str], said: str) -> None:
+    done = run(command, *(word.replace("{sample}", str(now_made / "passing")) for word in words))
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_key_pair_is_made_once_and_never_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "signing.pem"
+    done = run("keygen", str(file))
+    assert done.exit_code == 0
+    assert file.stat().st_mode & 0o777 == 0o600
+    public = load_public_key(tmp_path / "signing.pem.pub", "--key")
+    assert load_private_key(file, "--sign-key").public_key() == public
+    assert key_id(public) in done.stdout
+    before = file.read_bytes()
+    again = run("keygen", str(file))
+    assert again.exit_code == 2
+    assert "allowed: a file that is not there yet" in again.stderr
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "said"),
+    [
+        ("--waivers", "[[waiver]]\nclaim = 'C9'", "waiver 1 lacks owner"),
+        ("--waivers", None, "--waivers is"),
+        ("--sign-key", "no key", "allowed: an unencrypted Ed25519 private key in PEM"),
+        ("--baseline", "{}", "allowed: a certificate.json of an earlier run"),
+    ],
+)
+def test_certify_refuses_a_bad_file_before_it_starts(tmp_path: Path, option: str, text: str | None, said: str) -> None:
+    file = tmp_path / "given"
+    if text is not None:
+        file.write_text(text)
+    done = CliRunner().invoke(certify_command, ["--out", str(tmp_path / "out"), option, str(file)])
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_certify_keeps_its_hands_off_a_directory_that_holds_something_else(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("kept")
+    done = CliRunner().invoke(certify_command, ["--out", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "which holds 'precious.txt', allowed: a new or empty directory" in done.stderr
+    assert (tmp_path / "precious.txt").read_text() == "kept"

@@ -1,0 +1,30 @@
+"""The gate's scenario: real commands on good and bad certificates, judged like every other."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from scenarios.gate_runner import run_gates
+from scenarios.judge.claims import judge_all
+from scenarios.judge.history import parse
+from scenarios.judge.verdict import Outcome
+from scenarios.sabotage.catalogue import SABOTAGES
+
+pytestmark = pytest.mark.live
+
+
+def outcomes(sabotage: str = "") -> dict[str, Outcome]:
+    run = asyncio.run(run_gates(seed=5, commit="unknown", sabotage=sabotage))
+    assert not run.problem
+    stored = parse(run.history.dump())
+    return {verdict.claim: verdict.outcome for verdict in judge_all({"gate": stored}, ["C7.1", "C7.3"])}
+
+
+def test_the_gate_and_the_verification_hold() -> None:
+    assert outcomes() == {"C7.1": Outcome.PASS, "C7.3": Outcome.PASS}
+
+
+def test_a_verification_that_believes_the_digests_is_found_out() -> None:
+    assert outcomes(SABOTAGES["verdicts_not_judged_anew"].reference)["C7.3"] is Outcome.FAIL
