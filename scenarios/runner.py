@@ -31,6 +31,9 @@ from scenarios.worlds.probes import (
 
 RECOVERY_POLL_S = 0.25
 EXIT_S_MAX = 20.0
+WARM_UP_S_MAX = 25.0
+CALM_S = 2.0
+"""So long the service must be at rest before its steady state is measured."""
 
 
 def spec_of(scenario: Scenario, *, seed: int, commit: str, sabotage: str = "", candles: str = "") -> LiveSpec:
@@ -89,6 +92,8 @@ async def run_on(
             for text in scenario.keep:
                 planted = {"probe": "planted", "surface": "stdout", "keep": text}
                 world.recorder.add(world.now(), "harness", "state", "probe", planted)
+            if guard is not None:
+                await run.warm_up()
             await run.steady("steady")
             if run.may_begin():
                 await run.break_it_watched()
@@ -185,6 +190,16 @@ class _Run(Phases):
 
     def _rude(self, fault: Fault, bite: Bite, fault_id: str) -> None:
         probe_rude_clients(self.stage, fault.kind, bite.counts, self._since_s[fault_id])
+
+    async def warm_up(self) -> None:
+        """Await that the service is at rest: its own start-up counts as load, on a busy machine more than a little."""
+        self.phase("warm-up")
+        end_s = self.world.now() + WARM_UP_S_MAX
+        calm_since_s = self.world.now()
+        while self.world.now() < min(end_s, calm_since_s + CALM_S) and not self.hurry:
+            if not _is_steady(await probe_ready(self.stage)):
+                calm_since_s = self.world.now()
+            await asyncio.sleep(RECOVERY_POLL_S)
 
     async def recover(self) -> None:
         """Await the way back within its bound; the judge decides whether it was reached."""
