@@ -16,6 +16,7 @@ from scenarios.faults_command import faults_group
 from scenarios.gate_command import gate_command
 from scenarios.judge.verdict import Exit
 from scenarios.proxy_command import proxy_command
+from scenarios.report_command import report_command
 from scenarios.serve_command import preflight_command, serve_command
 from scenarios.simulator.command import explore_command
 from scenarios.verify_command import keygen_command, verify_command
@@ -30,6 +31,7 @@ def hardening() -> None:
     hardening certify --out certificate     run the scenarios, judge, write the certificate
     hardening verify CERTIFICATE            judge a stored certificate anew, check every byte of it
     hardening gate CERTIFICATE              let a deployment through, or not
+    hardening report DIR                    render the certificate's page anew
     hardening serve                         the Signal Service on embedded defaults, until Ctrl-C
     hardening faults inject KIND            break a running serve, and heal it
     hardening proxy --port 8474             a Toxiproxy with more toxics and a seed
@@ -43,7 +45,7 @@ def hardening() -> None:
 
 _COMMANDS = (
     *(certify_command, verify_command, gate_command, keygen_command, serve_command, preflight_command),
-    *(faults_group, proxy_command, explore_command, chaos_command),
+    *(faults_group, proxy_command, explore_command, chaos_command, report_command),
 )
 for _command in _COMMANDS:
     hardening.add_command(_command)
