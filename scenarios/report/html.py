@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from scenarios.judge.history import History
@@ -62,7 +62,7 @@ def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(HERE),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=ChainableUndefined,  # certificates of older versions lack fields; what is missing is empty
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -47,7 +47,7 @@ class ClaimRow:
     premise: str
     premise_count: int | None
     seen: str
-    figures: Sequence[tuple[str, str]]
+    figures: Sequence[tuple[str, str, bool]]
     histories: Sequence[tuple[str, bool]]
     told: bool
 
@@ -195,8 +195,8 @@ def _claim(claim: Mapping[str, Any], keys: Mapping[str, str], told: Sequence[Tol
     figures = claim["figures"]
     nested = {name: value for name, value in figures.items() if isinstance(value, Mapping)}
     flat = {name: value for name, value in figures.items() if name not in nested}
-    shown = [("", figures_shown(flat))] if flat else []
-    shown += [(name, figures_shown(value)) for name, value in nested.items()]
+    shown = [("Figures", figures_shown(flat), False)] if flat else []
+    shown += [(str(name), figures_shown(value), name in keys) for name, value in nested.items()]
     return ClaimRow(
         id=str(claim["id"]),
         component=str(claim["component"]),
@@ -208,7 +208,7 @@ def _claim(claim: Mapping[str, Any], keys: Mapping[str, str], told: Sequence[Tol
         premise_count=claim["premise_count"],
         seen=str(claim["reason"]),
         figures=shown,
-        histories=[(name, name in keys) for name in _split(claim["history"])],
+        histories=[(name, name in keys) for name in _split(claim["history"]) if name not in nested],
         told=any(story.claim == claim["id"] for story in told),
     )
 
@@ -226,7 +226,12 @@ def _told(p: Mapping[str, Any], keys: Mapping[str, str]) -> list[Told]:
     ids = {claim["id"] for claim in failed}
     found = [_story(claim, p, keys) for claim in sorted(failed, key=lambda claim: claim["standing"] == "waived")]
     for number, story in enumerate(s for s in p["stories"] if s.get("claim") not in ids):
-        rest = {"id": str(story.get("claim") or ""), "title": "A run that was cut short", "standing": "", "promise": ""}
+        rest: dict[str, Any] = {
+            "id": str(story.get("claim") or ""),
+            "title": "A run that was cut short",
+            "standing": "",
+            "promise": "",
+        }
         rest |= {"reason": "", "history": "", "evidence": []}
         found.append(_story(rest, {**p, "stories": [story]}, keys, f"story-other-{number}"))
     return found
