@@ -18,6 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--force-prefers-reduced-motion",  # a click would miss what still scrolls
 )
 WAIT_S = 20
 

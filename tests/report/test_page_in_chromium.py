@@ -42,7 +42,7 @@ def page(browser: Chrome, address: str) -> Iterator[Chrome]:
     browser.get_log("browser")
     requested(browser)
     browser.get(address)
-    browser.execute_script("localStorage.clear(); document.documentElement.style.scrollBehavior = 'auto'")
+    browser.execute_script("localStorage.clear()")
     yield browser
     assert {url.partition("#")[0] for url in requested(browser) if not url.startswith("data:")} <= {address}
     assert browser.get_log("browser") == []
