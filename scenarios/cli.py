@@ -18,6 +18,7 @@ from scenarios.manual import FOOTER, Manual, example_last
 _WHERE = {
     "certify": "scenarios.certify_command:certify_command",
     "verify": "scenarios.verify_command:verify_command",
+    "report": "scenarios.report_command:report_command",
     "gate": "scenarios.gate_command:gate_command",
     "keygen": "scenarios.verify_command:keygen_command",
     "serve": "scenarios.serve_command:serve_command",
