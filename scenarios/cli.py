@@ -13,12 +13,14 @@ import click
 from scenarios.certify_command import certify_command
 from scenarios.chaos_command import chaos_command
 from scenarios.completion_command import completion_command
+from scenarios.export_command import export_command
 from scenarios.faults_command import faults_group
 from scenarios.gate_command import gate_command
 from scenarios.judge.verdict import Exit
 from scenarios.manual import FOOTER, Manual
 from scenarios.proxy_command import proxy_command
 from scenarios.serve_command import preflight_command, serve_command
+from scenarios.session_command import replay_command, session_group, shrink_command
 from scenarios.simulator.command import explore_command
 from scenarios.verify_command import keygen_command, verify_command
 
@@ -35,7 +37,8 @@ def hardening() -> None:
 
 _COMMANDS = (
     *(certify_command, verify_command, gate_command, keygen_command, serve_command, preflight_command),
-    *(faults_group, proxy_command, explore_command, chaos_command, completion_command),
+    *(faults_group, proxy_command, explore_command, completion_command),
+    *(chaos_command, replay_command, shrink_command, session_group, export_command),
 )
 for _command in _COMMANDS:
     hardening.add_command(_command)

@@ -203,6 +203,7 @@ SHOWN_BY: Mapping[str, str] = MappingProxyType(
         "C2.2": "burst",
         "C2.3": "pressure",
         "C2.4": "deadline",
+        "C2.5": "soak",
         "C2.6": "pressure",
         "C2.7": "rude-clients",
         "C3.1": "startup",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from scenarios.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
 from scenarios.scenario import Scenario, StartupCase
+from scenarios.sim_catalogue import sim_scenarios, sim_startup_cases
 
 SimScenario = Scenario | tuple[StartupCase, ...]
 
@@ -15,7 +16,7 @@ REAL_TIME_ONLY = frozenset({"hostile-lines"})
 OVERHEAD_S = 6.0
 """What a live scenario takes beside its own phases: boot, probes, drain, end; measured on two busy cores."""
 
-UNSCRIPTED_S: Mapping[str, float] = {"startup": 45.0, "deployment": 20.0, "gate": 15.0}
+UNSCRIPTED_S: Mapping[str, float] = {"startup": 45.0, "deployment": 20.0, "gate": 15.0, "soak": 45.0}
 """Estimates of those that are no ``Scenario``, in seconds."""
 
 
@@ -23,12 +24,14 @@ def simulated_scenarios(seed: int) -> dict[str, SimScenario]:
     """Every scenario that the simulated world can run, by name, in the order in which they run."""
     found: dict[str, SimScenario] = {"startup": startup_cases()}
     found |= {one.name: one for one in live_scenarios(seed) if one.name not in REAL_TIME_ONLY}
+    found |= {one.name: one for one in sim_scenarios(seed)}
+    found["startup-unscaled"] = sim_startup_cases()
     return found
 
 
 def live_names(seed: int) -> list[str]:
     """Every job of the live world, by name."""
-    return ["deployment", "gate", "startup", *(one.name for one in live_scenarios(seed))]
+    return ["deployment", "gate", "soak", "startup", *(one.name for one in live_scenarios(seed))]
 
 
 def shows(claims: Iterable[str], names: Iterable[str]) -> list[str]:

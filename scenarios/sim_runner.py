@@ -6,8 +6,10 @@ and replay work on it as on any other program. What ran is kept as histories for
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scenarios.judge.claims import judge_all
@@ -135,6 +137,17 @@ class SimOutcome:
         return self.trace.digest()
 
 
+@contextlib.contextmanager
+def swept() -> Iterator[None]:
+    """Sweep up what simulated processes left, in silence: one that was killed had no time to close anything."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        try:
+            yield
+        finally:
+            gc.collect()
+
+
 def run_simulated(
     scenario: Scenario | tuple[StartupCase, ...],
     spec: LiveSpec,
@@ -148,7 +161,7 @@ def run_simulated(
     """
     chosen = plan or Plan((), BOUNDS)
     simulation = Simulation(scenario, spec, claims)
-    with surroundings(chosen.bounds) as borders:
+    with swept(), surroundings(chosen.bounds) as borders:
         outcome, trace = run_traced(simulation, Choices(chosen), chosen.bounds, borders)
     if simulation.run is None:
         assert outcome.error is not None
@@ -176,7 +189,7 @@ def explore_scenario(
         shard: part of the search.
         shrink_runs_max: how many runs shrinking may take.
     """
-    with surroundings(BOUNDS) as borders:
+    with swept(), surroundings(BOUNDS) as borders:
         search = Search(
             simulation,
             borders,
@@ -187,7 +200,6 @@ def explore_scenario(
             collect_every_runs=COLLECT_EVERY_RUNS,
         )
         report = search.run(runs, shard or Shard(), known)
-    gc.collect()
     if report.counterexample is not None:
         report.counterexample.program = simulation.spec.scenario
     return report

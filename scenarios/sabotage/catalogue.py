@@ -52,6 +52,8 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("breaker_never_half_opens", "clients.py", "C6.4", "ticker-outage"),
             Sabotage("nothing_is_shed", "budgets.py", "C2.3", "pressure"),
             Sabotage("no_deadline", "budgets.py", "C2.4", "deadline"),
+            Sabotage("cache_never_evicts", "cache.py", "C2.5", "soak", "live"),
+            Sabotage("requests_remembered", "budgets.py", "C2.5", "soak", "live"),
             Sabotage("sheds_not_counted", "budgets.py", "C2.6", "pressure"),
             Sabotage("slow_clients_never_cut", "budgets.py", "C2.7", "rude-clients"),
             Sabotage("digits_redacted", "security.py", "C4.2", "secrets"),

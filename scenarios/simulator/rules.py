@@ -64,7 +64,7 @@ class Borders:
         loop = self.loop
         if loop is None:
             return _Real.clocks["time"]()
-        return EPOCH_S + loop.now_s - START_S + loop.wall_off_s()
+        return EPOCH_S + loop.now_s - START_S + loop.wall_off_here_s()
 
     def __enter__(self) -> Self:
         self._random_state = random.getstate()

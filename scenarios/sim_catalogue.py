@@ -1,0 +1,175 @@
+"""Scenarios that only virtual time affords: the figures of the claims unscaled, over minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from scenarios.judge.workload import Workload, alert, invalidate, signal
+from scenarios.live_outages import SYMBOLS, calm, schedule
+from scenarios.scenario import Scenario, StartupCase
+
+BREAKERS_S = 60.0
+"""The longest open time of the four breakers."""
+TTL_S, STALE_S = 60.0, 300.0
+
+
+def _every(gap_s: float, begin_s: float, end_s: float, symbols: tuple[str, ...] = SYMBOLS) -> Workload:
+    """One signal every ``gap_s`` seconds, the symbols in turn."""
+    count = int((end_s - begin_s) / gap_s)
+    return Workload.of(signal(begin_s + i * gap_s, symbols[i % len(symbols)]) for i in range(count))
+
+
+def slow_loads(seed: int) -> Scenario:
+    """Loads of 1.2 s whose key is forgotten meanwhile, entries that live their full minute, and another one."""
+    herds = [
+        signal(at_s + i * 0.05, "SLOW0", disconnect_after_s=0.4 if i % 3 == 0 else None)
+        for at_s in (0.5, 63.0)
+        for i in range(8)
+    ]
+    # Asked before, while and after the operator has the key forgotten: the slow load may serve the first two only.
+    crossed = [signal(4.0 + i * 0.25, f"SLOW{1 + i % 3}") for i in range(12)]
+    forgotten = [invalidate(4.6 + i * 0.4, f"SLOW{1 + i % 3}") for i in range(6)]
+    gone = [signal(8.0, "SLOW4", disconnect_after_s=0.5), invalidate(8.3, "SLOW4"), signal(8.4, "SLOW4")]
+    aged = [signal(at_s, symbol) for at_s in (58.0, 64.5, 66.0) for symbol in ("SLOW1", "SLOW2")]
+    return Scenario(
+        name="slow-loads",
+        summary="slow loads cross invalidations and each other; entries live their minute, unscaled",
+        steady=calm(seed, "slow", for_s=3.0, per_s=3.0),
+        workload=Workload.of([*herds, *crossed, *forgotten, *gone, *aged]),
+        latency_s={"ticker": 1.2},
+        recovery_s=2.0,
+    )
+
+
+def rate_minutes(seed: int) -> Scenario:
+    """Three minutes against a budget of 300 in any sliding 60 s, in bursts that no fixed minute would hold."""
+    burst = [signal(0.5 + i * 0.01, SYMBOLS[i % 6]) for i in range(180)]
+    later = [signal(40.0 + i * 0.02, SYMBOLS[i % 6], key=("demo", "high")[i % 2]) for i in range(200)]
+    # The first burst leaves the window after 60 s, the second one 40 s later: a fixed minute would take 300 here.
+    third = [signal(61.0 + i * 0.02, SYMBOLS[i % 6]) for i in range(260)]
+    trickle = [signal(104.0 + i * 0.4, SYMBOLS[i % 6]) for i in range(60)]
+    return Scenario(
+        name="rate-minutes",
+        summary="700 requests in two minutes, in bursts across the borders of a sliding window of 60 s",
+        steady=calm(seed, "rate", for_s=1.0, per_s=5.0),
+        workload=Workload.of([*burst, *later, *third, *trickle]),
+        schedule=schedule((62.0, 3.0, {"kind": "clock_jump", "offset_s": 61.0})),
+        recovery_s=2.0,
+    )
+
+
+def breakers_unscaled(seed: int) -> Scenario:
+    """Ticker, then alert, comms and user fail until their breakers open for 60, 30, 30 and 45 s; all come back."""
+    cold = [signal(1.0 + i * 0.7, f"OPEN{i}") for i in range(30)]
+    half = [signal(65.0 + i * 0.02, f"HALF{i}") for i in range(24)]
+    posted = [
+        alert(at_s + i * 0.5, SYMBOLS[i % 6], f"open-{seed}-{at_s:g}-{i}") for at_s in (30, 150) for i in range(8)
+    ]
+    # Entitlements are believed for 15 s, and as long again when the user service is down.
+    users = [signal(70.0 + i * 1.5, "AAPL", key=("demo", "high", "low", "reader")[i % 4]) for i in range(70)]
+    fail = {"kind": "http_fault", "how": "status", "status": 500}
+    return Scenario(
+        name="breakers-unscaled",
+        summary="each downstream fails until its breaker opens, for 60, 45 and 30 s unscaled, and recovers",
+        steady=calm(seed, "open", for_s=4.0, per_s=6.0),
+        workload=Workload.of([*cold, *half, *posted, *users]) + _every(2.5, 0.5, 200.0),
+        schedule=schedule(
+            (0.5, 12.0, {**fail, "target": "ticker"}),
+            (29.0, 9.0, {**fail, "target": "alert"}),
+            (149.0, 9.0, {**fail, "target": "comms"}),
+            (88.0, 22.0, {**fail, "target": "user"}),
+        ),
+        recovery_s=BREAKERS_S + 10.0,
+    )
+
+
+def hung_probe(seed: int) -> Scenario:
+    """The ticker's breaker half opens onto a ticker that hangs: the lease of 5 s comes back, the next probe heals."""
+    fail = {"kind": "http_fault", "target": "ticker"}
+    cold = [signal(0.6 + i * 0.4, f"HUNG{i}") for i in range(12)]
+    probes = [signal(60.0 + i * 0.5, f"LEASE{i}", disconnect_after_s=1.0 if i % 3 == 0 else None) for i in range(40)]
+    return Scenario(
+        name="hung-probe",
+        summary="a half-open breaker's probe hangs, callers go away; its lease of 5 s comes back, unscaled",
+        steady=calm(seed, "hung", for_s=4.0, per_s=4.0),
+        workload=Workload.of([*cold, *probes]) + _every(3.0, 0.5, 140.0),
+        # The request's time ends before the attempt's would: only the lease can free the place of the probe.
+        settings={"downstreams": {"ticker": {"timeout_s": 30.0}}},
+        schedule=schedule((0.5, 5.0, {**fail, "how": "status", "status": 503}), (55.0, 14.0, {**fail, "how": "hang"})),
+        recovery_s=BREAKERS_S + 10.0,
+    )
+
+
+def long_outage(seed: int) -> Scenario:
+    """Ticker and Redis are gone for longer than TTL and grace together: marked copies for 360 s, and then none."""
+    gone_s = TTL_S + STALE_S + 60.0
+    return Scenario(
+        name="long-outage",
+        summary="ticker and Redis are gone for seven minutes; copies are served, marked, for 60 + 300 s unscaled",
+        steady=calm(seed, "long", for_s=3.0, per_s=5.0),
+        workload=_every(2.0, 0.2, gone_s + 80.0),
+        schedule=schedule(
+            (1.0, gone_s, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 503}),
+            (20.0, gone_s - 30.0, {"kind": "redis_killed"}),
+        ),
+        recovery_s=BREAKERS_S + 10.0,
+    )
+
+
+def clock_windows(seed: int) -> Scenario:
+    """The wall clock jumps and drifts across an entry's minute, a breaker's minute and a full rate window."""
+    fail = {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500}
+    cold = [signal(0.6 + i * 0.5, f"TIME{i}") for i in range(10)]
+    crowd = [signal(20.0 + i * 0.02, SYMBOLS[i % 6], key=("demo", "high")[i % 2]) for i in range(290)]
+    return Scenario(
+        name="clock-windows",
+        summary="the wall clock jumps over an entry's TTL, an open breaker and a full rate window, both ways",
+        steady=calm(seed, "windows", for_s=4.0, per_s=4.0),
+        workload=Workload.of([*cold, *crowd]) + _every(0.8, 0.3, 110.0),
+        schedule=schedule(
+            (0.5, 5.0, fail),
+            (8.0, 6.0, {"kind": "clock_jump", "offset_s": 61.0}),
+            (21.0, 10.0, {"kind": "clock_jump", "offset_s": 61.0}),
+            (34.0, 6.0, {"kind": "clock_jump", "offset_s": -3600.0}),
+            (44.0, 10.0, {"kind": "clock_drift", "rate": 10.0}),
+        ),
+        recovery_s=BREAKERS_S + 10.0,
+    )
+
+
+def rude_unscaled(seed: int) -> Scenario:
+    """Heads and bodies that drip for longer than 10 s, and 300 connections against a limit of 200."""
+    return Scenario(
+        name="rude-unscaled",
+        summary="dripped heads and bodies cut after 10 s, 300 connections against 200, unscaled",
+        steady=calm(seed, "rude-long", for_s=2.0, per_s=5.0),
+        workload=calm(seed, "rude-long-work", for_s=32.0, per_s=3.0),
+        schedule=schedule(
+            (0.5, 13.0, {"kind": "slow_head", "connections": 20}),
+            (1.0, 13.0, {"kind": "slow_body", "connections": 20}),
+            (15.0, 13.0, {"kind": "connection_flood", "connections": 300}),
+            (29.0, 2.0, {"kind": "descriptors_exhausted"}),
+        ),
+    )
+
+
+def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
+    """Every scenario that is made for virtual time."""
+    makers = (*(slow_loads, breakers_unscaled, hung_probe, clock_windows), *(rude_unscaled, long_outage, rate_minutes))
+    return tuple(make(seed) for make in makers)
+
+
+def sim_startup_cases() -> tuple[StartupCase, ...]:
+    """Starts with the start-up time unscaled: 5 s an attempt, 60 s in all."""
+    critical = ("redis", "ticker", "user")
+    cases = [StartupCase("absent", name) for name in critical]
+    cases += [StartupCase("late", name, appear_after_s=50.0) for name in critical]
+    cases += [StartupCase("absent", name) for name in ("alert", "comms")]
+    cases += [StartupCase("hanging", name) for name in ("ticker", "user")]
+    cases.append(StartupCase("sigterm", "redis", signal_after_s=7.0))
+    return tuple(cases)
+
+
+SHOWN_IN_SIMULATION: Mapping[str, str] = MappingProxyType({"C5.2": "slow-loads", "C5.3": "slow-loads"})
+"""Claims that only these scenarios exercise, and which of them by design."""

@@ -1,0 +1,62 @@
+"""The scenarios of the simulated world: each runs clean, and with the live ones they exercise every claim they can."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios.judge.claims import CLAIMS
+from scenarios.judge.verdict import Outcome
+from scenarios.live_catalogue import live_scenarios
+from scenarios.selection import simulated_scenarios
+from scenarios.sim_catalogue import SHOWN_IN_SIMULATION, breakers_unscaled, clock_windows, sim_scenarios
+from scenarios.sim_runner import SimOutcome, run_simulated, spec_for
+
+REAL_TIME_ONLY = {"C1.1", "C2.5", "C4.3", "C7.1", "C7.2", "C7.3"}
+"""Claims about real memory, real time, and processes other than the service."""
+
+
+@pytest.fixture(scope="module")
+def ran() -> dict[str, SimOutcome]:
+    """Each scenario under its default schedule, run once for all tests here."""
+    return {
+        name: run_simulated(scenario, spec_for(scenario, name, 0)) for name, scenario in simulated_scenarios(0).items()
+    }
+
+
+def test_every_scenario_passes_under_its_default_schedule(ran: dict[str, SimOutcome]) -> None:
+    failed = {name: str(one.error or one.problem) for name, one in ran.items() if one.error or one.problem}
+    assert not failed
+
+
+def test_between_them_they_exercise_every_claim_that_virtual_time_can_show(ran: dict[str, SimOutcome]) -> None:
+    shown = {v.claim for one in ran.values() for v in one.verdicts if v.outcome is Outcome.PASS}
+    assert set(CLAIMS) - shown == REAL_TIME_ONLY
+
+
+def test_each_claim_is_shown_by_the_scenario_that_says_so(ran: dict[str, SimOutcome]) -> None:
+    for claim, name in SHOWN_IN_SIMULATION.items():
+        assert next(v for v in ran[name].verdicts if v.claim == claim).outcome is Outcome.PASS, claim
+
+
+def test_names_are_unlike_and_every_fault_bites(ran: dict[str, SimOutcome]) -> None:
+    names = [one.name for one in (*live_scenarios(0), *sim_scenarios(0))]
+    assert len(names) == len(set(names))
+    for scenario in sim_scenarios(0):
+        blunt = [e.value["kind"] for e in ran[scenario.name].history.select("fault", "heal") if not e.value["bit"]]
+        assert not blunt, scenario.name
+
+
+def test_figures_run_unscaled_but_for_the_one_that_is_named() -> None:
+    scaled = {one.name: dict(one.settings) for one in sim_scenarios(0) if one.settings}
+    assert scaled == {"hung-probe": {"downstreams": {"ticker": {"timeout_s": 30.0}}}}
+
+
+def test_each_of_the_four_breakers_opens_and_closes_again(ran: dict[str, SimOutcome]) -> None:
+    for name in ("ticker", "user", "alert", "comms"):
+        moves = [e.value["new"] for e in ran[breakers_unscaled(0).name].history.states("breaker", name=name)]
+        assert (moves[0], moves[-1]) == ("open", "closed"), name
+
+
+def test_the_services_clock_moves_nobody_elses(ran: dict[str, SimOutcome]) -> None:
+    # Redis would expire entries at other times than it was told to, were its clock moved as well.
+    assert not ran[clock_windows(0).name].history.states("cache", event="corrupt")
