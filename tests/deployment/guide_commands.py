@@ -8,7 +8,8 @@ A block::
     ```
 
 Lines that begin with ``$ `` are commands (``> `` continues one); the lines below must occur in the output, in this
-order, ``...`` standing for any text. ``exit=N`` is the exit code of the block's last command; all others are 0.
+order, ``...`` standing for any text and any white space for any other. ``exit=N`` is the exit code of the block's last
+command; all others are 0.
 """
 
 from __future__ import annotations
@@ -72,9 +73,9 @@ def commands(text: str) -> list[Command]:
 
 def missing(expected: Sequence[str], output: str) -> str:
     """The first expected line that does not come, in order; empty when all do."""
-    lines = iter(line.strip() for line in output.splitlines())
+    lines = iter(" ".join(line.split()) for line in output.splitlines())
     for wanted in expected:
-        pattern = ".*".join(re.escape(part) for part in wanted.split("..."))
+        pattern = ".*".join(re.escape(part) for part in " ".join(wanted.split()).split("..."))
         if not any(re.fullmatch(pattern, line) for line in lines):
             return wanted
     return ""
