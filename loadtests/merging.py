@@ -26,7 +26,6 @@ TOTALS = {
     "sheds": "signal_shed_total",
     "breaker_changes": "signal_breaker_changes_total",
 }
-_AT = {name: number for number, name in enumerate(FIELDS)}
 
 
 class MergeError(ValueError):
@@ -59,7 +58,7 @@ def merge(directory: Path) -> History:
             events += _request(row, shift_s)
     for path in sorted(directory.glob("observed*.jsonl")):
         clock, records = read_rows(path)
-        events += _observed(records, _shift_s(clock, began["clock"]) - epoch_s)
+        events += _observed(records, _shift_s(clock, began["clock"]) - epoch_s, beside_events=base is not None)
     extra = {"plan": plan.to_json(), "began_s": float(began["began_s"]) - epoch_s}
     return History(_header(base, plan, extra, began), events)
 
@@ -107,7 +106,8 @@ def _request(row: list[Any], shift_s: float) -> Iterable[Event]:
     yield Event(one["end_s"] + shift_s, "client", one["kind"], "request", end, one["id"])
 
 
-def _observed(records: Iterable[Mapping[str, Any]], shift_s: float) -> Iterable[Event]:
+def _observed(records: Iterable[Mapping[str, Any]], shift_s: float, *, beside_events: bool) -> Iterable[Event]:
+    """Scrapes; where the service's own events were recorded, with the counters to set beside them."""
     for one in records:
         if one["type"] == "aborted":
             value = {"probe": "aborted", "why": one["why"]}
@@ -115,7 +115,7 @@ def _observed(records: Iterable[Mapping[str, Any]], shift_s: float) -> Iterable[
             continue
         series = one["series"]
         value = {"probe": "metrics", "series": series, "round_trip_s": one["end_s"] - one["begin_s"]}
-        if one["end_s"] - one["begin_s"] <= ROUND_TRIP_S_MAX:
+        if beside_events and one["end_s"] - one["begin_s"] <= ROUND_TRIP_S_MAX:
             value["counters"] = _counters(series)
         yield Event(one["end_s"] + shift_s, "harness", "state", "probe", value)
 

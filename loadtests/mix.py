@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from scenarios.judge.workload import Operation, alert, signal
 
 WARM = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
-COLD_DIGITS = 6
+COLD_SYMBOLS = 1_000_000
+SOAK_SYMBOLS = 40
+"""A soak looks for what grows without end; were its symbols ever new, the cache would grow as it should."""
 REPLAYS = 0.1
 WRONG_KEY = "sk_this-key-was-never-given-out"
 DISCONNECT_S = 0.01
@@ -17,10 +19,14 @@ DISCONNECT_S = 0.01
 
 @dataclass(slots=True)
 class Drawer:
-    """Draws the operations of one user, in order; ``name`` keeps its idempotency keys apart from all others'."""
+    """Draws the operations of one user, in order.
+
+    ``name`` keeps its idempotency keys apart from all others'; cold symbols are drawn from so many.
+    """
 
     rng: random.Random
     name: str
+    cold: int = COLD_SYMBOLS
     count: int = 0
     sent: list[tuple[str, str]] = field(default_factory=list)
 
@@ -38,7 +44,7 @@ def _reader(drawer: Drawer, at_s: float) -> Operation:
 
 def _explorer(drawer: Drawer, at_s: float) -> Operation:
     """A symbol that nobody asked for before."""
-    return signal(at_s, f"X{drawer.rng.randrange(10**COLD_DIGITS):0{COLD_DIGITS}d}")
+    return signal(at_s, f"X{drawer.rng.randrange(drawer.cold):06d}")
 
 
 def _batcher(drawer: Drawer, at_s: float) -> Operation:
@@ -67,7 +73,7 @@ def _rude(drawer: Drawer, at_s: float) -> Operation:
         return Operation(at_s, "rude", path="/v2/signals/AAPL", sends="none")
     if manner == 2:
         return Operation(at_s, "rude", "POST", "/v2/alerts", "demo", body='{"symbol": "AAPL", ')
-    cold = f"/v2/signals/GONE{drawer.rng.randrange(1000)}"
+    cold = f"/v2/signals/GONE{drawer.rng.randrange(min(drawer.cold, 1000))}"
     return Operation(at_s, "rude", path=cold, key="demo", disconnect_after_s=DISCONNECT_S)
 
 
@@ -104,7 +110,7 @@ PRODUCT = tuple(name for name, persona in PERSONAS.items() if persona.weight)
 
 
 def stream(seed: int, worker: int, arrivals: Iterator[float], tag: str = "") -> Iterator[tuple[str, Operation]]:
-    """Persona and operation for each arrival, by weight; the same for the same seed and worker."""
+    """Persona and operation for each arrival, by weight; the same for the same seed, worker and tag."""
     rng = random.Random(f"mix-{seed}-{worker}")
     drawer = Drawer(rng, f"{tag}{seed}.{worker}")
     weights = [PERSONAS[name].weight for name in PRODUCT]

@@ -21,6 +21,7 @@ EVERY_S = 1.0
 REST_S_MAX = 12.0
 QUIET_LOOKS = 2
 WAIT_S_MAX = 65.0
+OBSERVER = "observer"
 HISTOGRAM = "signal_request_seconds"
 """Our own latencies are raw; what the service sorted into buckets adds nothing to them."""
 
@@ -48,7 +49,7 @@ class Observer:
         while True:
             gevent.sleep(EVERY_S)
             self.look()
-            self._send(Operation(0.0, "health", path="/health", priority="critical"), "operator")
+            self._send(Operation(0.0, "health", path="/health", priority="critical"), OBSERVER)
 
     def _send(self, operation: Operation, persona: str) -> list[Any]:
         own = self._own
@@ -64,7 +65,7 @@ class Observer:
             return False
         texts: list[bytes] = []
         operation = Operation(0.0, "metrics", path="/metrics", key=key, priority="critical")
-        row = self._lane.send(operation, own.keys[key], own.ids.next(), "operator", time.monotonic(), texts.append)
+        row = self._lane.send(operation, own.keys[key], own.ids.next(), OBSERVER, time.monotonic(), texts.append)
         own.write("requests-observer", [row])
         if row[13] != 200 or not texts:
             return False

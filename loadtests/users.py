@@ -18,7 +18,7 @@ from gevent.pool import Pool
 from locust import FastHttpUser, User, task
 
 from loadtests.generator import Generator
-from loadtests.mix import PERSONAS, Drawer, stream
+from loadtests.mix import COLD_SYMBOLS, PERSONAS, SOAK_SYMBOLS, Drawer, stream
 from loadtests.sending import Lane
 
 GENERATOR: list[Generator] = []
@@ -46,7 +46,8 @@ class Paced(FastHttpUser):
         own = generator()
         number = f"{own.worker}.{next(Paced._numbers)}"
         self._rng = random.Random(f"{self.persona}-{own.plan.seed}-{number}")
-        self._drawer = Drawer(self._rng, f"{own.plan.tag}{own.plan.seed}.{number}")
+        cold = SOAK_SYMBOLS if own.plan.shape == "soak" else COLD_SYMBOLS
+        self._drawer = Drawer(self._rng, f"{own.plan.tag}{own.plan.seed}.{number}", cold)
         self._pace_s = self.fixed_pace_s or own.plan.pace_s
         self._next_s = time.monotonic() + self._rng.uniform(0, self._pace_s)
         self._lane = Lane(self.host or self.environment.host or "", self.environment.events)

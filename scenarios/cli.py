@@ -13,6 +13,7 @@ import click
 from scenarios.certify_command import certify_command
 from scenarios.faults_command import faults_group
 from scenarios.judge.verdict import Exit
+from scenarios.load_command import load_command
 from scenarios.proxy_command import proxy_command
 from scenarios.serve_command import preflight_command, serve_command
 from scenarios.simulator.command import explore_command
@@ -26,6 +27,7 @@ def hardening() -> None:
     \b
     hardening certify --out certificate     run the scenarios, judge, write the certificate
     hardening serve                         the Signal Service on embedded defaults, until Ctrl-C
+    hardening load --shape burst            Locust holds the service to its budgets
     hardening faults inject KIND            break a running serve, and heal it
     hardening proxy --port 8474             a Toxiproxy with more toxics and a seed
     hardening explore FILE.py:function      search an asyncio program for a failing schedule
@@ -35,7 +37,15 @@ def hardening() -> None:
     """
 
 
-for _command in (certify_command, serve_command, preflight_command, faults_group, proxy_command, explore_command):
+for _command in (
+    certify_command,
+    serve_command,
+    preflight_command,
+    load_command,
+    faults_group,
+    proxy_command,
+    explore_command,
+):
     hardening.add_command(_command)
 
 

@@ -204,7 +204,7 @@ class _Run:
         """Await the way back within its bound; the judge decides whether it was reached."""
         self.phase("recovery")
         end = self.world.now() + self.scenario.recovery_s
-        while not _is_steady(await probe_ready(self.world)) and self.world.now() < end:
+        while not is_steady(await probe_ready(self.world)) and self.world.now() < end:
             # A breaker closes by a probe, and a probe needs somebody who asks.
             for operation in self.scenario.steady.operations[:2]:
                 await self.world.client.send(operation)
@@ -216,7 +216,7 @@ class _Run:
             await self._terminate()
 
 
-def _is_steady(ready: dict[str, Any]) -> bool:
+def is_steady(ready: dict[str, Any]) -> bool:
     """What /ready shows to an operator is as it was before: breakers closed, level none, nothing waiting."""
     if not ready.get("ready"):
         return False
