@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,9 @@ import gevent
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtests.plan import LOADS, Plan
+from loadtests.plan import Plan
 from loadtests.recording import Log, Tally, clock_record
-from loadtests.sending import Ids, Key, keys_from_json
+from loadtests.sending import Ids, Key, Lane, keys_from_json
 from scenarios.judge.workload import Operation
 
 MESSAGE = "load-rows"
@@ -80,6 +81,7 @@ class Generator:
         self._logs: dict[str, Log] = {}
         self._speaks = environ.get("LOAD_PROGRESS") == "json"
         self._greenlets: list[gevent.Greenlet] = []
+        self._lanes: deque[Lane] = deque()
 
     @property
     def runner(self) -> Any:
@@ -120,6 +122,22 @@ class Generator:
         self.stopping = True
         gevent.killall(self._greenlets)
         self.carry()
+
+    def send(self, operation: Operation, persona: str, intended_s: float) -> None:
+        """Send an operation over a connection of the pool, wait for its end, take its row.
+
+        The pool holds as many connections as there were requests at once: users who think hold none, for the
+        service counts connections too.
+        """
+        lane = self._lanes.pop() if self._lanes else self.lane()
+        try:
+            self.take(lane.send(operation, self.key_of(operation), self.ids.next(), persona, intended_s))
+        finally:
+            self._lanes.append(lane)
+
+    def lane(self) -> Lane:
+        """A connection of one's own."""
+        return Lane(self.environment.host or "", self.environment.events)
 
     def take(self, row: list[Any]) -> None:
         """A request has ended."""
@@ -191,6 +209,3 @@ class Generator:
 def _without_credentials(host: str) -> str:
     scheme, mark, rest = host.rpartition("://")
     return scheme + mark + rest.rpartition("@")[2]
-
-
-__all__ = ["LOADS", "MESSAGE", "Generator", "keys_from", "plan_from"]

@@ -9,13 +9,14 @@ from typing import Any
 
 from loadtests import latency_judges, order_judges, process_judges, rate_judges
 from loadtests.budgets import NAMES, Budgets
+from loadtests.figures import knee
 from loadtests.merging import merge
 from loadtests.view import Line, Run, unknown
 from scenarios.judge.claims import judge_all
 from scenarios.judge.history import History
 from scenarios.judge.verdict import Exit, Outcome, Verdict
 
-CLAIMS = ("C2", "C6.4")
+CLAIMS = ("C2", "C6.2", "C6.4")
 Judge = Callable[[Run, Budgets], Line]
 
 JUDGES: dict[str, Judge] = {
@@ -118,6 +119,7 @@ def judge_directory(directory: Path, budgets: Budgets) -> Judgement:
 
 def to_json(judgement: Judgement) -> dict[str, Any]:
     """``load.json``: the result, each line, the claims as the certificate has them, the plan, the budgets."""
+    found = knee(judgement.run, judgement.budgets.get("rate", "window_s"))
     claims = [
         {
             "id": one.claim,
@@ -141,4 +143,5 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "claims": claims,
         "figures": judgement.budgets.to_json(),
         "requests": len(judgement.run.sent),
+        "knee": None if found is None else found.to_json(),
     }

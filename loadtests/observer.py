@@ -14,7 +14,6 @@ import gevent
 
 from loadtests.exposition import parse
 from loadtests.generator import Generator
-from loadtests.sending import Lane
 from scenarios.judge.workload import Operation, signal
 
 EVERY_S = 1.0
@@ -31,7 +30,7 @@ class Observer:
 
     def __init__(self, generator: Generator) -> None:
         self._own = generator
-        self._lane = Lane(generator.environment.host or "", generator.environment.events)
+        self._lane = generator.lane()
         self._greenlet: gevent.Greenlet | None = None
         self.last: dict[str, float] = {}
 

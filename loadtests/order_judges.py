@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from itertools import pairwise
 
 from loadtests.budgets import Budgets
 from loadtests.exposition import total
 from loadtests.view import ACCEPTED, UNAVAILABLE, Line, Run, Sent, at_most, unknown
-from scenarios.judge.delivery import RECEIVERS, kills, post
+from scenarios.judge.delivery import RECEIVERS, post
 from scenarios.judge.pressure import SHED_AT
-from scenarios.judge.views import OK_MAX, arrivals
+from scenarios.judge.views import arrivals
 
 RANK = {"low": 0, "normal": 1, "high": 2}
 NEAR_S = 1.0
@@ -32,6 +31,8 @@ def judge_critical(run: Run, budgets: Budgets) -> Line:
 
 
 def _turned_away(one: Sent) -> bool:
+    if one.problem == "connections":
+        return False  # told before its head was read: nobody could know that it was critical
     # /ready may truthfully say no: that is an answer.
     return one.refused or (one.status == UNAVAILABLE and one.operation != "ready")
 
@@ -104,7 +105,7 @@ def judge_alerts_lost(run: Run, budgets: Budgets) -> Line:
 
 
 def judge_alerts_twice(run: Run, budgets: Budgets) -> Line:
-    """One key is one alert; and where nothing broke, one alert is delivered once."""
+    """One idempotency key is one alert, and no alert is delivered that nobody was told of."""
     name, limit = "alerts.twice", budgets.get("alerts", "twice_max")
     ids: dict[str, set[str]] = {}
     for one in run.sent:
@@ -113,7 +114,8 @@ def judge_alerts_twice(run: Run, budgets: Budgets) -> Line:
     if not ids:
         return unknown(name, "no alert was accepted", limit=limit, unit="alerts")
     twice = sum(len(found) - 1 for found in ids.values())
-    if not run.broken and not kills(run.history):
-        taken = Counter((r, a.key) for r in RECEIVERS for a in arrivals(run.history, r) if 0 < a.status <= OK_MAX)
-        twice += sum(count - 1 for count in taken.values())
-    return at_most(name, twice, limit, "alerts", len(ids), f"{twice} deliveries more than alerts")
+    found = post(run.history)
+    invented = {key for _, key in found.taken if key not in found.accepted}
+    # A delivery may be tried again under its key, and the receiver knows it by that: a key nobody was given is new.
+    twice += max(0, len(invented) - len(found.uncertain))
+    return at_most(name, twice, limit, "alerts", len(ids), f"{twice} alerts more than keys")

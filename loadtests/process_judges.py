@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from loadtests.budgets import Budgets
 from loadtests.exposition import total
-from loadtests.view import MB, Line, Run, Scrape, Sent, at_most, unknown
+from loadtests.view import MB, RATE_LIMITED, Line, Run, Scrape, Sent, at_most, unknown
 from scenarios.judge.endurance import slope
 
 POINTS_MIN = 20
@@ -147,21 +147,31 @@ def _compared(run: Run, mine: Sequence[Sent]) -> list[str]:
     essential = any(s.series.get("signal_level", 0) >= 3 for s in run.scrapes)
     essential = essential or bool(run.history.states("metrics_mode", mode="essential"))
     statuses = sorted({f"status {one.status}" for one in mine if one.status})
-    return ["429 by rate", "shed", *([] if essential else statuses)]
+    return ["429 by rate", "shed", "connections", *([] if essential else statuses)]
+
+
+def _counter_of(what: str) -> tuple[str, dict[str, str], Callable[[Sent], bool]]:
+    """The counter, its labels, and which answers it should have counted."""
+    if what == "429 by rate":
+        return "signal_rejected_total", {"reason": "rate"}, lambda one: one.status == RATE_LIMITED
+    if what == "shed":
+        return "signal_shed_total", {}, lambda one: one.problem == "shed"
+    if what == "connections":
+        return "signal_rejected_total", {"reason": "connections"}, lambda one: one.problem == "connections"
+    status = int(what.split()[1])
+    # A connection too many is answered before there is a request, and counted as a connection.
+    return (
+        "signal_requests_total",
+        {"status": str(status)},
+        lambda one: one.status == status and one.problem != "connections",
+    )
 
 
 def _difference(
     first: Scrape, last: Scrape, what: str, sure: Sequence[Sent], mine: Sequence[Sent]
 ) -> tuple[float, str]:
     """By how many requests counter and clients differ, and both in words; those of uncertain end fit either way."""
-    if what == "429 by rate":
-        family, labels, seen = "signal_rejected_total", {"reason": "rate"}, lambda one: one.status == 429
-    elif what == "shed":
-        family, labels, seen = "signal_shed_total", {}, lambda one: one.problem == "shed"
-    else:
-        status = int(what.split()[1])
-        family, labels = "signal_requests_total", {"status": str(status)}
-        seen = lambda one: one.status == status  # noqa: E731 - one of three
+    family, labels, seen = _counter_of(what)
     counted = (total(dict(last.series), family, **labels) or 0) - (total(dict(first.series), family, **labels) or 0)
     least = sum(map(seen, sure))
     most = sum(map(seen, mine)) + sum(not one.status for one in mine)

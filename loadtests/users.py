@@ -10,21 +10,17 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections import deque
-from typing import Any
 
 import gevent
 from gevent.pool import Pool
-from locust import FastHttpUser, User, task
+from locust import User, task
 
 from loadtests.generator import Generator
 from loadtests.mix import COLD_SYMBOLS, PERSONAS, SOAK_SYMBOLS, Drawer, stream
-from loadtests.sending import Lane
 
 GENERATOR: list[Generator] = []
 """The generator of this process, once Locust has made its environment."""
 IN_THE_AIR_MAX = 20_000
-LANES_KEPT = 512
 LAST_ANSWERS_S = 12.0
 
 
@@ -33,7 +29,7 @@ def generator() -> Generator:
     return GENERATOR[0]
 
 
-class Paced(FastHttpUser):
+class Paced(User):
     """A persona: draws an operation, sends it at its time, waits for the answer, and so on."""
 
     abstract = True
@@ -50,7 +46,6 @@ class Paced(FastHttpUser):
         self._drawer = Drawer(self._rng, f"{own.plan.tag}{own.plan.seed}.{number}", cold)
         self._pace_s = self.fixed_pace_s or own.plan.pace_s
         self._next_s = time.monotonic() + self._rng.uniform(0, self._pace_s)
-        self._lane = Lane(self.host or self.environment.host or "", self.environment.events)
 
     @task
     def ask(self) -> None:
@@ -62,7 +57,7 @@ class Paced(FastHttpUser):
         operation = self._drawer.next(self.persona)
         if own.stopping or not own.can(operation):
             return
-        own.take(self._lane.send(operation, own.key_of(operation), own.ids.next(), self.persona, intended_s))
+        own.send(operation, self.persona, intended_s)
 
 
 class Reader(Paced):
@@ -112,8 +107,7 @@ class OpenArrivals(User):
     """Starts each request at its time on a schedule; answers are waited for elsewhere."""
 
     def on_start(self) -> None:
-        """The lanes are shared: as many connections as there are requests in the air."""
-        self._lanes: deque[Lane] = deque()
+        """Requests in the air are waited for at the end."""
         self._air = Pool(IN_THE_AIR_MAX)
 
     @task
@@ -131,22 +125,10 @@ class OpenArrivals(User):
             if own.stopping:
                 break
             if own.can(operation):
-                self._air.spawn(self._one, operation, persona, intended_s)
+                self._air.spawn(own.send, operation, persona, intended_s)
         while not own.stopping:  # Locust would begin the task anew
             gevent.sleep(0.1)
 
     def on_stop(self) -> None:
         """Answers that are still due are waited for: a request that was sent is a request that counts."""
         self._air.join(timeout=LAST_ANSWERS_S)
-
-    def _one(self, operation: Any, persona: str, intended_s: float) -> None:
-        own = generator()
-        lane = self._lanes.pop() if self._lanes else Lane(self.environment.host or "", self.environment.events)
-        try:
-            own.take(lane.send(operation, own.key_of(operation), own.ids.next(), persona, intended_s))
-        finally:
-            if len(self._lanes) < LANES_KEPT:
-                self._lanes.append(lane)
-
-
-PERSONA_USERS: list[type[User]] = [Reader, Explorer, Batcher, Alerter, Rude, Operator]
