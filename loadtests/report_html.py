@@ -15,7 +15,8 @@ STYLE = """
 --c0:#1f77b4;--c1:#e07b00;--c2:#c22f2f;--c3:#8a8f98;--c4:#7a1fa2;--ok:#1a7f37;--bad:#c22f2f;--unk:#9a6700}
 @media (prefers-color-scheme:dark){:root{--bg:#14171b;--fg:#e6e8eb;--dim:#98a0aa;--grid:#2a3037;--band:#f6c34433;
 --mark:#ff7edb;--c0:#6cb6ff;--c1:#ffa94d;--c2:#ff7b72;--c3:#7d8590;--c4:#d2a8ff;--ok:#57d364;--bad:#ff7b72;--unk:#e3b341}}
-body{background:var(--bg);color:var(--fg);font:15px/1.45 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em}
+body{background:var(--bg);color:var(--fg);font:15px/1.45 system-ui,sans-serif;
+max-width:980px;margin:2em auto;padding:0 1em}
 h1{font-size:1.5em}h2{font-size:1.1em;margin:1.6em 0 .3em}p.dim,.legend{color:var(--dim)}
 table{border-collapse:collapse;width:100%;font-size:.92em}td,th{padding:.25em .6em;border-bottom:1px solid var(--grid);
 text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
