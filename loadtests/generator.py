@@ -69,7 +69,7 @@ class Generator:
 
     def __init__(self, environment: Environment, environ: Mapping[str, str] = os.environ) -> None:
         self.environment = environment
-        self.plan = plan_from(environ) or Plan()
+        self.plan = plan_from(environ) or Plan(pace_s=float(environ.get("LOAD_PACE", "2")))
         self.shaped = plan_from(environ) is not None
         self.keys = keys_from(environ)
         self.out = Path(environ.get("LOAD_OUT", "load-results"))

@@ -19,7 +19,7 @@ def nice_top(most: float) -> float:
     """A round number at or above ``most``, of which a quarter is round too."""
     if most <= 0:
         return 1.0
-    step = 10 ** math.floor(math.log10(most))
+    step = 10.0 ** math.floor(math.log10(most))
     return next(factor * step for factor in (1, 2, 4, 8, 10) if factor * step >= most)
 
 

@@ -34,7 +34,7 @@ class PlanError(ValueError):
 _BOUNDS: Mapping[str, tuple[float, float, str]] = {
     "rate_per_s": (0.01, 100_000, "requests a second from 0.01 to 100000"),
     "duration_s": (1, 7 * 86_400, "seconds from 1 to 604800"),
-    "pace_s": (0.05, 3600, "seconds from 0.05 to 3600"),
+    "pace_s": (0.001, 3600, "seconds from 0.001 to 3600"),
     "workers": (1, 256, "a whole number from 1 to 256"),
     "abort_error_share": (0, 1, "a share from 0 to 1"),
     "seed": (0, 2**63 - 1, "a whole number from 0"),

@@ -70,7 +70,7 @@ USER_KEYS, OPERATOR_KEYS = ("demo", "high", "low", "reader"), ("operator", "scra
 @click.option("--lift-caps", is_flag=True, help=f"Allow more than {RATE_CAP_PER_S:g}/s or {DURATION_CAP_S:g} s.")
 @click.option("--json", "as_json", is_flag=True, help="load.json on stdout, nothing else.")
 @click.pass_context
-def load_command(context: click.Context, **given: Any) -> None:
+def load_command(context: click.Context, /, **given: Any) -> None:
     """Load the service with Locust, watch it, and judge what was recorded against its budgets.
 
     Without --host a service with all it needs is booted on loopback for the run. Against somebody's own (--host)

@@ -29,7 +29,7 @@ def test_a_burst_with_a_fault_is_judged_and_leaves_evidence_that_no_claim_is_bro
     options = ["--shape", "burst", "--rate", "3", "--duration", "10s", "--no-lone-client", "--schedule", str(schedule)]
     done = hardening(*options, *scaled(tmp_path), "--out", str(out), "--json")
     lines = verdicts(done)
-    assert done.returncode == 0, [one for one in lines.values() if one["verdict"] == "FAIL"]
+    assert not [one for one in lines.values() if one["verdict"] == "FAIL"]
     for name in ("rate.accepted", "rate.overload", "retry_after.429", "in_flight.at_rest", "claim.C2.2"):
         assert lines[name]["verdict"] == "PASS", lines[name]
     history = load_history(out)
