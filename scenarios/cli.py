@@ -23,6 +23,7 @@ _WHERE = {
     "keygen": "scenarios.verify_command:keygen_command",
     "serve": "scenarios.serve_command:serve_command",
     "preflight": "scenarios.serve_command:preflight_command",
+    "load": "scenarios.load_command:load_command",
     "faults": "scenarios.faults_command:faults_group",
     "proxy": "scenarios.proxy_command:proxy_command",
     "explore": "scenarios.simulator.command:explore_command",

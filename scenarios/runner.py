@@ -197,7 +197,7 @@ class _Run(Phases):
         end_s = self.world.now() + WARM_UP_S_MAX
         calm_since_s = self.world.now()
         while self.world.now() < min(end_s, calm_since_s + CALM_S) and not self.hurry:
-            if not _is_steady(await probe_ready(self.stage)):
+            if not is_steady(await probe_ready(self.stage)):
                 calm_since_s = self.world.now()
             await asyncio.sleep(RECOVERY_POLL_S)
 
@@ -205,7 +205,7 @@ class _Run(Phases):
         """Await the way back within its bound; the judge decides whether it was reached."""
         self.phase("recovery")
         end = self.world.now() + self.scenario.recovery_s
-        while not _is_steady(await probe_ready(self.stage)) and self.world.now() < end and not self.hurry:
+        while not is_steady(await probe_ready(self.stage)) and self.world.now() < end and not self.hurry:
             # A breaker closes by a probe, and a probe needs somebody who asks.
             for operation in self.scenario.steady.operations[:2]:
                 await self.world.client.send(operation)
@@ -217,7 +217,7 @@ class _Run(Phases):
             await self._terminate()
 
 
-def _is_steady(ready: dict[str, Any]) -> bool:
+def is_steady(ready: dict[str, Any]) -> bool:
     """What /ready shows to an operator is as it was before: breakers closed, level none, nothing waiting."""
     if not ready.get("ready"):
         return False

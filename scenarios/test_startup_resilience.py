@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -68,6 +70,9 @@ def reload_storm() -> Scenario:
     )
 
 
+ABSENT_AND_LATE: tuple[tuple[Literal["absent", "late"], float | None], ...] = (("absent", None), ("late", 20.0))
+
+
 class TestStartupResilienceRareFailures:
     """From the first attempt to the last request."""
 
@@ -79,11 +84,7 @@ class TestStartupResilienceRareFailures:
 
     @rare(
         st.permutations(
-            [
-                StartupCase(case, name, appear_after_s=after_s)
-                for name in CRITICAL
-                for case, after_s in (("absent", None), ("late", 20.0))
-            ]
+            [StartupCase(case, name, appear_after_s=after_s) for name in CRITICAL for case, after_s in ABSENT_AND_LATE]
         ).map(tuple),
         exercises=("C3.1",),
     )

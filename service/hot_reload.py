@@ -79,7 +79,7 @@ class SettingsStore:
     def announce(self) -> None:
         """Say which configuration is in force, and by which figures it differs from the first."""
         changed = _differences(self._first, self._current)
-        more = {"changed": changed} if changed else {}
+        more: dict[str, Any] = {"changed": changed} if changed else {}
         self._emit("settings", generation=self._generation, digest=self._current.digest(), **more)
 
     def reload(self, actor: str) -> Change:
