@@ -19,7 +19,11 @@ from scenarios.cli import hardening
 from scenarios.manual import FURTHER, PURPOSES, Manual
 
 COMMANDS = {" ".join(path): command for path, command in walk()}
-LEAVES = {name: command for name, command in COMMANDS.items() if not isinstance(command, click.Group)}
+LEAVES = {
+    name: command
+    for name, command in COMMANDS.items()
+    if not isinstance(command, click.Group) or command.invoke_without_command
+}
 WITHOUT_JSON = {
     "proxy": "a server: its answers are the JSON of Toxiproxy's API",
     "completion": "prints a script, for a shell to read",
