@@ -94,7 +94,12 @@ CROWDS: Mapping[str, Drawn] = MappingProxyType(
         "slow_body": fault("slow_body", connections=st.integers(1, 8)),
         "client_half_closed": fault("client_half_closed", connections=st.integers(1, 8)),
         "connection_flood": fault("connection_flood", connections=st.integers(10, 60)),
-        "disconnect_mid_answer": fault("disconnect_mid_answer", connections=st.integers(1, 3), wait_ms=250.0),
+        "disconnect_mid_answer": fault(
+            "disconnect_mid_answer",
+            connections=st.integers(1, 3),
+            after_bytes=0,
+            wait_ms=st.sampled_from([50.0, 250.0]),
+        ),
     }
 )
 

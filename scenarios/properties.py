@@ -42,7 +42,7 @@ SESSIONS = Path(".hardening/failed")
 """Where sessions of failures go, unless the variable names another folder."""
 
 SHARD_VARIABLE = "HARDENING_SHARD"
-SHRINK_CPU_S = 60.0
+SHRINK_CPU_S = 30.0
 """Processor time for shrinking a scenario; what is not tried by then counts as no smaller failure."""
 
 
@@ -54,6 +54,7 @@ class Effort:
     schedules: int
 
 
+CERTAIN_EXAMPLES = 100
 EFFORTS = {"dev": Effort(4, 2), "ci": Effort(10, 3), "deep": Effort(2000, 16)}
 """By the name of the Hypothesis profile: seconds, minutes, hours."""
 
@@ -140,8 +141,13 @@ class Trial:
         assert self._smallest is not None
         failure = failure_of(self._smallest[0], found, self.name)
         path = failure.store(Path(os.environ.get(SESSIONS_VARIABLE, SESSIONS)))
-        more = "" if failure.claim else f"\n{found.exception!r}"
-        return f"{failure.text}{more}\n\nreplay: hardening replay {path}"
+        # The order of events is in the session; what people read first is what was asked, what broke, what was seen.
+        words = failure.text.split("\n\n", 1)[0]
+        if not failure.claim:
+            words += f"\n{type(found.exception).__name__}: {found.exception}"
+        away = f"{len(found.plan)} deviations from the default schedule" if len(found.plan) else "the default schedule"
+        sure = "the same trace each time" if found.repeats else "NOT the same trace each time"
+        return f"{words}\nunder:    {away}, {sure}\nreplay:   hardening replay {path}"
 
 
 def rare(
@@ -190,7 +196,9 @@ def _try(trial: Trial, drawn: SearchStrategy[Any], tried: Effort, wanted: Sequen
         looks(given(scenario=drawn, seed=interleavings())(holds))()
     except ScenarioFailedError:
         raise ScenarioFailedError(trial.story(trial.shrunk())) from None
-    missed = [claim for claim in wanted if claim not in trial.met]
+    # A handful of random examples may honestly miss a rare premise; those that are always the same may not.
+    certain = looks.derandomize or tried.examples >= CERTAIN_EXAMPLES
+    missed = [claim for claim in wanted if claim not in trial.met] if certain else []
     assert not missed, f"{trial.name}: no run of {trial.runs} exercised {', '.join(missed)}; it exercised {trial.met}"
 
 

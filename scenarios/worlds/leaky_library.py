@@ -123,7 +123,7 @@ def say(how: str, parts: Sequence[str]) -> None:
     """Log some texts in one of ``WAYS``; ``extra`` puts each part into a field of its own, the others join them."""
     log, text = logging.getLogger(LOGGER), "".join(parts)
     if how == "message":
-        log.warning(text.replace("%", "%%"))
+        log.warning(text)
     elif how == "argument":
         log.warning("it said: %s", text)
     elif how == "extra":
