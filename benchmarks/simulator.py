@@ -200,6 +200,7 @@ def main():
     parser.add_argument("--runs", type=int, default=300, help="schedules per twin")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--group", type=int, choices=(1, 2), help="only this group of tools")
     parser.add_argument("--tool", choices=TOOLS, help=argparse.SUPPRESS)
     parser.add_argument("--runs-max", type=int, default=3000, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -207,7 +208,9 @@ def main():
         print(json.dumps(measure(given.tool, given.runs, given.seeds, given.runs_max)))
         return
     with tempfile.TemporaryDirectory() as scratch:
-        for group, place in zip(groups(), (given.venv, given.venv_312), strict=False):
+        for number, (group, place) in enumerate(zip(groups(), (given.venv, given.venv_312), strict=False), 1):
+            if given.group not in (None, number):
+                continue
             print(f"\n{group.title}, a search gives up after {group.runs_max} schedules")
             python = environment_of(group, place, scratch)
             results = in_turns(group, python, given.rounds, given.runs, given.seeds)

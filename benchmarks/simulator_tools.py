@@ -132,6 +132,8 @@ class Simloom:
         import simloom
 
         self.simloom = simloom
+        # Its own bound is a million: a candidate of the shrinker that spins would take minutes each time.
+        self.bounds = {"max_steps_per_instant": 10_000}
         fine = 1_000_000
 
         async def io(low, high):
@@ -145,12 +147,12 @@ class Simloom:
         async def bound():
             await program(self.tools, broken=broken)
 
-        report = self.simloom.explore(bound, runs=runs, start_seed=seed * SEEDS_APART)
+        report = self.simloom.explore(bound, runs=runs, start_seed=seed * SEEDS_APART, **self.bounds)
         if not report.failed:
             return report.runs, False, None
         if not shrink:
             return report.runs, True, None
-        smallest = self.simloom.shrink(bound, report.first_failure, max_runs=SHRINK_RUNS_MAX)
+        smallest = self.simloom.shrink(bound, report.first_failure, max_runs=SHRINK_RUNS_MAX, **self.bounds)
         return report.runs, True, smallest.deviations
 
 
