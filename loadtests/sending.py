@@ -1,4 +1,7 @@
-"""Sends one operation through Locust's fast client and writes down what came of it."""
+"""Sends one operation through the client that Locust's ``FastHttpUser`` is made of, and writes down what came of it.
+
+Without that user's own layer: it parses each URL four times and keeps cookies, which the service has none of.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from urllib.parse import urlsplit
 
 import gevent
 from gevent import socket as gevent_socket
-from locust.contrib.fasthttp import FastHttpSession
+from geventhttpclient import HTTPClient
+from locust.contrib.fasthttp import FAILURE_EXCEPTIONS
+from locust.exception import LocustError
 
 from scenarios.judge.workload import Operation
 
@@ -59,30 +64,25 @@ class Ids:
 
 
 class Lane:
-    """One connection at a time: a session of Locust's, and when it was last used."""
+    """One connection at a time, and when it was last used."""
 
-    def __init__(self, host: str, events: Any, user: Any = None) -> None:
+    def __init__(self, host: str, events: Any) -> None:
         self.host = host
-        self.session = FastHttpSession(
-            base_url=host,
-            request_event=events.request,
-            user=user,
-            concurrency=1,
-            max_retries=0,
-            max_redirects=0,
-            network_timeout=10.0,
-            connection_timeout=5.0,
-        )
+        self._events = events
+        self._client = self._fresh()
         self._used_s = 0.0
 
-    def _fresh(self, now_s: float) -> None:
-        pool = self.session.client.clientpool
-        if now_s - self._used_s > IDLE_S_MAX:
-            pool.close()
-        client = pool.get_client(self.host)
+    def _fresh(self) -> HTTPClient:
+        client = HTTPClient.from_url(self.host, concurrency=1, network_timeout=10.0, connection_timeout=5.0)
         # The library sends an idempotent request again, in silence, when the connection broke: two requests under
         # one id, and a failure that nobody sees. With no connections to spare in its count it raises instead.
         client._connection_pool.size = -1  # noqa: SLF001 - there is no other way to say so
+        return client
+
+    def _renew(self) -> None:
+        """Give the connection up; the next request opens one."""
+        self._client.close()
+        self._client = self._fresh()
 
     def send(
         self,
@@ -109,33 +109,51 @@ class Lane:
         if operation.disconnect_after_s is not None:
             kind, error = hang_up(self.host, operation, headers, operation.disconnect_after_s)
         else:
-            self._fresh(began_s)
-            with self.session.request(
-                operation.method,
-                operation.path,
-                name=operation.operation,
-                data=body,  # type: ignore[arg-type]  # bytes go through as they are
-                headers=headers,
-                catch_response=True,
-            ) as answer:
-                status = int(answer.status_code or 0)
-                if status:
-                    value |= said(answer)
-                    if on_body is not None:
-                        on_body(answer.content or b"")
-                    if status >= 500 and status != 503:
-                        answer.failure(f"status {status}")
-                    else:
-                        answer.success()
-                else:
-                    kind, error = failure(getattr(answer, "error", None))
-                    answer.failure(error)
+            kind, status, error = self._exchange(operation, headers, body, began_s, value, on_body)
         ended_s = self._used_s = time.monotonic()
         user, priority = (key.user, operation.priority) if key else ("", operation.priority)
         return [
             *(request_id, persona, operation.operation, operation.method, operation.path, operation.key),
             *(operation.sends, user, priority, intended_s, began_s, ended_s, kind, status, error, value),
         ]
+
+    def _exchange(
+        self,
+        operation: Operation,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        began_s: float,
+        value: dict[str, Any],
+        on_body: Callable[[bytes], None] | None,
+    ) -> tuple[str, int, str]:
+        """Ask and read the answer; kind, status and error, and into ``value`` what the answer said."""
+        if began_s - self._used_s > IDLE_S_MAX:
+            self._renew()
+        kind, status, error, content = "ok", 0, "", b""
+        wrong: Exception | None = None
+        try:
+            answer = self._client.request(operation.method, operation.path, body=body or b"", headers=headers)
+            content = bytes(answer.read())
+            status = answer.get_code()
+            value |= said(answer, content)
+            if on_body is not None:
+                on_body(content)
+            if status >= 500 and status != 503:
+                wrong = LocustError(f"status {status}")
+        except FAILURE_EXCEPTIONS as broken:
+            wrong, status = broken, 0
+            kind, error = failure(broken)
+            self._renew()
+        # Locust's own statistics: a refusal is an answer, and what it should be is for the judge to say.
+        self._events.request.fire(
+            request_type=operation.method,
+            name=operation.operation,
+            response_time=(time.monotonic() - began_s) * 1000,
+            response_length=len(content),
+            exception=wrong,
+            context={},
+        )
+        return kind, status, error
 
 
 def encode(body: Any) -> bytes | None:
@@ -145,18 +163,16 @@ def encode(body: Any) -> bytes | None:
     return body.encode() if isinstance(body, str) else json.dumps(body, separators=(",", ":")).encode()
 
 
-def said(answer: Any) -> dict[str, Any]:
+def said(answer: Any, content: bytes) -> dict[str, Any]:
     """What an answer says beyond its status, for the history."""
     value: dict[str, Any] = {}
-    headers = answer.headers
-    told = headers.get("retry-after", "")
+    told = answer.get("retry-after", "")
     if told.isdigit():
         value["retry_after_s"] = float(told)
-    generation = headers.get("x-config-generation")
+    generation = answer.get("x-config-generation")
     if generation is not None:
         value["generation"] = generation
-    content = answer.content
-    if content and content[:1] == b"{":
+    if content[:1] == b"{":
         try:
             data = json.loads(content)
         except ValueError:

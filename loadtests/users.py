@@ -51,7 +51,8 @@ class Paced(User):
     def ask(self) -> None:
         """One operation, at its time."""
         own = generator()
-        gevent.sleep(max(0.0, self._next_s - time.monotonic()))
+        if (wait_s := self._next_s - time.monotonic()) > 0:
+            gevent.sleep(wait_s)
         intended_s = self._next_s
         self._next_s += self._rng.uniform(0.5, 1.5) * self._pace_s
         operation = self._drawer.next(self.persona)

@@ -55,7 +55,7 @@ class Effort:
 
 
 CERTAIN_EXAMPLES = 100
-EFFORTS = {"dev": Effort(4, 2), "ci": Effort(10, 3), "deep": Effort(2000, 16)}
+EFFORTS = {"dev": Effort(4, 2), "ci": Effort(7, 2), "deep": Effort(2000, 16)}
 """By the name of the Hypothesis profile: seconds, minutes, hours."""
 
 
