@@ -99,7 +99,7 @@ def load_command(context: click.Context, /, **given: Any) -> None:
 
 
 @load_command.command("judge")
-@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--budgets", type=click.Path(path_type=Path), help="TOML laid over the default budgets.")
 @click.option("--json", "as_json", is_flag=True, help="load.json on stdout, nothing else.")
 def judge_command(directory: Path, budgets: Path | None, *, as_json: bool) -> None:

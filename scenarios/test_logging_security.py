@@ -48,7 +48,7 @@ def full_disk() -> Scenario:
 class TestLoggingSecurityRareFailures:
     """What leaves the process, and who may ask."""
 
-    @rare(leaking(), exercises=("C4.1", "C4.2", "C4.5"))
+    @rare(leaking(), exercises=("C4.1", "C4.2"))
     def test_no_secret_leaves_whatever_it_hides_in_and_candles_stay_as_they_are(
         self, history: History, verdicts: tuple[Verdict, ...]
     ) -> None:
@@ -85,7 +85,9 @@ class TestLoggingSecurityRareFailures:
     def test_every_security_event_is_in_the_chain_whatever_the_disk_does(
         self, history: History, verdicts: tuple[Verdict, ...]
     ) -> None:
-        assert any(event.value["probe"] == "audit_chain" for event in history.states("probe"))
+        refused = [event for event in history.states("rejected") if event.value["reason"] in {"key", "scope", "rate"}]
+        checked = history.states("probe", probe="audit_chain")
+        assert checked or not refused  # without a security event there is no log whose chain could be checked
 
     @pytest.mark.live
     @pytest.mark.parametrize("example", [full_disk()], ids=lambda example: example.name)
