@@ -1,8 +1,10 @@
-# ruff: noqa: ANN001, ANN003, ANN201, ANN202, ANN204, PLC0415 - tools are imported in the process that measures them
-"""The simulator beside detangle and looptime: the same planted programs, the same interpreter, in turns.
+# ruff: noqa: ANN001, ANN201 - numbers by name, for a person to read
+"""The simulator beside its peers: the same planted programs, the same interpreter, in turns.
 
-``python benchmarks/simulator.py [--venv DIR] [--seeds N]`` makes a throw-away environment with the peers (or uses
-the one given), runs every tool in a process of its own, several rounds in turns, and prints medians and ratios:
+``python benchmarks/simulator.py [--venv DIR] [--seeds N]`` makes throw-away environments with the peers, runs every
+tool in a process of its own, several rounds in turns, and prints medians and ratios. detangle and looptime run on this
+interpreter; simloom, simloop and seedloop need Python 3.12 and are measured in a second group, beside this simulator
+again, where one is found (``python3.12`` on the PATH, or pyenv's). A peer that cannot be installed is named.
 
 - speed: schedules per CPU second on the correct twins (nothing to find, so only running is measured);
 - schedules until found, geometric mean over programs and seeds, shrinking off;
@@ -10,138 +12,74 @@ the one given), runs every tool in a process of its own, several rounds in turns
 - alarms on the correct twins.
 
 The simulator runs in one configuration for all of them (``clock="loop"``, everything else default). Peers get the
-same waits: detangle draws them with its own ``uniform``, and may cancel the same tasks. looptime knows one schedule
-only: it is here for speed.
+same waits and draws through their own words, and may cancel the same tasks where they can cancel at all; what needs a
+cancellation is not asked of the others. The ratios to a peer are over the programs that both were asked and on whose
+correct twin neither raised an alarm: a tool that also "finds" the bug in correct code has found nothing.
 """
 
 import argparse
-import asyncio
-import functools
+import glob
 import json
 import math
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import venv
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PEERS = ["detangle==0.1.0", "looptime==0.9"]
-RUNS_MAX = 3000
-TOOLS = ("ours", "detangle", "detangle-jitter", "looptime")
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.simulator_tools import TOOLS, programs  # noqa: E402 - the script may be started from anywhere
+
+SHRINKS = 5
+"""Seeds whose failures are shrunk too."""
 
 
-def programs():
-    """Name -> (program, pattern of tasks that may be cancelled)."""
-    sys.path.insert(0, str(ROOT / "tests" / "simulator"))
-    import planted_cache
-    import planted_life
-    import planted_limits
+@dataclass(frozen=True)
+class Group:
+    """Tools that run on one interpreter, and the schedules after which a search gives up."""
 
-    return {**planted_cache.PLANTED, **planted_limits.PLANTED, **planted_life.PLANTED}
-
-
-class Ours:
-    """This repository's simulator."""
-
-    def __init__(self):
-        from scenarios.simulator import draw, explore, io
-
-        self.explore = explore
-        self.tools = type("Tools", (), {"io": staticmethod(io), "draw": staticmethod(draw)})
-
-    def search(self, program, cancel, broken, runs, seed, shrink):
-        """(schedules, found, size)."""
-        bound = functools.partial(program, self.tools, broken=broken)
-        budget = 400 if shrink else 0
-        report = self.explore(bound, runs=runs, seed=seed, cancel=cancel, clock="loop", shrink_runs_max=budget)
-        found = report.counterexample
-        return (found.schedules, True, len(found.plan)) if found else (report.runs, False, 0)
+    title: str
+    python: str
+    peers: tuple[str, ...]
+    tools: tuple[str, ...]
+    runs_max: int
 
 
-class Detangle:
-    """detangle, with its default settings or with timers that fire late."""
-
-    def __init__(self, **options):
-        import detangle
-
-        self.detangle = detangle
-        self.options = options
-
-        async def io(low, high):
-            await asyncio.sleep(detangle.uniform(low, high))
-
-        self.tools = type("Tools", (), {"io": staticmethod(io), "draw": staticmethod(detangle.randint)})
-
-    def search(self, program, cancel, broken, runs, seed, shrink):
-        """(schedules, found, size)."""
-
-        async def bound():
-            if cancel:
-                self._offer_clients(asyncio.get_running_loop())
-            await program(self.tools, broken=broken)
-
-        try:
-            stats = self.detangle.explore(bound, runs=runs, seed=seed, shrink=shrink, **self.options)
-        except self.detangle.BugFound as error:
-            return error.report.runs, True, error.report.deviations
-        return stats.runs, False, 0
-
-    def _offer_clients(self, loop):
-        real = loop.create_task
-
-        def create_task(coro, **options):
-            task = real(coro, **options)
-            if (options.get("name") or "").startswith("client"):
-                self.detangle.inject_cancellation(task)
-            return task
-
-        loop.create_task = create_task
+def groups():
+    """The first group always; the second where there is an interpreter for it."""
+    yield Group(
+        f"CPython {sys.version.split()[0]}",
+        sys.executable,
+        ("detangle==0.1.0", "looptime==0.9"),
+        ("ours", "detangle", "detangle-jitter", "looptime"),
+        3000,
+    )
+    found = shutil.which("python3.12") or next(
+        iter(sorted(glob.glob(str(Path.home() / ".pyenv/versions/3.12.*/bin/python3.12")))), None
+    )
+    if found is None:
+        print("simloom, simloop, seedloop: not measured, there is no Python 3.12 here")
+        return
+    # Fewer schedules: two of them run a few hundred a second.
+    yield Group(
+        "CPython 3.12",
+        found,
+        ("simloom==0.5.0", "simloop==0.2.2", "seedloop==0.4.1"),
+        ("ours", "simloom", "simloop", "seedloop"),
+        500,
+    )
 
 
-class Looptime:
-    """looptime: virtual time, one schedule."""
-
-    def __init__(self):
-        import random
-
-        import looptime
-
-        self.new_loop = looptime.new_event_loop
-        rng = random.Random(1)
-
-        async def io(low, high):
-            await asyncio.sleep(rng.uniform(low, high))
-
-        self.tools = type("Tools", (), {"io": staticmethod(io), "draw": staticmethod(rng.randint)})
-
-    def search(self, program, cancel, broken, runs, seed, shrink):
-        """(schedules, found, size)."""
-        for _ in range(runs):
-            loop = self.new_loop()
-            try:
-                loop.run_until_complete(program(self.tools, broken=broken))
-            finally:
-                loop.close()
-        return runs, False, 0
-
-
-def tool(name):
-    """A tool by its name."""
-    if name == "ours":
-        return Ours()
-    if name == "looptime":
-        return Looptime()
-    return Detangle(**({"timer_jitter": 0.5} if name.endswith("jitter") else {}))
-
-
-def measure(name, runs, seeds):
+def measure(name, runs, seeds, runs_max):
     """Everything about one tool, as JSON."""
-    chosen = tool(name)
-    result = {"speed": {}, "alarms": [], "found": {}, "cpu_s": {}, "size": {}}
+    chosen = TOOLS[name]()
+    result = {"speed": {}, "alarms": [], "found": {}, "cpu_s": {}, "size": {}, "runs_max": runs_max}
     for title, (program, cancel) in programs().items():
         began_s = time.process_time()
         schedules, alarm, _ = chosen.search(program, cancel, False, runs, 1, False)
@@ -149,17 +87,18 @@ def measure(name, runs, seeds):
             result["alarms"].append(title)
         else:
             result["speed"][title] = schedules / (time.process_time() - began_s)
-        if name == "looptime":
+        if name == "looptime" or (cancel and not chosen.cancels):
             continue
         needed, cpu_s, sizes = [], [], []
         for seed in range(seeds):
             began_s = time.process_time()
-            schedules, found, _ = chosen.search(program, cancel, True, RUNS_MAX, seed, False)
+            schedules, found, _ = chosen.search(program, cancel, True, runs_max, seed, False)
             cpu_s.append(time.process_time() - began_s)
-            needed.append(schedules if found else RUNS_MAX)
-            if found and seed < 5:
-                sizes.append(chosen.search(program, cancel, True, RUNS_MAX, seed, True)[2])
-        result["found"][title], result["cpu_s"][title], result["size"][title] = needed, cpu_s, sizes
+            needed.append(schedules if found else runs_max)
+            if found and seed < SHRINKS:
+                sizes.append(chosen.search(program, cancel, True, runs_max, seed, True)[2])
+        result["found"][title], result["cpu_s"][title] = needed, cpu_s
+        result["size"][title] = [size for size in sizes if size is not None]
     return result
 
 
@@ -168,14 +107,28 @@ def geometric_mean(values):
     return math.exp(statistics.fmean(math.log(max(value, 1e-9)) for value in values))
 
 
-def in_turns(python, rounds, runs, seeds):
+def environment_of(group, given, scratch):
+    """The Python of an environment with the group's peers; names each peer that cannot be installed."""
+    place = given or Path(scratch) / group.title.replace(" ", "-")
+    if not place.exists():
+        subprocess.run([group.python, "-m", "venv", str(place)], check=True)
+        for peer in group.peers:
+            argv = [str(place / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check", peer]
+            done = subprocess.run(argv, capture_output=True, text=True, check=False)
+            if done.returncode:
+                print(f"{peer}: cannot be installed: {done.stderr.strip().splitlines()[-1:]}")
+    return str(place / "bin" / "python")
+
+
+def in_turns(group, python, rounds, runs, seeds):
     """Run each tool ``rounds`` times, in turns; the results by tool."""
-    results = {name: [] for name in TOOLS}
+    results = {name: [] for name in group.tools}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"}
     for _ in range(rounds):
-        for name in TOOLS:
-            command = [python, __file__, "--tool", name, "--runs", str(runs), "--seeds", str(seeds)]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        for name in group.tools:
+            numbers = ["--runs", str(runs), "--seeds", str(seeds), "--runs-max", str(group.runs_max)]
+            argv = [python, __file__, "--tool", name, *numbers]
+            done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
                 print(f"{name}: could not run: {done.stderr.strip().splitlines()[-1:]}")
                 continue
@@ -183,58 +136,86 @@ def in_turns(python, rounds, runs, seeds):
     return results
 
 
-def summary(reports):
-    """Medians over the rounds of one tool."""
-    titles = set.intersection(*(set(report["speed"]) for report in reports))
-    speed = statistics.median(len(titles) / sum(1 / report["speed"][title] for title in titles) for report in reports)
-    row = {"speed": speed, "alarms": sorted({title for report in reports for title in report["alarms"]})}
-    if reports[0]["found"]:
-        row["found"] = geometric_mean([n for needed in reports[0]["found"].values() for n in needed])
-        row["missed"] = sum(n >= RUNS_MAX for needed in reports[0]["found"].values() for n in needed)
+def summary(reports, titles=None):
+    """Medians over the rounds of one tool, of ``titles`` or of whatever it was asked."""
+    alarms = sorted({title for report in reports for title in report["alarms"]})
+    quick = set.intersection(*(set(report["speed"]) for report in reports)) & (titles or set(programs()))
+    asked = {title for title in reports[0]["found"] if titles is None or title in titles}
+    speed = statistics.median(len(quick) / sum(1 / report["speed"][title] for title in quick) for report in reports)
+    row = {"speed": speed, "alarms": alarms, "asked": len(asked)}
+    if asked:
+        needed = [n for title in sorted(asked) for n in reports[0]["found"][title]]
+        sizes = [s for title in sorted(asked) for s in reports[0]["size"][title]]
+        row |= {"found": geometric_mean(needed), "missed": sum(n >= reports[0]["runs_max"] for n in needed)}
+        row["tries"] = len(needed)
         row["cpu_s"] = statistics.median(
-            geometric_mean([s for each in report["cpu_s"].values() for s in each]) for report in reports
+            geometric_mean([s for title in sorted(asked) for s in report["cpu_s"][title]]) for report in reports
         )
-        row["size"] = statistics.fmean([s for sizes in reports[0]["size"].values() for s in sizes])
-        row["size_max"] = max(s for sizes in reports[0]["size"].values() for s in sizes)
+        row |= {"size": statistics.fmean(sizes) if sizes else None, "size_max": max(sizes, default=None)}
     return row
 
 
-def main():
-    """Measure, or be the process that measures one tool."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--venv", type=Path, help="an environment with the peers")
-    parser.add_argument("--runs", type=int, default=300, help="schedules per twin")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tool", choices=TOOLS, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.tool:
-        print(json.dumps(measure(given.tool, given.runs, given.seeds)))
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        place = given.venv or Path(scratch) / "venv"
-        if not place.exists():
-            venv.create(place, with_pip=True)
-            subprocess.run([place / "bin" / "python", "-m", "pip", "install", "-q", *PEERS], check=True)
-        results = in_turns(place / "bin" / "python", given.rounds, given.runs, given.seeds)
+def show(results):
+    """The table, then each peer's ratios."""
     rows = {name: summary(reports) for name, reports in results.items() if reports}
     print(
-        f"{'tool':<16} {'sched/CPU s':>12} {'until found':>12} {'missed':>7} {'CPU s':>9} {'size':>5} {'max':>4} alarms"
+        f"{'tool':<16} {'sched/CPU s':>11} {'until found':>11} {'missed':>9} {'CPU s':>9} {'size':>5} {'max':>4} alarms"
     )
     for name, row in rows.items():
         rest = ""
         if "found" in row:
-            rest = (
-                f"{row['found']:12.2f} {row['missed']:7d} {row['cpu_s']:9.5f} {row['size']:5.2f} {row['size_max']:4d}"
-            )
-        print(f"{name:<16} {row['speed']:12.0f} {rest:<41}  {', '.join(row['alarms']) or 'none'}")
-    ours, default, late = rows["ours"], rows.get("detangle"), rows.get("detangle-jitter")
-    if default and late:
+            missed = f"{row['missed']}/{row['tries']}"
+            size = f"{row['size']:5.2f} {row['size_max']:4d}" if row["size"] is not None else f"{'-':>5} {'-':>4}"
+            rest = f"{row['found']:11.2f} {missed:>9} {row['cpu_s']:9.5f} {size}"
+        print(f"{name:<16} {row['speed']:11.0f} {rest:<42} {', '.join(row['alarms']) or 'none'}")
+    for name, reports in results.items():
+        if name == "ours" or not reports or not results["ours"]:
+            continue
+        wrong = set(rows["ours"]["alarms"]) | set(rows[name]["alarms"])
+        common = (set(results["ours"][0]["found"]) & set(reports[0]["found"]) or set(programs())) - wrong
+        ours, peer = summary(results["ours"], common), summary(reports, common)
+        text = f"ours to {name}, {len(common)} programs: speed {ours['speed'] / peer['speed']:.2f}x"
+        if "found" in peer:
+            text += f", until found {ours['found'] / peer['found']:.2f}x, CPU {ours['cpu_s'] / peer['cpu_s']:.2f}x"
+        print(text)
+
+
+def judge(results):
+    """What this simulator promises beside detangle."""
+    rows = {name: summary(reports) for name, reports in results.items() if reports}
+    ours, default, late = rows.get("ours"), rows.get("detangle"), rows.get("detangle-jitter")
+    if ours and default and late:
         best = min(default["cpu_s"], late["cpu_s"])
         print(f"speed: {ours['speed'] / default['speed']:.2f}x detangle (wanted: 1.5x or more)")
         print(f"until found: {ours['found'] / late['found']:.2f}x detangle with late timers (wanted: 1.0x or less)")
         print(f"CPU until found: {ours['cpu_s'] / best:.2f}x the better of the two (wanted: 0.5x or less)")
         print(f"shrunk size: {ours['size']:.2f} (wanted: 3 or less)")
+
+
+def main():
+    """Measure, or be the process that measures one tool."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--venv", type=Path, help="an environment with detangle and looptime")
+    parser.add_argument("--venv-312", type=Path, help="one of Python 3.12 with simloom, simloop and seedloop")
+    parser.add_argument("--runs", type=int, default=300, help="schedules per twin")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--group", type=int, choices=(1, 2), help="only this group of tools")
+    parser.add_argument("--tool", choices=TOOLS, help=argparse.SUPPRESS)
+    parser.add_argument("--runs-max", type=int, default=3000, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.tool:
+        print(json.dumps(measure(given.tool, given.runs, given.seeds, given.runs_max)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        for number, (group, place) in enumerate(zip(groups(), (given.venv, given.venv_312), strict=False), 1):
+            if given.group not in (None, number):
+                continue
+            print(f"\n{group.title}, a search gives up after {group.runs_max} schedules")
+            python = environment_of(group, place, scratch)
+            results = in_turns(group, python, given.rounds, given.runs, given.seeds)
+            show(results)
+            judge(results)
 
 
 if __name__ == "__main__":

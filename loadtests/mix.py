@@ -1,83 +1,119 @@
-"""The users of a load run: each draws operations of the scenarios' own workload model, by a generator of its own."""
+"""Who asks for what: six kinds of user, each drawing operations of the shared workload model from a seed. Pure."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
-from loadtests.spec import LoadSpec
 from scenarios.judge.workload import Operation, alert, signal
 
-SYMBOLS = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
-BATCH_SIZE = 5
-REPEATED_SHARE = 0.1
-RUDE_WAYS = ("hang_up", "wrong_key", "no_key", "malformed")
-HANG_UP_AFTER_S = 0.05
-
-Draw = Callable[[random.Random, LoadSpec, str], Operation]
-"""Draws one operation; the text is unique for this request (it makes idempotency keys)."""
-
-
-def reader(rng: random.Random, _spec: LoadSpec, _unique: str) -> Operation:
-    """A few symbols that everybody asks for: cached."""
-    key = rng.choice(("demo", "demo", "high"))
-    return signal(0.0, rng.choice(SYMBOLS), key=key, priority="high" if key == "high" else "normal")
+WARM = ("AAPL", "MSFT", "GOOG", "AMZN", "NVDA", "TSLA")
+COLD_SYMBOLS = 1_000_000
+SOAK_SYMBOLS = 40
+"""A soak looks for what grows without end; were its symbols ever new, the cache would grow as it should."""
+REPLAYS = 0.1
+WRONG_KEY = "sk_this-key-was-never-given-out"
+DISCONNECT_S = 0.01
 
 
-def explorer(rng: random.Random, spec: LoadSpec, _unique: str) -> Operation:
-    """A symbol that hardly anybody asked for before: cold."""
-    return signal(0.0, f"X{rng.randrange(spec.cold)}", key="demo")
+@dataclass(slots=True)
+class Drawer:
+    """Draws the operations of one user, in order.
+
+    ``name`` keeps its idempotency keys apart from all others'; cold symbols are drawn from so many.
+    """
+
+    rng: random.Random
+    name: str
+    cold: int = COLD_SYMBOLS
+    count: int = 0
+    sent: list[tuple[str, str]] = field(default_factory=list)
+
+    def next(self, persona: str, at_s: float = 0.0) -> Operation:
+        """The next operation of that persona."""
+        self.count += 1
+        return PERSONAS[persona].draw(self, at_s)
 
 
-def batcher(rng: random.Random, _spec: LoadSpec, _unique: str) -> Operation:
-    """Several symbols at once, with low priority."""
-    body = {"symbols": rng.sample(SYMBOLS, BATCH_SIZE), "timeframe": "1m"}
-    return Operation(0.0, "batch", "POST", "/v2/signals/batch", "low", "low", body=body)
+def _reader(drawer: Drawer, at_s: float) -> Operation:
+    """Symbols that everybody asks for: mostly answered from the cache."""
+    key, priority = drawer.rng.choice((("demo", "normal"), ("high", "high"), ("low", "low")))
+    return signal(at_s, drawer.rng.choice(WARM), key=key, priority=priority)
 
 
-def alerter(rng: random.Random, _spec: LoadSpec, unique: str) -> Operation:
-    """An alert whose rule holds; now and then one that was posted before, which must change nothing."""
-    symbol = rng.choice(SYMBOLS)
-    key = f"again-{symbol}" if rng.random() < REPEATED_SHARE else unique
-    return alert(0.0, symbol, key)
+def _explorer(drawer: Drawer, at_s: float) -> Operation:
+    """A symbol that nobody asked for before."""
+    return signal(at_s, f"X{drawer.rng.randrange(drawer.cold):06d}")
 
 
-def rude(rng: random.Random, _spec: LoadSpec, _unique: str) -> Operation:
-    """Hangs up, sends wrong keys or none, or what is no JSON."""
-    way, symbol = rng.choice(RUDE_WAYS), rng.choice(SYMBOLS)
-    if way == "hang_up":
-        return signal(0.0, symbol, disconnect_after_s=HANG_UP_AFTER_S)
-    if way == "malformed":
-        return Operation(0.0, "rude", "POST", "/v2/alerts", "demo", body='{"symbol": ')
-    path = f"/v2/signals/{symbol}?timeframe=1m"
-    headers = {"X-API-Key": "sk_nobody"} if way == "wrong_key" else {}
-    return Operation(0.0, "rude", path=path, headers=headers, sends="wrong" if headers else "none")
+def _batcher(drawer: Drawer, at_s: float) -> Operation:
+    """Several symbols at once; the route itself is of low priority."""
+    symbols = drawer.rng.sample(WARM, drawer.rng.randint(2, len(WARM)))
+    return Operation(at_s, "batch", "POST", "/v2/signals/batch", "demo", "low", body={"symbols": symbols})
 
 
-DRAWS: Mapping[str, Draw] = MappingProxyType(
-    {"reader": reader, "explorer": explorer, "batcher": batcher, "alerter": alerter, "rude": rude}
+def _alerter(drawer: Drawer, at_s: float) -> Operation:
+    """An alert whose rule holds; now and then one is sent again, as a client does that saw no answer."""
+    if drawer.sent and drawer.rng.random() < REPLAYS:
+        symbol, key = drawer.rng.choice(drawer.sent)
+    else:
+        symbol, key = drawer.rng.choice(WARM), f"load-{drawer.name}-{drawer.count}"
+        drawer.sent.append((symbol, key))
+        del drawer.sent[:-20]
+    return alert(at_s, symbol, key)
+
+
+def _rude(drawer: Drawer, at_s: float) -> Operation:
+    """Goes away, has no key, has a wrong one, sends what cannot be read."""
+    manner = drawer.rng.randrange(4)
+    if manner == 0:
+        return Operation(at_s, "rude", path="/v2/signals/AAPL", headers={"X-API-Key": WRONG_KEY}, sends="wrong")
+    if manner == 1:
+        return Operation(at_s, "rude", path="/v2/signals/AAPL", sends="none")
+    if manner == 2:
+        return Operation(at_s, "rude", "POST", "/v2/alerts", "demo", body='{"symbol": "AAPL", ')
+    cold = f"/v2/signals/GONE{drawer.rng.randrange(min(drawer.cold, 1000))}"
+    return Operation(at_s, "rude", path=cold, key="demo", disconnect_after_s=DISCONNECT_S)
+
+
+_CRITICAL = (
+    ("health", "/health", ""),
+    ("ready", "/ready", "operator"),
+    ("admin", "/admin/state", "operator"),
 )
 
 
-def kinds(spec: LoadSpec) -> tuple[list[str], list[float]]:
-    """The kinds of users and their shares, for a weighted choice."""
-    wanted = [(kind, share) for kind, share in spec.mix.items() if share > 0]
-    return [kind for kind, _ in wanted], [share for _, share in wanted]
+def _operator(drawer: Drawer, at_s: float) -> Operation:
+    """Looks after the service; whatever happens, it must be answered."""
+    operation, path, key = _CRITICAL[drawer.count % len(_CRITICAL)]
+    return Operation(at_s, operation, path=path, key=key, priority="critical")
 
 
-def draw(rng: random.Random, spec: LoadSpec, unique: str) -> tuple[str, Operation]:
-    """A kind by its share, and one of its operations."""
-    names, shares = kinds(spec)
-    kind = rng.choices(names, shares)[0]
-    return kind, DRAWS[kind](rng, spec, unique)
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """A kind of user: how to draw its operations, and how many of a hundred product requests are its."""
+
+    draw: Callable[[Drawer, float], Operation]
+    weight: int
 
 
-def watch(number: int) -> Operation:
-    """What the operator asks for, in turn: health every second, readiness and metrics every five."""
-    critical = {"key": "operator", "priority": "critical"}
-    if number % 5 == 1:
-        return Operation(0.0, "metrics", path="/metrics", **critical)  # type: ignore[arg-type]
-    if number % 5 == 3:
-        return Operation(0.0, "ready", path="/ready", **critical)  # type: ignore[arg-type]
-    return Operation(0.0, "health", path="/health", priority="critical")
+PERSONAS: Mapping[str, Persona] = {
+    "reader": Persona(_reader, 62),
+    "explorer": Persona(_explorer, 12),
+    "batcher": Persona(_batcher, 8),
+    "alerter": Persona(_alerter, 12),
+    "rude": Persona(_rude, 6),
+    "operator": Persona(_operator, 0),
+}
+PRODUCT = tuple(name for name, persona in PERSONAS.items() if persona.weight)
+
+
+def stream(seed: int, worker: int, arrivals: Iterator[float], tag: str = "") -> Iterator[tuple[str, Operation]]:
+    """Persona and operation for each arrival, by weight; the same for the same seed, worker and tag."""
+    rng = random.Random(f"mix-{seed}-{worker}")
+    drawer = Drawer(rng, f"{tag}{seed}.{worker}")
+    weights = [PERSONAS[name].weight for name in PRODUCT]
+    for at_s in arrivals:
+        persona = rng.choices(PRODUCT, weights)[0]
+        yield persona, drawer.next(persona, at_s)

@@ -1,109 +1,107 @@
-"""Shapes of load as pure functions of time: how many product requests a second are wanted when.
-
-The budget is 300 accepted in any minute: a base of 4.9 a second stays just below it.
-"""
+"""Shapes: how many requests a second are offered at which moment. Pure; Locust and the judge both read them."""
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from loadtests.spec import LoadSpec
-
-BURST_FACTOR, BURST_FOR_S, BURST_AT = 10.0, 10.0, 0.15
-SPIKE_FACTOR = 10.0
-RAMP_FACTOR = 40.0
+BURST_TIMES = 10.0
+BURST_S = 10.0
+SPIKE_TIMES = 20.0
+SPIKE_S = 3.0
+RAMP_FROM, RAMP_TO = 0.2, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """One shape.
+class Segment:
+    """A stretch in which the rate goes straight from one value to another.
 
     Attributes:
-        name: on the command line.
-        summary: one line for people.
-        rate: requests a second at ``t`` seconds, of a run with this spec.
-        overload_s: span in which more is offered than the budget allows, of a run with this spec; None without one.
-        open: arrivals on a schedule instead of users that wait for answers.
+        name: ``base``, ``burst``, ``spike``, ``ramp`` or ``after``.
+        begin_s: seconds since the run began; ``end_s`` likewise.
+        from_per_s: requests a second at its begin; ``to_per_s`` at its end.
     """
 
     name: str
-    summary: str
-    rate: Callable[[LoadSpec, float], float]
-    overload_s: Callable[[LoadSpec], tuple[float, float] | None] = lambda _spec: None
-    open: bool = False
+    begin_s: float
+    end_s: float
+    from_per_s: float
+    to_per_s: float
+
+    def rate_at(self, t_s: float) -> float:
+        """Requests a second at a moment inside."""
+        share = (t_s - self.begin_s) / (self.end_s - self.begin_s)
+        return self.from_per_s + (self.to_per_s - self.from_per_s) * share
 
 
-def _steady(spec: LoadSpec, _t: float) -> float:
-    return spec.rate_per_s
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Segments that follow one another without a gap, from 0 on."""
+
+    segments: tuple[Segment, ...]
+
+    @property
+    def duration_s(self) -> float:
+        """When the last one ends."""
+        return self.segments[-1].end_s
+
+    def rate_at(self, t_s: float) -> float:
+        """Requests a second at a moment; 0 outside."""
+        for one in self.segments:
+            if one.begin_s <= t_s < one.end_s:
+                return one.rate_at(t_s)
+        return 0.0
+
+    def find(self, name: str) -> Segment | None:
+        """The first segment of that name."""
+        return next((one for one in self.segments if one.name == name), None)
+
+    def arrivals(self, rng: random.Random, share: float = 1.0) -> Iterator[float]:
+        """Starts of requests, ascending, in seconds: a Poisson process with this rate (times ``share``).
+
+        Drawn by thinning: candidates at the segment's highest rate, each kept with the chance that its moment
+        deserves. Workers that each take a share of 1 / n add up to the same process.
+        """
+        for one in self.segments:
+            top = max(one.from_per_s, one.to_per_s) * share
+            t_s = one.begin_s
+            while top > 0 and (t_s := t_s + rng.expovariate(top)) < one.end_s:
+                if rng.random() * top <= one.rate_at(t_s) * share:
+                    yield t_s
 
 
-def _burst_span(spec: LoadSpec) -> tuple[float, float]:
-    began_s = min(10.0, spec.duration_s * BURST_AT)
-    return began_s, min(began_s + BURST_FOR_S, spec.duration_s)
+def _level(rate: float, duration_s: float) -> Profile:
+    return Profile((Segment("base", 0.0, duration_s, rate, rate),))
 
 
-def _burst(spec: LoadSpec, t: float) -> float:
-    began_s, ended_s = _burst_span(spec)
-    return spec.rate_per_s * (BURST_FACTOR if began_s <= t < ended_s else 1.0)
-
-
-def _ramp(spec: LoadSpec, t: float) -> float:
-    return spec.rate_per_s * (1.0 + (RAMP_FACTOR - 1.0) * min(1.0, t / spec.duration_s))
-
-
-def _all_of_it(spec: LoadSpec) -> tuple[float, float]:
-    return 0.0, spec.duration_s
-
-
-def _spike_span(spec: LoadSpec) -> tuple[float, float]:
-    return spec.duration_s / 3, spec.duration_s / 2
-
-
-def _spike(spec: LoadSpec, t: float) -> float:
-    began_s, ended_s = _spike_span(spec)
-    return spec.rate_per_s * (SPIKE_FACTOR if began_s <= t < ended_s else 1.0)
-
-
-SHAPES: Mapping[str, Shape] = MappingProxyType(
-    {
-        shape.name: shape
-        for shape in (
-            Shape("steady", "the budget's own rate, all the time", _steady),
-            Shape("burst", "ten times the base for ten seconds", _burst, _burst_span),
-            Shape(
-                "ramp", "from the base to forty times it: finds the knee", _ramp, lambda spec: (0.0, spec.duration_s)
-            ),
-            Shape("spike", "ten times the base for a sixth of the run, then recovery", _spike, _spike_span),
-            Shape("soak", "the base for long: memory must not grow", _steady),
-            Shape("open", "arrivals on a schedule, whatever the answers do", _steady, open=True),
+def _peak(name: str, times: float, peak_s: float, rate: float, duration_s: float) -> Profile:
+    """A lead, a peak of ``times`` the rate, and the rest; a short run has all of it, shorter."""
+    lead_s, high_s = min(10.0, duration_s * 0.2), min(peak_s, duration_s * 0.4)
+    end_s = lead_s + high_s
+    return Profile(
+        (
+            Segment("base", 0.0, lead_s, rate, rate),
+            Segment(name, lead_s, end_s, rate * times, rate * times),
+            Segment("after", end_s, duration_s, rate, rate),
         )
-    }
-)
+    )
 
 
-def users_at(spec: LoadSpec, t: float, pace_s: float = 1.0) -> int:
-    """Users that ask once every ``pace_s`` seconds, so many that the shape's rate comes out, rounded up."""
-    wanted = SHAPES[spec.shape].rate(spec, t) * pace_s
-    return max(1, math.ceil(wanted - 1e-9))  # a rate that comes out exactly must not cost a user more
+def _ramp(rate: float, duration_s: float) -> Profile:
+    return Profile((Segment("ramp", 0.0, duration_s, rate * RAMP_FROM, rate * RAMP_TO),))
 
 
-def pace_s(spec: LoadSpec) -> float:
-    """Seconds between two requests of one user, so that whole users make the base rate exactly."""
-    return users_at(spec, 0.0) / SHAPES[spec.shape].rate(spec, 0.0)
+SHAPES: Mapping[str, Callable[[float, float], Profile]] = {
+    "steady": _level,
+    "burst": lambda rate, duration_s: _peak("burst", BURST_TIMES, BURST_S, rate, duration_s),
+    "ramp": _ramp,
+    "spike": lambda rate, duration_s: _peak("spike", SPIKE_TIMES, SPIKE_S, rate, duration_s),
+    "soak": _level,
+    "open": _level,
+}
 
 
-def arrivals(spec: LoadSpec, worker: int = 0, workers: int = 1) -> Iterator[float]:
-    """Moments at which requests start, in seconds: a Poisson stream by the seed, dealt out to the workers in turn."""
-    rng = random.Random(f"arrivals-{spec.seed}")
-    shape, at_s, number = SHAPES[spec.shape], 0.0, 0
-    while True:
-        at_s += rng.expovariate(shape.rate(spec, at_s))
-        if at_s >= spec.duration_s:
-            return
-        if number % workers == worker:
-            yield at_s
-        number += 1
+def profile(shape: str, rate_per_s: float, duration_s: float) -> Profile:
+    """The profile of a shape; raises KeyError for one that is not in ``SHAPES``."""
+    return SHAPES[shape](rate_per_s, duration_s)

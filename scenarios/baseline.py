@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scenarios.judge.certificate import PREDICATE_TYPE
+from scenarios.judge.load_rows import load_state
 
 GONE = "not there"
 
@@ -63,7 +64,7 @@ def _table(predicate: Mapping[str, Any]) -> dict[str, str]:
     for row in predicate["sabotage"]:
         table[f"sabotage {row['name']}"] = "detected" if row.get("detected") is True else "unnoticed"
     for row in predicate["load"]:
-        table[f"load {row['name']}"] = "held" if row.get("held") is True else "missed"
+        table[f"load {row['name']}"] = str(load_state(row))
     return table
 
 

@@ -57,8 +57,8 @@ class Ran:
         problems: what went wrong with the harness, a line each.
         sabotages: rows ``{"name", "component", "detected", "by", "schedules", "seconds"}`` of ``--prove``;
             ``detected`` is a boolean, ``by`` the claims that turned red. One that is not detected fails the result.
-        loads: load budgets, a mapping each; ``name`` and ``held`` (a boolean) are read, the rest is shown. One that
-            is not held fails the result.
+        loads: load budgets, a mapping each, as ``load.json`` has them; ``name`` and what ``load_rows.load_state``
+            reads count, the rest is shown. One that is missed fails the result.
         stories: what failures looked like when they were shrunk.
     """
 

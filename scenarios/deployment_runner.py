@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import signal
 import sys
@@ -115,12 +116,17 @@ class _Checks:
             before = len(self._reloads())
             service.write_config(merge(service.settings, _nonsense(name)))
             await service.signal(signal.SIGHUP)
-            await until(lambda before=before: len(self._reloads()) > before, REFUSAL_S_MAX)  # type: ignore[misc]
-            last = self._reloads()[-1] if len(self._reloads()) > before else {}
+            told = functools.partial(self._told_of, field, before)
+            await until(lambda told=told: told() is not None, REFUSAL_S_MAX)  # type: ignore[misc]
+            last = told() or next(iter(self._reloads()[before:][-1:]), {})
             line = f"{last.get('field', '')}: {last.get('error', '')}"
             refused = last.get("outcome") == "refused"
             self._probe(probe="refused_setting", field=field, when="reload", refused=refused, line=line)
             await asyncio.sleep(0)
+
+    def _told_of(self, field: str, before: int) -> Mapping[str, Any] | None:
+        """The outcome that names ``field``: signal and watch both reload, and the one before may be told late."""
+        return next((value for value in self._reloads()[before:] if value.get("field") == field), None)
 
     def _reloads(self) -> list[Mapping[str, Any]]:
         return [e.value for e in self.world.recorder.history().states("reload") if e.value["outcome"] != "unchanged"]

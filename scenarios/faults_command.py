@@ -49,10 +49,15 @@ def faults_group() -> None:
     """
 
 
-@faults_group.command("list")
+@faults_group.command("list", short_help="every kind of fault, a line each")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_command(*, as_json: bool) -> None:
-    """One line for each kind of fault."""
+    """One line for each kind of fault.
+
+    \b
+    Example:
+      hardening faults list
+    """
     if as_json:
         click.echo(json.dumps([_described(fault) for fault in CATALOGUE.values()], indent=1))
         return
@@ -61,11 +66,16 @@ def list_command(*, as_json: bool) -> None:
         click.echo(f"{kind:{width}}  {fault.summary}")
 
 
-@faults_group.command("describe")
+@faults_group.command("describe", short_help="what a kind does, on what, with which parameters")
 @click.argument("kind")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def describe_command(kind: str, *, as_json: bool) -> None:
-    """What KIND does, on what, with which parameters."""
+    """What KIND does, on what, with which parameters.
+
+    \b
+    Example:
+      hardening faults describe redis_killed
+    """
     said = _described(_kind(kind))
     if as_json:
         click.echo(json.dumps(said, indent=1))
@@ -77,7 +87,7 @@ def describe_command(kind: str, *, as_json: bool) -> None:
     click.echo(f"\nin a schedule: {json.dumps(said['example'])}")
 
 
-@faults_group.command("inject")
+@faults_group.command("inject", short_help="break a running serve, hold it, heal it, say whether it bit")
 @click.argument("kind")
 @click.option("--target", default="", help="Which one of the kind's targets; default: its first.")
 @click.option("--for", "for_s", type=Duration(), default="10s", show_default=True, help="How long until it heals.")
@@ -131,10 +141,15 @@ async def _inject(world: Path, fault: Fault, for_s: float, *, as_json: bool) -> 
     return Exit.OK if bit else Exit.UNKNOWN
 
 
-@faults_group.command("clean")
+@faults_group.command("clean", short_help="remove what killed runs left behind")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def clean_command(*, as_json: bool) -> None:
-    """Remove what killed runs left behind: processes, limits, namespaces, directories. Live runs are not touched."""
+    """Remove what killed runs left behind: processes, limits, namespaces, directories. Live runs are not touched.
+
+    \b
+    Example:
+      hardening faults clean
+    """
     cleaned = sweep()
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(cleaned)))

@@ -18,12 +18,13 @@ from scenarios.progress import Progress, Seen
 from scenarios.runner import run_live, spec_of
 from scenarios.scenario import Scenario
 from scenarios.selection import UNSCRIPTED_S, estimate_s
+from scenarios.soak_runner import run_soak
 from scenarios.startup_runner import run_startups
 
 AT_ONCE = 4
 """Scenarios that run side by side: they wait more than they compute, and two cores carry four."""
 
-LIVE_ONLY = frozenset({"deployment", "gate", "hostile-lines"})
+LIVE_ONLY = frozenset({"deployment", "gate", "hostile-lines", "soak"})
 """Their claims are shown by real processes or in real time alone, so they run whatever the budget."""
 
 FIRST = ("service-killed", "redis-outage", "signals", "pressure", "ticker-outage", "cancelled-herd", "burst")
@@ -89,7 +90,16 @@ def live_jobs(terms: LiveTerms, required: Callable[[str], bool], progress: Progr
             on_phase=lambda phase: progress.phase("gate", phase),
         )
 
+    def soak() -> Awaitable[Run]:
+        return run_soak(
+            seed=terms.seed,
+            commit=terms.commit,
+            sabotage=terms.sabotage,
+            on_phase=lambda phase: progress.phase("soak", phase),
+        )
+
     jobs = [
+        unscripted("soak", soak),
         unscripted("deployment", deployments),
         unscripted("gate", gates),
         unscripted("startup", startups),

@@ -16,7 +16,7 @@ REAL_TIME_ONLY = frozenset({"hostile-lines"})
 OVERHEAD_S = 6.0
 """What a live scenario takes beside its own phases: boot, probes, drain, end; measured on two busy cores."""
 
-UNSCRIPTED_S: Mapping[str, float] = {"startup": 45.0, "deployment": 20.0, "gate": 15.0}
+UNSCRIPTED_S: Mapping[str, float] = {"startup": 45.0, "deployment": 20.0, "gate": 15.0, "soak": 45.0}
 """Estimates of those that are no ``Scenario``, in seconds."""
 
 
@@ -31,7 +31,7 @@ def simulated_scenarios(seed: int) -> dict[str, SimScenario]:
 
 def live_names(seed: int) -> list[str]:
     """Every job of the live world, by name."""
-    return ["deployment", "gate", "startup", *(one.name for one in live_scenarios(seed))]
+    return ["deployment", "gate", "soak", "startup", *(one.name for one in live_scenarios(seed))]
 
 
 def shows(claims: Iterable[str], names: Iterable[str]) -> list[str]:

@@ -86,7 +86,8 @@ class TestLoggingSecurityRareFailures:
         self, history: History, verdicts: tuple[Verdict, ...]
     ) -> None:
         refused = [event for event in history.states("rejected") if event.value["reason"] in {"key", "scope", "rate"}]
-        assert not refused or history.states("probe", probe="audit_chain")
+        checked = history.states("probe", probe="audit_chain")
+        assert checked or not refused  # without a security event there is no log whose chain could be checked
 
     @pytest.mark.live
     @pytest.mark.parametrize("example", [full_disk()], ids=lambda example: example.name)

@@ -94,7 +94,8 @@ def verify_command(certificate: Path, demands: Demands, *, as_json: bool) -> Non
 
 @click.command("keygen", short_help="an Ed25519 key for certify --sign-key and verify --key")
 @click.argument("file", type=click.Path(path_type=Path))
-def keygen_command(file: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Files and key id as JSON.")
+def keygen_command(file: Path, *, as_json: bool) -> None:
     """Write a private key to FILE (readable by you alone) and its public key to FILE.pub.
 
     Neither file may exist. Exit 0 written, 2 bad input.
@@ -116,4 +117,7 @@ def keygen_command(file: Path) -> None:
         raise click.UsageError(
             f"FILE is {str(file)!r}, allowed: a file in a writable place ({error.strerror})"
         ) from None
+    if as_json:
+        click.echo(json.dumps({"private": str(file), "public": str(public_file), "key_id": name}))
+        return
     click.echo(f"{file} (keep it secret), {public_file}; key id {name}")

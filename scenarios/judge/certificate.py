@@ -16,6 +16,7 @@ from typing import Any
 
 from scenarios.judge.claims import CLAIMS
 from scenarios.judge.history import History, digest_of
+from scenarios.judge.load_rows import LoadState, load_state
 from scenarios.judge.verdict import (
     Outcome,
     Standing,
@@ -87,7 +88,7 @@ class Facts:
         partial: only some of the scenarios ran.
         waivers: as they were given; whether they count is decided at ``finished_at``.
         sabotages: rows of the sabotage table, with ``name`` and ``detected``.
-        loads: load budgets, with ``name`` and ``held``.
+        loads: load budgets, with ``name`` and what ``load_state`` reads.
         faults: per kind how often it was injected and bit, see ``fault_table``.
         since: what changed since an older certificate.
     """
@@ -152,7 +153,8 @@ def tally_of(verdicts: Sequence[Verdict], facts: Facts) -> Tally:
         waived=frozenset(claim for claim, state in states.items() if state == "used"),
         expired=frozenset(claim for claim, state in states.items() if state == "expired"),
         undetected=tuple(str(row["name"]) for row in facts.sabotages if row.get("detected") is not True),
-        missed=tuple(str(row["name"]) for row in facts.loads if row.get("held") is not True),
+        missed=tuple(str(row["name"]) for row in facts.loads if load_state(row) is LoadState.MISSED),
+        unmeasured=tuple(str(row["name"]) for row in facts.loads if load_state(row) is LoadState.UNKNOWN),
         subset=facts.partial or {v.claim for v in verdicts} < set(CLAIMS),
         clean_commit=is_clean(facts.commit),
         sabotaged=bool(facts.sabotage),

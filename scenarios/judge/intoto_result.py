@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scenarios.judge.certificate import STATEMENT_TYPE
+from scenarios.judge.load_rows import LoadState, load_state
 
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 
@@ -14,17 +15,20 @@ def result_statement(certificate: Mapping[str, Any]) -> dict[str, Any]:
     """A Statement about the same subjects.
 
     A claim that is waived or allowed to be unknown is a warned test; one that failed, is unknown or never ran (where
-    everything should have) is never among the passed. Sabotages and load budgets are tests of their own.
+    everything should have) is never among the passed. Sabotages and load budgets are tests of their own; a budget that
+    this load need not exercise is a warned one.
     """
     predicate = certificate["predicate"]
     standing = predicate["standing"]
     apart = [(f"sabotage {row['name']}", row.get("detected") is True) for row in predicate["sabotage"]]
-    apart += [(f"load {row['name']}", row.get("held") is True) for row in predicate["load"]]
+    loads = {f"load {row['name']}": load_state(row) for row in predicate["load"]}
+    spared = [name for name, state in loads.items() if state is LoadState.SPARED]
+    apart += [(name, state is LoadState.HELD) for name, state in loads.items() if state is not LoadState.SPARED]
     body: dict[str, Any] = {
         "result": predicate["result"],
         "configuration": _configuration(predicate),
         "passedTests": [*standing["passed"], *(name for name, held in apart if held)],
-        "warnedTests": [*standing["waived"], *standing["allowed"]],
+        "warnedTests": [*standing["waived"], *standing["allowed"], *spared],
         "failedTests": [*standing["failed"], *standing["unknown"], *(name for name, held in apart if not held)],
     }
     if predicate["environment"]["run_url"]:

@@ -6,6 +6,7 @@ less than sixty independent ones. The interval counts them as what they are wort
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,12 +60,12 @@ def _likeness(rests: Sequence[float]) -> float:
     total = sum(rest**2 for rest in rests)
     if total <= 0:
         return 0.0
-    shared = sum(a * b for a, b in zip(rests, rests[1:], strict=False)) / total
+    shared = sum(a * b for a, b in itertools.pairwise(rests)) / total
     return min(max(shared, 0.0), LIKENESS_MAX)
 
 
 def _persists(points: Sequence[tuple[float, float]], rise: float) -> bool:
     count = len(points)
     edges = [count * part // PARTS for part in range(PARTS + 1)]
-    levels = [median(y for _, y in points[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
-    return all(b - a >= PERSISTS_SHARE * rise / PARTS for a, b in zip(levels, levels[1:], strict=False))
+    levels = [median(y for _, y in points[a:b]) for a, b in itertools.pairwise(edges)]
+    return all(b - a >= PERSISTS_SHARE * rise / PARTS for a, b in itertools.pairwise(levels))

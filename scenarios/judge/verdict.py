@@ -137,6 +137,7 @@ class Tally:
         expired: claims under a waiver that has.
         undetected: sabotages that were tried and that nothing noticed.
         missed: load budgets that were measured and not held.
+        unmeasured: load budgets that had to be exercised and were not.
         subset: only part of the claims was asked for, or only part of the scenarios ran.
         clean_commit: the tree is clean and its commit known.
         sabotaged: what ran was broken on purpose.
@@ -147,6 +148,7 @@ class Tally:
     expired: frozenset[str] = frozenset()
     undetected: tuple[str, ...] = ()
     missed: tuple[str, ...] = ()
+    unmeasured: tuple[str, ...] = ()
     subset: bool = False
     clean_commit: bool = False
     sabotaged: bool = False
@@ -200,7 +202,7 @@ def gates_of(verdicts: Iterable[Verdict], tally: Tally) -> tuple[Gate, ...]:
         Gate("waivers", tuple(sorted(tally.expired)), failed_exit, "no waiver has expired", "expired waivers"),
         Gate("sabotages", tally.undetected, failed_exit, "no sabotage that was tried went unnoticed", "unnoticed"),
         Gate("loads", tally.missed, failed_exit, "no load budget that was measured was missed", "missed"),
-        Gate("unknown", unknowns, Exit.UNKNOWN, "no claim is unknown that may not be", "unknown"),
+        Gate("unknown", (*unknowns, *tally.unmeasured), Exit.UNKNOWN, "nothing is unknown that may not be", "unknown"),
     )
 
 

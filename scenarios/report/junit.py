@@ -7,6 +7,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from scenarios.judge.load_rows import LoadState, load_state
 from scenarios.report.figures_shown import figures_shown
 
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -32,11 +33,10 @@ def render_junit(certificate: Mapping[str, Any], components: Mapping[str, str]) 
         )
         for component, title in components.items()
     ]
-    rows = [("sabotage", "detected", row) for row in predicate["sabotage"]]
-    rows += [("load", "held", row) for row in predicate["load"]]
-    for kind in ("sabotage", "load"):
-        cases = [_row(kind, flag, row) for name, flag, row in rows if name == kind]
-        suites += [_suite(f"{kind}: able to fail" if kind == "sabotage" else "load budgets", cases)] if cases else []
+    if predicate["sabotage"]:
+        suites.append(_suite("sabotages: able to fail", [_sabotage(row) for row in predicate["sabotage"]]))
+    if predicate["load"]:
+        suites.append(_suite("load budgets", [_load(row) for row in predicate["load"]]))
     root = ET.Element("testsuites", _totals(suites) | {"name": "signal-hardening"})
     for suite in suites:
         suite.set("timestamp", predicate["started_at"][:19])
@@ -84,11 +84,21 @@ def _claim(claim: Mapping[str, Any], predicate: Mapping[str, Any]) -> ET.Element
     return _case(claim["id"], claim["title"], text=seen)
 
 
-def _row(kind: str, flag: str, row: Mapping[str, Any]) -> ET.Element:
-    seen = figures_shown({name: value for name, value in row.items() if name not in {"name", flag}})
-    if row.get(flag) is True:
-        return _case(kind, row["name"], text=seen)
-    return _case(kind, row["name"], "failure", f"not {flag}", seen)
+def _sabotage(row: Mapping[str, Any]) -> ET.Element:
+    seen = _seen(row, "detected")
+    if row.get("detected") is True:
+        return _case("sabotage", row["name"], text=seen)
+    return _case("sabotage", row["name"], "failure", "unnoticed", seen)
+
+
+def _load(row: Mapping[str, Any]) -> ET.Element:
+    state, seen = load_state(row), _seen(row, "held")
+    tags = {LoadState.HELD: "", LoadState.MISSED: "failure", LoadState.UNKNOWN: "error", LoadState.SPARED: "skipped"}
+    return _case("load", row["name"], tags[state], str(state), seen)
+
+
+def _seen(row: Mapping[str, Any], flag: str) -> str:
+    return figures_shown({name: value for name, value in row.items() if name not in {"name", flag}})
 
 
 def _evidence(claim: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scenarios.judge.load_rows import LoadState, load_state
 from scenarios.report.figures_shown import figures_shown
 
 _MARK = {"passed": "PASS", "failed": "**FAIL**", "unknown": "**UNKNOWN**"}
@@ -12,6 +13,12 @@ _WORDS = {
     "PASSED": "Every claim was exercised and holds.",
     "WARNED": "No gate is broken, and something keeps this from being PASSED; it is listed below.",
     "FAILED": "A hard gate is broken; it is listed below.",
+}
+_LOAD = {
+    LoadState.HELD: "yes",
+    LoadState.MISSED: "**no**",
+    LoadState.UNKNOWN: "**unknown**",
+    LoadState.SPARED: "not exercised",
 }
 _STANDINGS = ("passed", "failed", "unknown", "waived", "allowed", "not_run")
 EVIDENCE_CHARS_MAX = 500
@@ -135,10 +142,10 @@ def _by(value: object) -> str:
 
 
 def _loads(predicate: Mapping[str, Any]) -> list[str]:
-    rows = [
-        (row["name"], _yes(row.get("held")), figures_shown({n: v for n, v in row.items() if n not in {"name", "held"}}))
-        for row in predicate["load"]
-    ]
+    rows = []
+    for row in predicate["load"]:
+        seen = {name: value for name, value in row.items() if name not in {"name", "held", "evidence"}}
+        rows.append((row["name"], _LOAD[load_state(row)], figures_shown(seen)))
     return ["## Load budgets", "", *_table(("budget", "held", "measured"), rows), ""] if rows else []
 
 
@@ -151,6 +158,11 @@ def _not_exercised(predicate: Mapping[str, Any]) -> list[str]:
     ]
     found += [f"- {claim['id']} {claim['title']}: not asked for in this run" for claim in predicate["not_run"]]
     found += [f"- the fault {entry['kind']}: it never bit" for entry in predicate["faults"] if not entry["bit"]]
+    found += [
+        f"- the load budget {row['name']}: {_line(row.get('reason', ''))}"
+        for row in predicate["load"]
+        if load_state(row) in {LoadState.UNKNOWN, LoadState.SPARED}
+    ]
     found += [] if predicate["load"] else ["- load budgets: none was measured in this run"]
     lines = ["## Not exercised", "", *(found or ["Nothing: every claim was exercised."]), ""]
     fields = ("claim", "state", "expiry", "owner", "reason")

@@ -63,6 +63,19 @@ def sheds_not_counted() -> None:
     put(metrics.Metrics, "_count", forgetful)
 
 
+def requests_remembered() -> None:
+    """Each request is kept in a list "for the statistics": a small leak, and one without end."""
+    seen: list[Any] = []
+    opened = Gate._open
+
+    def remember(self: Gate, *args: Any) -> Any:
+        exchange = opened(self, *args)
+        seen.append(exchange)
+        return exchange
+
+    put(Gate, "_open", remember)
+
+
 def slow_clients_never_cut() -> None:
     """A connection may take as long as it likes over its head."""
     put(GuardedProtocol, "_cut", lambda self: None)

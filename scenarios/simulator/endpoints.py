@@ -6,7 +6,8 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from scenarios.simulator.network import SimServer, network_of
+from scenarios.simulator.network import network_of
+from scenarios.simulator.server import SimServer
 from scenarios.simulator.transport import SimSocket
 
 

@@ -61,7 +61,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         self.checks = Checks(self)
         self.started_s = START_S
         self._wall = (0.0, 1.0, START_S)
-        self._wall_machine = ""
+        self._wall_of: str | None = None
         self.hosts_differ = False
         self.steps = 0
         self.now_s = START_S
@@ -268,15 +268,16 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
             host.held.append(handle)
         return host.alive and not host.stopped
 
-    def set_wall(self, offset_s: float, rate: float, machine: str = "") -> None:
-        """Set the wall clock of one machine (empty: of all) off, and let it run ``rate`` times as fast from now on."""
+    def set_wall(self, offset_s: float, rate: float, host: str | None = None) -> None:
+        """Set the wall clock (of one machine) off from the truth, and let it run ``rate`` times as fast from now on."""
         self._wall = (offset_s, rate, self.now_s)
-        self._wall_machine = machine
+        self._wall_of = host
 
     def wall_off_here_s(self) -> float:
-        """How far the wall clock of the machine that asks is off now."""
-        elsewhere = self._wall_machine and current_host.get().name != self._wall_machine
-        return 0.0 if elsewhere else self.wall_off_s()
+        """How far the wall clock is off for the code that runs: that of other machines keeps true time."""
+        if self._wall_of is not None and current_host.get().name != self._wall_of:
+            return 0.0
+        return self.wall_off_s()
 
     def wall_off_s(self) -> float:
         """How far the wall clock is off now."""

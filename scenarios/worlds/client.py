@@ -53,6 +53,19 @@ class Client:
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _tasks: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
+    def steady(self) -> SteadyClient:
+        """Another client of the same world, on a connection that it keeps."""
+        return SteadyClient(
+            self.address,
+            self.recorder,
+            self.now,
+            self.keys,
+            self.prefix,
+            keep_bodies=False,
+            tls=self.tls,
+            _ids=self._ids,
+        )
+
     async def run(self, workload: Workload, stopped: asyncio.Event | None = None) -> None:
         """Start every operation at its time (open arrivals) and wait until all have ended.
 
@@ -149,20 +162,78 @@ class Client:
         connected[0] = True
         try:
             connection = h11.Connection(h11.CLIENT)
-            headers = {"Host": f"{host}:{port}", "X-Request-Id": request_id, "Connection": "close"}
-            if credentials is not None:
-                headers["X-API-Key"] = credentials.key
-            if body:
-                headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-            head = h11.Request(
-                method=operation.method, target=operation.path, headers=list({**headers, **operation.headers}.items())
-            )
-            data = (connection.send(head) or b"") + (connection.send(h11.Data(data=body)) or b"" if body else b"")
-            writer.write(data + (connection.send(h11.EndOfMessage()) or b""))
+            writer.write(_request(connection, operation, credentials, body, (host, port), request_id))
             await writer.drain()
             return await _receive(connection, reader)
         finally:
             writer.close()
+
+
+@dataclass(slots=True)
+class SteadyClient(Client):
+    """Sends one operation after the other on a connection that it keeps: for thousands of them.
+
+    What comes back is not kept, only what the record needs of it.
+    """
+
+    _held: tuple[h11.Connection, asyncio.StreamReader, asyncio.StreamWriter] | None = None
+
+    async def _exchange(
+        self,
+        operation: Operation,
+        credentials: Credentials | None,
+        body: bytes,
+        request_id: str,
+        connected: list[bool],
+    ) -> tuple[int, dict[str, str], bytes]:
+        address = self.address()
+        connection, reader, writer = self._held or (
+            h11.Connection(h11.CLIENT),
+            *await asyncio.open_connection(*address, ssl=self.tls),
+        )
+        self._held, connected[0] = None, True
+        try:
+            writer.write(_request(connection, operation, credentials, body, address, request_id, keep=True))
+            await writer.drain()
+            answer = await _receive(connection, reader)
+            if connection.our_state is h11.DONE and connection.their_state is h11.DONE:
+                connection.start_next_cycle()
+                self._held = (connection, reader, writer)
+            return answer
+        finally:
+            if self._held is None:
+                writer.close()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        if self._held is not None:
+            self._held[2].close()
+            self._held = None
+
+
+def _request(
+    connection: h11.Connection,
+    operation: Operation,
+    credentials: Credentials | None,
+    body: bytes,
+    address: tuple[str, int],
+    request_id: str,
+    *,
+    keep: bool = False,
+) -> bytes:
+    """The whole request as it goes onto the wire."""
+    headers = {"Host": f"{address[0]}:{address[1]}", "X-Request-Id": request_id}
+    if not keep:
+        headers["Connection"] = "close"
+    if credentials is not None:
+        headers["X-API-Key"] = credentials.key
+    if body:
+        headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+    head = h11.Request(
+        method=operation.method, target=operation.path, headers=list({**headers, **operation.headers}.items())
+    )
+    data = (connection.send(head) or b"") + (connection.send(h11.Data(data=body)) or b"" if body else b"")
+    return data + (connection.send(h11.EndOfMessage()) or b"")
 
 
 async def _sleep(for_s: float, unless: asyncio.Event | None) -> None:

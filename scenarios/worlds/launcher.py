@@ -40,6 +40,7 @@ def load_sabotage(reference: str) -> Callable[[], None]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses, among others, look their module up while it is being made
     try:
         spec.loader.exec_module(module)
     except Exception as error:

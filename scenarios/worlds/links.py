@@ -28,6 +28,11 @@ class Links:
         if self._toxiproxy.process is not None:
             self.run.own(self._toxiproxy.process.pid, "toxiproxy")
 
+    @property
+    def url(self) -> str:
+        """Of the Toxiproxy's API."""
+        return self._toxiproxy.url
+
     async def open(self, upstreams: Mapping[str, str]) -> None:
         """A proxy for each ``name: host:port``; names carry the run, for a Toxiproxy may be shared."""
         handles = await asyncio.gather(

@@ -9,6 +9,9 @@ import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
 
 from service.seams import Reading
 
@@ -185,6 +188,13 @@ class WatchedFile:
             await asyncio.sleep(WATCH_S)
             self._changed.clear()
             changed()
+
+
+def drop_connections(client: Redis) -> None:
+    """Let go of a killed process's connections as its kernel does: nobody closes them, nobody is to be warned of it."""
+    pool: Any = client.connection_pool
+    for connection in (*pool._get_in_use_connections(), *pool._available_connections):  # noqa: SLF001 - no public way
+        connection._reader = connection._writer = None  # noqa: SLF001
 
 
 Sleep = Callable[[float], Awaitable[None]]

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 import pydantic.v1  # noqa: F401 - FastAPI imports it at its first route, and its classes cannot be made while time is frozen
+from redis.asyncio import Redis
 
 from scenarios.judge.history import EVENT_TABLE
 from scenarios.simulator.hosts import Host
 from scenarios.simulator.transport import SimSocket
 from scenarios.worlds import leaky_library
 from scenarios.worlds.processes import ProcessError, until
-from scenarios.worlds.sim_seams import LogPipe, Machine, SignalTable, WatchedFile
+from scenarios.worlds.sim_seams import LogPipe, Machine, SignalTable, WatchedFile, drop_connections
 from service import settings as configuration
 from service.clients.factory import abandon_all_clients
 from service.command import Ground, boot
@@ -64,6 +65,7 @@ class SimService:
         self._logs: SecureLogging | None = None
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._refused: set[str] = set()
+        self._redis: list[Redis] = []
         self._lives = 0
         self._exit_code: int | None = None
         self._end_recorded = True
@@ -99,6 +101,7 @@ class SimService:
         abandon_all_clients()
         self._lives += 1
         self._killed, self._exit_code, self._end_recorded = False, None, False
+        self._redis.clear()
         self.address = None
         self.signals = SignalTable()
         self.pipe = LogPipe(self._line)
@@ -148,6 +151,8 @@ class SimService:
         self._killed, self._exit_code = True, code
         self.pipe.is_dead = True
         self._world.network.crash(HOST)
+        while self._redis:
+            drop_connections(self._redis.pop())
         self._close_logs()
         self.address = None
         self._exited()
@@ -239,7 +244,7 @@ class SimService:
             files=world.files,
             watch=self.config.watch,
             on_signal=self.signals.register,
-            redis=open_redis,
+            redis=self._open_redis,
             network=httpcore.AnyIOBackend,
             sleep=asyncio.sleep,
             monotonic=world.loop.time,
@@ -253,6 +258,11 @@ class SimService:
             threads=False,
             made=lambda: None,
         )
+
+    def _open_redis(self, url: str) -> Redis:
+        client = open_redis(url)
+        self._redis.append(client)
+        return client
 
     def _say(self, pipe: LogPipe, logs: SecureLogging, line: str) -> None:
         pipe.write(f"signal-service: {logs.redactor.text(line)}".encode())

@@ -10,7 +10,7 @@ from signal import SIGHUP
 from typing import TYPE_CHECKING, Any
 
 from faults.base import UnsupportedTargetError
-from scenarios.simulator.adapters.redis_server import SimRedis
+from scenarios.simulator.adapters.redis_server import SimRedis, SimRedisSession
 from scenarios.simulator.network import NameFault
 from scenarios.worlds.misbehaviour import Misbehaviour
 from scenarios.worlds.moments import is_moment
@@ -271,10 +271,22 @@ class SimHosts:
         return sum(self._network.held_packets(HOST, name) for name in self._names)
 
 
+class _Session(SimRedisSession):
+    """An administrator's connection that says in time what there is not."""
+
+    async def command(self, *words: str | bytes | int) -> Any:
+        """See ``faults.base.RedisSession``."""
+        if str(words[0]).upper() in {"EVAL", "EVALSHA", "FCALL"}:
+            known = "commands without scripts in the simulated world, whose Redis runs none"
+            raise UnsupportedTargetError("redis.command", words[0], known)
+        return await super().command(*words)
+
+
 class RecordedRedis(SimRedis):
     """The simulated Redis, with its comings and goings in the history as those of a process."""
 
     world: SimWorld
+    session_kind = _Session
     _lives = 0
 
     async def kill(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import pytest
 from certificate_facts import FAIL, PASS, UNKNOWN, facts
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,6 +67,18 @@ def test_sabotages_and_load_budgets_are_test_cases_of_their_own() -> None:
     assert cases["no_jitter"].find("failure") is not None
     assert cases["no_lock"].find("failure") is None
     assert cases["p99"].findtext("system-out") == "p99_ms 12.5"
+
+
+@pytest.mark.parametrize(
+    ("row", "tag"),
+    [
+        ({"held": False, "verdict": "FAIL"}, "failure"),
+        ({"held": False, "verdict": "UNKNOWN", "required": True}, "error"),
+        ({"held": False, "verdict": "UNKNOWN", "required": False}, "skipped"),
+    ],
+)
+def test_a_load_budget_that_is_not_held_is_no_passed_test(row: dict[str, object], tag: str) -> None:
+    assert case(junit_of(loads=[{"name": "p99", **row}]), "load").find(tag) is not None
 
 
 @given(st.text())

@@ -6,7 +6,7 @@ import json
 from datetime import date
 
 import pytest
-from certificate_facts import COMMIT, FAIL, PASS, UNKNOWN, facts
+from certificate_facts import COMMIT, FAIL, PASS, UNKNOWN, facts, load_row
 from google.protobuf import json_format
 from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult as InTotoResult
 from in_toto_attestation.v1.statement import Statement
@@ -97,6 +97,19 @@ def test_an_unnoticed_sabotage_fails_the_certificate_and_is_named_by_its_gate() 
 @pytest.mark.parametrize("row", [{"name": "p99", "held": False}, {"name": "p99"}, {"name": "p99", "held": "yes"}])
 def test_a_load_budget_that_is_not_said_to_be_held_fails_the_certificate(row: dict[str, object]) -> None:
     assert statement([PASS], facts(loads=[row]))["predicate"]["exit_code"] == 1
+
+
+@pytest.mark.parametrize(
+    ("required", "exit_code", "list_of_tests"), [(True, 3, "failedTests"), (False, 0, "warnedTests")]
+)
+def test_a_load_budget_that_nothing_exercised_is_unknown_unless_it_need_not_be(
+    *, required: bool, exit_code: int, list_of_tests: str
+) -> None:
+    row = load_row(name="rate.accepted", verdict="UNKNOWN", held=False, reason="no overload", required=required)
+    made = statement([PASS], facts(loads=[row]))
+    assert made["predicate"]["exit_code"] == exit_code
+    assert result_statement(made)["predicate"][list_of_tests][-1] == "load rate.accepted"
+    assert "- the load budget rate.accepted: no overload" in render(made, COMPONENTS)
 
 
 def test_faults_are_counted_by_kind_with_what_they_did() -> None:

@@ -11,6 +11,7 @@ import asyncio
 import fnmatch
 import importlib.resources
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ SETTINGS = {
     "port": "6379",
     "save": "",
     "repl-diskless-load": "disabled",
+    "loading-process-events-interval-bytes": "2097152",
     "maxclients": "10000",
     "requirepass": "",
 }
@@ -41,6 +43,9 @@ def _commands_that_write() -> frozenset[str]:
 
 WRITES = _commands_that_write()
 
+WHILE_LOADING = frozenset({"auth", "hello", "quit", "info", "config", "replicaof", "slaveof", "client", "select"})
+"""Commands that a server answers while it loads its data set."""
+
 
 class Engine:
     """What all connections of one server share.
@@ -49,6 +54,7 @@ class Engine:
         server: fakeredis' engine and data.
         settings: as CONFIG GET tells them.
         role: ``master`` or ``slave``.
+        reaches: whether a master listens on a port.
         errors: refusals by kind (``OOM``, ``READONLY``).
         sockets: the connections.
         on_setting: called with name and value when CONFIG SET changed something.
@@ -58,8 +64,11 @@ class Engine:
         self.server = FakeServer()
         self.settings = dict(SETTINGS)
         self.role = "master"
+        self.loads_from: int | None = None
+        self.reaches: Callable[[int], bool] = lambda port: False
         self.errors: dict[str, int] = {}
         self.evicted = 0
+        self.expired = 0
         self.commands = 0
         self.run_id = run_id
         self.sockets: list[RespSocket] = []
@@ -99,8 +108,25 @@ class Engine:
         for socket in list(self.sockets):
             socket.release()
 
+    @property
+    def is_loading(self) -> bool:
+        """True while it takes over a master's data set: other commands than ``WHILE_LOADING`` are refused."""
+        return self.loads_from is not None and self.reaches(self.loads_from)
+
+    def sweep(self) -> None:
+        """Take out what has expired, and count it."""
+        now = time.time()
+        for database in self.server.dbs.values():
+            due = database._expiry_heap  # noqa: SLF001 - asked before each command, so nothing but this is quick enough
+            if due and due[0][0] < now:
+                database.time = now
+                before = len(database._dict)  # noqa: SLF001 - its length without a sweep
+                self.expired += before - len(database)
+
     def refusal(self, name: str) -> str | None:
         """Why a command is refused now, as an error; None when it is not."""
+        if self.is_loading and name not in WHILE_LOADING:
+            return "LOADING Redis is loading the dataset in memory"
         if name not in WRITES:
             return None
         if self.role == "slave":
@@ -164,6 +190,20 @@ class RespSocket(AsyncFakeSocket):
             self.engine.sockets.remove(self)
             self.close()
 
+    def _introduced(self, name: str, words: list[str], fields: list[bytes]) -> list[bytes]:
+        """A client that is not known yet may say who it is in HELLO; what is left to be done, empty when refused."""
+        place = (
+            [word.lower() for word in words].index("auth") if name == "hello" and "auth" in map(str.lower, words) else 0
+        )
+        if not place:
+            self.put_response(SimpleError("NOAUTH Authentication required."))
+            return []
+        reply = _auth(self, words[place : place + 3])
+        if isinstance(reply, SimpleError):
+            self.put_response(reply)
+            return []
+        return fields[:place] + fields[place + 3 :]
+
     def _process_command(self, fields: list[bytes]) -> None:
         if not fields:
             return
@@ -175,9 +215,11 @@ class RespSocket(AsyncFakeSocket):
             self._paused = True
             return
         engine.commands += 1
-        if not self.known and engine.settings["requirepass"] and name not in ("auth", "hello", "quit"):
-            self.put_response(SimpleError("NOAUTH Authentication required."))
-            return
+        if not self.known and engine.settings["requirepass"] and name not in ("auth", "quit"):
+            fields = self._introduced(name, words, fields)
+            if not fields:
+                return
+        engine.sweep()
         own = OWN.get(name) or OWN.get(" ".join(words[:2]).lower())
         if own is not None:
             reply = own(self, words)
@@ -210,8 +252,17 @@ def _info(socket: RespSocket, words: list[str]) -> Any:
         "server": {"redis_version": "8.0.0", "run_id": engine.run_id, "tcp_port": engine.settings["port"]},
         "clients": {"connected_clients": len(engine.sockets)},
         "memory": {"used_memory": engine.used_bytes(), "maxmemory": engine.settings["maxmemory"]},
-        "persistence": {"loading": 0, "aof_enabled": int(engine.settings["appendonly"] == "yes")},
-        "stats": {"evicted_keys": engine.evicted, "total_commands_processed": engine.commands},
+        "persistence": {
+            "loading": int(engine.is_loading),
+            "aof_enabled": int(engine.settings["appendonly"] == "yes"),
+            "aof_rewrite_in_progress": 0,
+            "aof_rewrite_scheduled": 0,
+        },
+        "stats": {
+            "evicted_keys": engine.evicted,
+            "expired_keys": engine.expired,
+            "total_commands_processed": engine.commands,
+        },
         "replication": {"role": engine.role, "connected_slaves": 0},
         "errorstats": {f"errorstat_{kind}": f"count={count}" for kind, count in engine.errors.items()},
         "keyspace": {"db0": f"keys={engine.keys()},expires=0,avg_ttl=0"} if engine.keys() else {},
@@ -263,7 +314,11 @@ def _auth(socket: RespSocket, words: list[str]) -> Any:
 
 def _replicaof(socket: RespSocket, words: list[str]) -> Any:
     nobody = [word.lower() for word in words[1:]] == ["no", "one"]
-    socket.engine.role = "master" if nobody else "slave"
+    engine = socket.engine
+    engine.role = "master" if nobody else "slave"
+    # A master's data set is not spoken here; with these settings a real replica would be loading it for long.
+    loads = not nobody and engine.settings["repl-diskless-load"] == "swapdb"
+    engine.loads_from = int(words[2]) if loads else None
     return SimpleString(b"OK")
 
 

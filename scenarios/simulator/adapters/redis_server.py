@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from redis._parsers import helpers
 
 from scenarios.simulator.adapters.redis_engine import Engine, RespSocket
-from scenarios.simulator.network import Network, SimServer
+from scenarios.simulator.hosts import Host
+from scenarios.simulator.network import Network
+from scenarios.simulator.server import SimServer
 
 
 class _Client(asyncio.Protocol):
@@ -65,6 +67,8 @@ class SimRedis:
         settings: what its configuration file says, from every start on.
     """
 
+    session_kind: ClassVar[type[SimRedisSession]]
+
     def __init__(
         self, network: Network, host: str = "redis", port: int = 6379, settings: Mapping[str, str] | None = None
     ) -> None:
@@ -82,6 +86,7 @@ class SimRedis:
         engine = Engine(os.urandom(20).hex(), self._network.loop.time)
         engine.settings |= {"port": str(self._port), **self._settings}
         engine.on_setting = self._set
+        engine.reaches = lambda port: any(each.port == port for each in self._network.listeners(Host.default.name))
         return engine
 
     async def start(self) -> SimRedis:
@@ -150,7 +155,8 @@ class SimRedis:
     async def alive(self) -> bool:
         """Whether a new connection would get a PONG within half a second."""
         paused = self.engine.clock() + 0.5 < self.engine.paused_until_s and self.engine.paused_mode == "all"
-        return self.is_up and not self.is_stopped and self._listener is not None and not paused
+        answers = self.is_up and not self.is_stopped and self._listener is not None
+        return answers and not paused and not self.engine.is_loading
 
     async def running(self) -> bool:
         """Whether there is a process, answering or not."""
@@ -173,7 +179,7 @@ class SimRedis:
         """A connection of its own that stays, not over the network."""
         if not self.is_up or self.is_stopped or self._listener is None:
             raise ConnectionRefusedError(111, f"Connect call failed {(self._host, self._port)!r}")
-        return SimRedisSession(self)
+        return self.session_kind(self)
 
     def _must_run(self) -> None:
         if not self.is_up:
@@ -229,6 +235,9 @@ class SimRedisSession:
     async def close(self) -> None:
         """Close it."""
         self._socket.leave()
+
+
+SimRedis.session_kind = SimRedisSession
 
 
 class _NoDecoding:

@@ -386,3 +386,23 @@ def test_the_command_tells_intact_from_not(
     assert audit.main([str(path)]) == 1
     assert capsys.readouterr().out == "intact\nline 1: altered: record 1 does not match its hash\nNOT intact\n"
     assert audit.main([]) == 2
+
+
+def test_without_a_thread_what_the_disk_refused_is_tried_again_later_by_one_timer(path: Path) -> None:
+    files, timers = FailingFiles(), list[tuple[float, Callable[[], None]]]()
+    files.full = True
+    log = AuditLog(
+        path, files, lambda: WALL_S, Events(), KEY, background=False, later=lambda s, act: timers.append((s, act))
+    )
+    for number in range(3):
+        assert log.record("auth", "u", "refused", number=number) is False
+    assert len(timers) == 1
+    timers.pop()[1]()
+    assert [wait_s for wait_s, _ in timers] == [0.1]  # still full: later, after a longer wait
+    files.full = False
+    timers.pop()[1]()
+    assert timers == []
+    assert log.healthy
+    assert log.waiting == 0
+    assert len(lines(path)) == 3
+    assert verify_audit(path, KEY) == []

@@ -1,0 +1,25 @@
+"""Sessions in which a claim once failed: none may fail in the same way again."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios.sessions.oracle import oracle_of
+from scenarios.sessions.regressions import adopted
+from scenarios.sessions.store import Stored
+
+CASES = [
+    pytest.param(stored, id=stored.session.name, marks=[pytest.mark.live] if stored.session.world == "live" else [])
+    for stored in adopted()
+]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("stored", CASES)
+def test_what_once_failed_holds_now(stored: Stored) -> None:
+    """Run it once more in its own world."""
+    session = stored.session
+    with oracle_of(session.world) as oracle:
+        tried = oracle.run(session)
+    assert not tried.problem
+    assert not tried.reproduces(session), f"{sorted(tried.failed)}; hardening replay {stored.path}"
