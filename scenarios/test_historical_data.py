@@ -121,6 +121,6 @@ class TestHistoricalDataRareFailures:
         assert history.states("process", state="exited")
 
     @pytest.mark.live
-    @pytest.mark.parametrize("example", [one_key(60, 0.4, 0.1, 0.3)], ids=lambda example: example.name)
+    @pytest.mark.parametrize("example", [one_key(60, 1.2, 0.6, 0.3)], ids=lambda example: example.name)
     def test_the_same_holds_in_real_processes(self, example: Scenario) -> None:
         confirm(example, met=("C5.1", "C5.3"))

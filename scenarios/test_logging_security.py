@@ -38,7 +38,7 @@ def full_disk() -> Scenario:
     return scenario(
         "full-disk-and-leaks",
         Workload.of([*wrong, *admin, *good]),
-        schedule((0.3, 1.5, {"kind": "disk_full", "where": "audit"})),
+        schedule((0.3, 1.5, {"kind": "disk_full", "where": "audit"}), (0.6, 0.8, {"kind": "log_reader_blocked"})),
         canaries=planted,
         keep=KEEP,
         environment=leaky_library.variables([*planted, *own_secrets()], KEEP),

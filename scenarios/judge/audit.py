@@ -94,10 +94,17 @@ def judge_audit(history: History) -> Verdict:
     return passed(claim, sum(seen.values()), records=records, kinds=dict(sorted(seen.items())))
 
 
-def _blocked(rows: list[Asked], disk: Broken, request_s: float, last_s: float) -> list[Event]:
-    """A request made while the disk was full that was not answered in its time."""
+NOBODY_CONNECTS = frozenset({"descriptors_exhausted", "connection_flood"})
+
+
+def _blocked(history: History, rows: list[Asked], disk: Broken, request_s: float) -> list[Event]:
+    """A request made while the disk was full that was not answered in its time, for no other reason."""
+    last_s = end_s(history)
+    away = frozen_spans(history) + [(b.inject.t, b.healed_s) for b in faults(history) if b.kind in NOBODY_CONNECTS]
     for one in rows:
         if one.operation == "rude" or not disk.inject.t <= one.invoke.t <= disk.healed_s or one.left:
+            continue
+        if overlaps(away, one.invoke.t, min(one.ended_s, last_s)):
             continue
         unanswered = one.end is None and last_s - one.invoke.t > request_s
         if unanswered or (one.end is not None and (one.end.type != "ok" or one.latency_s > request_s)):
@@ -132,7 +139,7 @@ def judge_full_disk(history: History) -> Verdict:
     bit = [b for b in disks if b.bit]
     request_s = figure(history, "budgets", "request_s")
     for disk in disks:
-        if evidence := _blocked(rows, disk, request_s, end_s(history)):
+        if evidence := _blocked(history, rows, disk, request_s):
             return failed(claim, len(bit), f"with {disk.where} full a request was not answered", evidence)
     failures = history.states("audit", event="failed")
     for disk in bit:

@@ -145,8 +145,9 @@ def _critical_left_alone(
         if overlaps(frozen, one.invoke.t, min(one.ended_s, end_s(history))) or one.left:
             continue
         count += 1
-        # /ready may truthfully say 503: it answers.
-        refused = one.status >= SERVER_ERROR_MIN and one.operation != "ready"
+        # /ready may truthfully say 503, and so may a change that cannot be audited: they answer.
+        told = one.operation == "ready" or str(one.get("problem") or "").endswith("audit")
+        refused = one.status >= SERVER_ERROR_MIN and not told
         if (one.end is not None and one.end.type != "ok") or refused:
             return count, one.events()
         if one.end is None and end_s(history) - one.invoke.t > figure(history, "budgets", "request_s"):

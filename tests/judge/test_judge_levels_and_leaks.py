@@ -107,3 +107,13 @@ def test_a_critical_client_that_left_before_it_was_connected_was_not_refused():
         story.recorder.add(story.now, "client", "fail", "request", {"error": error, "latency_s": 0.0}, ident)
         verdict = judge_all({"told": story.history()}, ["C2.3"])[0]
         assert verdict.outcome is expected, verdict.reason
+
+
+def test_a_change_that_cannot_be_audited_was_answered_and_not_shed():
+    for problem, expected in (("urn:signal-service:problem:audit", Outcome.PASS), ("x:shed", Outcome.FAIL)):
+        story = SOUND["C2.3"]()
+        pressed = next(e for e in story.history().states("level", new="heavy"))
+        story.now = pressed.t + 0.01
+        story.answer(story.ask("admin", method="POST"), 503, problem=problem)
+        verdict = judge_all({"told": story.history()}, ["C2.3"])[0]
+        assert verdict.outcome is expected, verdict.reason
