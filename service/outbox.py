@@ -17,6 +17,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
+from service.outbox_entry import seal
 from service.redis_link import RedisGoneError, RedisLink
 from service.seams import EmitEvent
 from service.settings import OutboxSettings
@@ -201,7 +202,7 @@ class Outbox:
                 if depth >= self._settings.capacity:
                     return None, -depth
                 pipe.multi()  # type: ignore[no-untyped-call]
-                pipe.xadd(self.names.stream, {"alert": alert})
+                pipe.xadd(self.names.stream, seal(alert))  # type: ignore[arg-type]
                 pipe.set(name, record, px=int(self._settings.key_ttl_s * 1000))
                 try:
                     await pipe.execute()

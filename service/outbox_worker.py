@@ -20,6 +20,7 @@ from redis.exceptions import RedisError, ResponseError
 from service.clients.errors import DownstreamError
 from service.context import RequestContext, current_request
 from service.outbox import ACCEPT_S, Names
+from service.outbox_entry import opened
 from service.redis_link import RedisGoneError, RedisLink
 from service.seams import EmitEvent
 from service.settings import OutboxSettings
@@ -29,6 +30,7 @@ CONSUMER = "worker"  # one name for all processes: only idleness tells whose ent
 POLL_S = 0.5
 DELIVERY_S = 5.0
 DEAD_MAX = 10_000
+READS_MAX = 3
 
 Receive = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -200,12 +202,23 @@ class Worker:
         for entry_id, fields in rows:
             name = _text(entry_id)
             if name not in self._items and fields is not None:
-                raw = fields.get(b"alert", b"")
-                self._items[name] = _Item(name, raw.decode(errors="replace"), now_s)
+                raw = opened(fields)
+                self._items[name] = _Item(name, raw if raw is not None else await self._again(client, name), now_s)
                 found += 1
         for name in orphans:
             self._items[name].settled.update(await self._saved(client, self._items[name]))
         return found
+
+    async def _again(self, client: Redis, entry_id: str) -> str:
+        """Read an entry that was damaged on its way once more; no alert any more when the store has it damaged."""
+        held = b""
+        for _ in range(READS_MAX):
+            rows: Any = await client.xrange(self._names.stream, entry_id, entry_id)
+            for _, fields in rows:
+                raw, held = opened(fields), fields.get(b"alert", b"")
+                if raw is not None:
+                    return raw
+        return f"damaged: {held.decode(errors='replace')}"
 
     async def _saved(self, client: Redis, item: _Item) -> dict[str, str]:
         """What is written down of it: receiver to ``delivered`` or ``dead``."""

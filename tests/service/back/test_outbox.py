@@ -262,6 +262,44 @@ def test_an_entry_that_is_no_alert_ends_as_dead_letters_and_holds_nothing_up(jun
     run(main())
 
 
+def test_an_entry_that_is_damaged_on_its_way_is_read_again_and_delivered_as_it_was_written():
+    async def main() -> None:
+        world = World()
+        accepted = await world.outbox.accept("bob", "k1", BODY)
+        read, damaged = world.client.xreadgroup, []
+
+        async def flipped(*words: Any, **more: Any) -> Any:
+            reply = await read(*words, **more)
+            streams = reply.values() if isinstance(reply, dict) else [stream[1] for stream in reply]
+            for _, fields in (row for rows in streams for row in (rows[0] if isinstance(reply, dict) else rows)):
+                fields[b"alert"] = fields[b"alert"].replace(b"bob", b"eve")
+                damaged.append(fields)
+            return reply
+
+        world.client.xreadgroup = flipped  # type: ignore[method-assign]
+        await world.work()
+        assert damaged
+        assert world.alert.seen == world.comms.seen == [accepted.alert_id]
+        assert await world.outbox.state() == {"undelivered": 0, "dead": 0, "reachable": True}
+
+    run(main())
+
+
+def test_an_entry_that_is_damaged_in_the_store_is_not_delivered_but_a_dead_letter():
+    async def main() -> None:
+        world = World()
+        await world.outbox.accept("bob", "k1", BODY)
+        ((entry_id, fields),) = await world.client.xrange(world.outbox.names.stream)
+        await world.client.xdel(world.outbox.names.stream, entry_id)
+        altered = {b"alert": fields[b"alert"].replace(b"bob", b"eve"), b"sum": fields[b"sum"]}
+        await world.client.xadd(world.outbox.names.stream, altered)  # type: ignore[arg-type]
+        await world.work()
+        assert world.alert.seen == world.comms.seen == []
+        assert (await world.outbox.state())["dead"] == 2
+
+    run(main())
+
+
 def test_what_a_killed_process_left_is_delivered_by_the_next_and_what_was_settled_is_not_sent_again():
     async def main() -> None:
         world = World()
