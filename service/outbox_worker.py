@@ -30,7 +30,6 @@ CONSUMER = "worker"  # one name for all processes: only idleness tells whose ent
 POLL_S = 0.5
 DELIVERY_S = 5.0
 DEAD_MAX = 10_000
-READS_MAX = 3
 
 Receive = Callable[[Mapping[str, Any]], Awaitable[None]]
 
@@ -43,6 +42,7 @@ class _Item:
         settled: receiver to ``delivered`` or ``dead``.
         unsaved: receivers settled but not yet written down, and their errors.
         in_doubt: the last attempt to write it down may or may not have had its effect.
+        damaged: what was read when it was not what had been written; to be read again.
     """
 
     entry_id: str
@@ -52,6 +52,15 @@ class _Item:
     settled: dict[str, str] = field(default_factory=dict)
     unsaved: dict[str, str] = field(default_factory=dict)
     in_doubt: bool = False
+    damaged: Mapping[bytes, bytes] | None = None
+
+    def take(self, fields: Mapping[bytes, bytes]) -> None:
+        """What was read; the same damage twice is the store's own, and then it is no alert."""
+        raw = opened(fields)
+        if raw is not None or fields == self.damaged:
+            self.raw, self.damaged = raw or f"damaged: {dict(fields)}", None
+        else:
+            self.damaged = dict(fields)
 
     @property
     def alert(self) -> dict[str, Any]:
@@ -202,23 +211,12 @@ class Worker:
         for entry_id, fields in rows:
             name = _text(entry_id)
             if name not in self._items and fields is not None:
-                raw = opened(fields)
-                self._items[name] = _Item(name, raw if raw is not None else await self._again(client, name), now_s)
+                self._items[name] = item = _Item(name, "", now_s)
+                item.take(fields)
                 found += 1
         for name in orphans:
             self._items[name].settled.update(await self._saved(client, self._items[name]))
         return found
-
-    async def _again(self, client: Redis, entry_id: str) -> str:
-        """Read an entry that was damaged on its way once more; no alert any more when the store has it damaged."""
-        held = b""
-        for _ in range(READS_MAX):
-            rows: Any = await client.xrange(self._names.stream, entry_id, entry_id)
-            for _, fields in rows:
-                raw, held = opened(fields), fields.get(b"alert", b"")
-                if raw is not None:
-                    return raw
-        return f"damaged: {held.decode(errors='replace')}"
 
     async def _saved(self, client: Redis, item: _Item) -> dict[str, str]:
         """What is written down of it: receiver to ``delivered`` or ``dead``."""
@@ -229,7 +227,28 @@ class Worker:
 
     # --- to the receivers ----------------------------------------------------------------------------------------
 
+    async def _read_again(self, item: _Item) -> bool:
+        """True when it is known what it says."""
+        if item.damaged is None:
+            return True
+
+        async def work(client: Redis) -> Any:
+            return await client.xrange(self._names.stream, item.entry_id, item.entry_id)
+
+        try:
+            rows = await self._link.run(work, ACCEPT_S)
+        except (RedisGoneError, RedisError):
+            return False
+        if not rows:  # another process has finished it
+            self._items.pop(item.entry_id, None)
+        for _, fields in rows:
+            item.take(fields)
+        return item.damaged is None
+
     async def _deliver(self, item: _Item) -> None:
+        if not await self._read_again(item):
+            item.due_s = self._monotonic() + self._settings.base_s
+            return
         left = [receiver for receiver in self._receivers if receiver not in item.settled]
         item.attempts += bool(left)
         waits_s = await asyncio.gather(*(self._hand_over(item, receiver) for receiver in left))
