@@ -131,6 +131,7 @@ def network(targets: Iterable[str] = ("redis", *DOWNSTREAMS)) -> Drawn:
         fault("net_slicer", target=target),
         fault("net_limit_data", target=target, limit_bytes=st.sampled_from([20, 100, 1000])),
         fault("net_loss", target=target, probability=st.sampled_from([0.02, 0.2])),
+        fault("net_corrupt", target=target, probability=st.sampled_from([0.0005, 0.01])),
         fault("half_close", target=target, limit_bytes=st.sampled_from([10, 100])),
         fault("connect_delay", target=target, delay_ms=st.sampled_from([300, 2500])),
         fault("connect_refuse", target=target),

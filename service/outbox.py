@@ -17,7 +17,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
-from service.outbox_entry import seal
+from service.outbox_entry import opened_record, seal, sealed_record
 from service.redis_link import RedisGoneError, RedisLink
 from service.seams import EmitEvent
 from service.settings import OutboxSettings
@@ -153,7 +153,7 @@ class Outbox:
         # The id follows from user, key and body: even if the record were lost, receivers would know the alert again.
         alert_id = hashlib.sha256("\0".join((user, key, digest)).encode()).hexdigest()[:32]
         alert = json.dumps({**body, "alert_id": alert_id, "user": user, "text": text}, separators=(",", ":"))
-        record = json.dumps({"alert_id": alert_id, "digest": digest}).encode()
+        record = sealed_record(alert_id, digest)
         async with self._turn:
             try:
                 held, depth = await self._link.run(
@@ -181,7 +181,7 @@ class Outbox:
             OutboxUnavailableError: it is not known to be remembered.
         """
         digest, name = digest_of(body), self._record(user, key)
-        record = json.dumps({"alert_id": "", "digest": digest}).encode()
+        record = sealed_record("", digest)
         px = int(self._settings.key_ttl_s * 1000)
         try:
             first = await self._link.run(lambda client: client.set(name, record, px=px, nx=True), ACCEPT_S)
@@ -218,7 +218,7 @@ class Outbox:
         if raw is None:
             return None
         try:
-            record = json.loads(raw)
+            record = opened_record(raw)
             found = Accepted(record["alert_id"], False)
             same = record["digest"] == digest
         except (ValueError, KeyError, TypeError) as error:  # altered in Redis: better no answer than a wrong one

@@ -7,6 +7,7 @@ one still. Who reads a damaged entry reads it again before believing it.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 
 
@@ -23,6 +24,26 @@ def opened(fields: Mapping[bytes, bytes]) -> str | None:
     if digest is None or digest.decode(errors="replace") != _digest(raw):
         return None
     return raw.decode(errors="replace")
+
+
+def sealed_record(alert_id: str, digest: str) -> bytes:
+    """What is remembered of an idempotency key: the answer it got, and the digest of the body it came with."""
+    return json.dumps(
+        {"alert_id": alert_id, "digest": digest, "sum": _digest(f"{alert_id} {digest}".encode())}
+    ).encode()
+
+
+def opened_record(raw: bytes) -> dict[str, str]:
+    """The record; one from before there were sums is believed.
+
+    Raises:
+        ValueError: when it is none, or not what was written.
+    """
+    record: dict[str, str] = json.loads(raw)
+    told = record["alert_id"], record["digest"]
+    if record.keys() != {"alert_id", "digest"} and record.get("sum") != _digest(" ".join(told).encode()):
+        raise ValueError("the record was altered")
+    return record
 
 
 def _digest(raw: bytes) -> str:

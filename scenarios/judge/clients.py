@@ -8,7 +8,7 @@ from collections import Counter
 from scenarios.judge.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, DOWNSTREAMS, figure, largest
 from scenarios.judge.history import Event, History
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
-from scenarios.judge.views import Arrival, Life, arrivals, asked, lives, probes
+from scenarios.judge.views import Arrival, Life, arrivals, asked, faults, lives, overlaps, probes
 
 JITTER_SAMPLES_MIN = 8
 RETRYABLE = frozenset({408, 429})
@@ -110,7 +110,10 @@ def judge_attempts(history: History) -> Verdict:
     for name in DOWNSTREAMS:
         here = arrivals(history, name)
         retries += sum(a.attempt > 1 for a in here)
-        keyless = [a.invoke for a in here if a.invoke.value["method"] == "POST" and not a.key]
+        # A head in which a byte was flipped on its way arrives with another name for the key, or with none.
+        flipped = [(b.inject.t, b.healed_s) for b in faults(history) if b.kind == "net_corrupt" and b.target == name]
+        posted = [a for a in here if a.invoke.value["method"] == "POST"]
+        keyless = [a.invoke for a in posted if not a.key and not overlaps(flipped, a.invoke.t, a.invoke.t)]
         for reason, evidence in (
             (f"{name}: more attempts than 1 + retries", _too_many_attempts(history, name, here)),
             (f"{name}: more retries than their budget", _over_budget(history, name, here)),

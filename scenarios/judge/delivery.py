@@ -139,6 +139,8 @@ def judge_delivery(history: History) -> Verdict:
         return unknown(claim, "no alert was accepted")
     if _store_lost_data(history):
         return unknown(claim, "the store did not keep what it acknowledged: the premise was broken")
+    if any(b.bit and b.kind == "net_corrupt" and b.target in RECEIVERS for b in faults(history)):
+        return unknown(claim, "bytes were flipped on the way to a receiver: what it was given cannot be told")
     nameless = next((one for alert, one in found.accepted.items() if alert in {"", "None"}), None)
     if nameless is not None:
         return unknown(claim, "an answer 202 carries no delivery id", accepted=len(found.accepted))

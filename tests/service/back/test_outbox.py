@@ -285,6 +285,20 @@ def test_an_entry_that_is_damaged_on_its_way_is_read_again_and_delivered_as_it_w
     run(main())
 
 
+@pytest.mark.parametrize("flip", [(b"digest", b"digesu"), (b'"alert_id": "', b'"alert_id": "0')])
+def test_a_remembered_key_that_was_damaged_gives_no_answer_rather_than_a_wrong_one(flip: tuple[bytes, bytes]):
+    async def main() -> None:
+        world = World()
+        await world.outbox.accept("bob", "k1", BODY)
+        (name,) = await world.client.keys(world.outbox.names.record + "*")
+        held = await world.client.get(name)
+        await world.client.set(name, held.replace(*flip))
+        with pytest.raises(OutboxUnavailableError):
+            await world.outbox.replay("bob", "k1", BODY)
+
+    run(main())
+
+
 def test_an_entry_that_is_damaged_in_the_store_is_not_delivered_but_a_dead_letter():
     async def main() -> None:
         world = World()
