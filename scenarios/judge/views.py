@@ -295,8 +295,11 @@ def has_gaps(history: History) -> bool:
     """True when lines of the service's log were lost: then what it says of itself is not all it said.
 
     A full disk under the log loses what is written meanwhile; a reader that is blocked only holds it up, unless the
-    service counted lines that it dropped.
+    service counted lines that it dropped, or ended before anybody read them.
     """
+    held = [(b.inject.t, b.healed_s) for b in faults(history) if b.kind == "log_reader_blocked"]
+    if any(life.exited is not None and overlaps(held, life.exited.t, life.exited.t) for life in lives(history)):
+        return True
     if any(b.kind == "disk_full" and b.where == "logs" and (b.bit or b.heal is None) for b in faults(history)):
         return True
     scraped = [e.value.get(name) for e in probes(history, "metrics") for name in ("series", "counters")]

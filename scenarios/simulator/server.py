@@ -71,9 +71,13 @@ class SimServer(asyncio.AbstractServer):
         """Connections that nobody could accept yet."""
         return sum(not transport.is_lost for transport in self._backlog)
 
+    def _take_backlog(self) -> list[SimTransport]:
+        waiting, self._backlog = self._backlog, []
+        return waiting
+
     def accept_backlog(self) -> int:
         """There are descriptors again: who waited is let in; returns how many there were."""
-        waiting, self._backlog = self._backlog, []
+        waiting = self._take_backlog()
         for transport in waiting:
             if not transport.is_lost:
                 self._accept(transport)
@@ -92,6 +96,8 @@ class SimServer(asyncio.AbstractServer):
         if self._is_open:
             self._is_open = False
             self._network.unlisten(self)
+            for transport in self._take_backlog():  # the kernel resets whom nobody accepted
+                transport.abort()
             if self._forever is not None and not self._forever.done():
                 self._forever.cancel()
             self._wake()

@@ -32,6 +32,19 @@ def test_under_a_full_disk_of_the_log_a_request_without_its_lines_is_unknown():
     assert outcome(served_unseen()) is Outcome.UNKNOWN
 
 
+@pytest.mark.parametrize(("ended", "expected"), [(True, Outcome.UNKNOWN), (False, Outcome.FAIL)])
+def test_lines_that_nobody_had_read_when_the_process_ended_are_lost(ended: bool, expected: Outcome):
+    story = Story()
+    story.process("started")
+    story.wait(0.1).inject("f0", "log_reader_blocked", "service")
+    story.serve()
+    story.wait(1.0).answer(story.ask())
+    if ended:
+        story.process("exited", exit_code=0)
+    story.wait(0.1).heal("f0", "log_reader_blocked", "service")
+    assert outcome(story) is expected
+
+
 def test_a_client_whose_end_was_not_written_down_is_not_called_unclosed():
     for where, expected in (("logs", Outcome.UNKNOWN), ("audit", Outcome.FAIL)):
         story = served_unseen(where=where)

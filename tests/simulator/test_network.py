@@ -318,3 +318,37 @@ def test_a_slow_farewell_is_waited_for_and_an_endless_one_is_not():
 
     assert holds(program).leftovers
     assert ended
+
+
+def test_who_waits_for_a_descriptor_is_not_accepted_and_is_reset_when_the_listener_closes():
+    async def program():
+        server = await _echo_server()
+        network().live_host("server").descriptors_left = 0
+        reader, writer = await asyncio.open_connection("server", 7)
+        writer.write(b"hello")
+        await asyncio.sleep(1.0)
+        assert (network().accepted_ends("server"), server.waiting) == (0, 1)
+        server.close()
+        with pytest.raises(ConnectionResetError):
+            await reader.read()
+        assert server.waiting == 0
+        writer.close()
+
+    holds(program)
+
+
+def test_a_clock_set_off_on_one_machine_is_right_on_the_others():
+    async def program():
+        import time
+
+        from scenarios.simulator.program import current_loop
+
+        server = await _echo_server()
+        before = time.time()
+        current_loop().set_wall(3600.0, 1.0, "server")
+        assert abs(time.time() - before) < 1
+        with network().host("server"):
+            assert time.time() - before > 3599
+        server.close()
+
+    holds(program)
