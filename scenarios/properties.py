@@ -38,7 +38,7 @@ Drawn = Scenario | tuple[StartupCase, ...]
 Told = Callable[[History, tuple[Verdict, ...]], None]
 
 SESSIONS_VARIABLE = "HARDENING_SESSIONS"
-SESSIONS = Path(".hardening/failed")
+SESSIONS = Path(".hardening/sessions")
 """Where sessions of failures go, unless the variable names another folder."""
 
 SHARD_VARIABLE = "HARDENING_SHARD"
