@@ -133,6 +133,11 @@ def _served_though_shed(life: Life, timeline: Timeline) -> tuple[str, list[Event
     return "", []
 
 
+def _for_audit(one: Asked) -> bool:
+    """Refused because it could not be audited (C4.6), which no pressure decides."""
+    return one.end is not None and str(one.end.value.get("problem", "")).endswith(":audit")
+
+
 def _critical_left_alone(
     history: History, rows: list[Asked], spans: list[tuple[float, float]]
 ) -> tuple[int, list[Event]]:
@@ -146,7 +151,7 @@ def _critical_left_alone(
             continue
         count += 1
         # /ready may truthfully say 503: it answers.
-        refused = one.status >= SERVER_ERROR_MIN and one.operation != "ready"
+        refused = one.status >= SERVER_ERROR_MIN and one.operation != "ready" and not _for_audit(one)
         if (one.end is not None and one.end.type != "ok") or refused:
             return count, one.events()
         if one.end is None and end_s(history) - one.invoke.t > figure(history, "budgets", "request_s"):
