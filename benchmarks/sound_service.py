@@ -26,6 +26,7 @@ from scenarios.fault_strategies import CROWDS, DOWNSTREAMS, MACHINE, PROCESS, RE
 from scenarios.judge.history import History
 from scenarios.judge.verdict import Outcome, Verdict
 from scenarios.properties import Drawn
+from scenarios.scenario import Scenario
 from scenarios.sim_failure import failure_of
 from scenarios.sim_runner import BOUNDS, CLIENTS, Simulation, spec_for, swept
 from scenarios.simulator.search import Search, Shard
@@ -94,11 +95,13 @@ def explore(schedules_wanted: int, seed: int, out: Path) -> Iterator[Tally]:
                 suppress_health_check=list(HealthCheck),
             )
 
-            def one(scenario: Drawn, interleaving: int, name: str = name) -> None:
-                def on_run(_history: History, verdicts: tuple[Verdict, ...]) -> None:
-                    tally.ran(name, verdicts)
+            def one(scenario: Drawn, interleaving: int) -> None:
+                spec = spec_for(scenario, scenario.name if isinstance(scenario, Scenario) else "starts", 0)
 
-                simulation = Simulation(scenario, spec_for(scenario, name, 0), on_run=on_run)
+                def on_run(_history: History, verdicts: tuple[Verdict, ...]) -> None:
+                    tally.ran(spec.scenario, verdicts)
+
+                simulation = Simulation(scenario, spec, on_run=on_run)
                 search = Search(simulation, borders, BOUNDS, interleaving, CLIENTS, shrink_runs_max=0)
                 found = search.run(SCHEDULES_EACH, Shard()).counterexample
                 tally.scenarios += 1

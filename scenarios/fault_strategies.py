@@ -1,7 +1,8 @@
 """Hypothesis strategies for faults of every kind that the simulated world supports, and for schedules of them.
 
 What is drawn shrinks to few faults, early, short, and mild. Faults of one *slot* act on the same thing and undo each
-other's work (two ways to end Redis, two clocks): a schedule has one of each slot, and they overlap as they like.
+other's work (two clocks), or need what the other takes away (damaging entries of a Redis that is read-only): a
+schedule has one of each slot, and they overlap as they like.
 """
 
 from __future__ import annotations
@@ -142,8 +143,6 @@ def names(targets: Iterable[str] = DOWNSTREAMS) -> Drawn:
     return fault("dns_failure", target=st.sampled_from(sorted(targets)), how=st.sampled_from(["not_found", "slow"]))
 
 
-_LIFE = frozenset({"redis_killed", "redis_shutdown", "redis_restarted", "redis_stopped", "redis_refusing"})
-_CONFIGURED = frozenset({"redis_memory_full", "redis_read_only", "redis_evicting"})
 _CLOCK = frozenset({"clock_jump", "clock_drift"})
 _HTTP = frozenset({"http_fault", "http_error"})
 _FROZEN = frozenset({"process_signal", "event_loop_stall"})
@@ -152,7 +151,7 @@ _FROZEN = frozenset({"process_signal", "event_loop_stall"})
 def slot(data: Mapping[str, Any]) -> tuple[str, str]:
     """What a fault acts on, so that two of one slot would undo each other's work."""
     kind, target = str(data["kind"]), str(data.get("target", ""))
-    for name, kinds in (("life", _LIFE), ("configured", _CONFIGURED), ("clock", _CLOCK), ("frozen", _FROZEN)):
+    for name, kinds in (("redis", REDIS), ("clock", _CLOCK), ("frozen", _FROZEN)):
         if kind in kinds:
             return name, ""
     if kind in _HTTP:

@@ -305,9 +305,10 @@ class Network:
         return sum(end.host.name == name and not end.is_lost for end in ends)
 
     def accepted_ends(self, name: str) -> int:
-        """Of those, the accepted ones."""
+        """Of those, the accepted ones; who waits for a descriptor is none."""
         ends = [connection.ends["downstream"] for connection in self.connections]
-        return sum(end.host.name == name and not end.is_lost for end in ends)
+        waiting = sum(server.waiting for server in self.listeners(name))
+        return sum(end.host.name == name and not end.is_lost for end in ends) - waiting
 
     def forget(self, connection: Connection) -> None:
         """Both ends are closed."""

@@ -66,6 +66,11 @@ class SimServer(asyncio.AbstractServer):
             return
         self._accept(transport)
 
+    @property
+    def waiting(self) -> int:
+        """Connections that nobody could accept yet."""
+        return sum(not transport.is_lost for transport in self._backlog)
+
     def accept_backlog(self) -> int:
         """There are descriptors again: who waited is let in; returns how many there were."""
         waiting, self._backlog = self._backlog, []
