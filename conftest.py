@@ -16,6 +16,14 @@ settings.register_profile("deep", max_examples=2000, print_blob=True, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """``HARDENING_SHARD=i/n`` (profile ``deep``): part i of n draws from a seed of its own (scenarios.properties)."""
+    index = os.environ.get("HARDENING_SHARD", "").partition("/")[0]
+    if index and not config.getoption("hypothesis_seed"):
+        config.option.hypothesis_seed = index
+
+
 @pytest.fixture(scope="session", autouse=True)
 def nothing_left_running() -> Iterator[None]:
     """A test that leaves a child process behind fails the session, by name."""

@@ -5,43 +5,77 @@ Exit codes, everywhere: 0 done (or PASSED, WARNED), 1 failed, 2 usage or bad inp
 
 from __future__ import annotations
 
+import importlib
 import sys
 import traceback
+from collections.abc import Iterator, Mapping, MutableMapping
 
 import click
 
-from scenarios.certify_command import certify_command
-from scenarios.chaos_command import chaos_command
-from scenarios.completion_command import completion_command
-from scenarios.export_command import export_command
-from scenarios.faults_command import faults_group
-from scenarios.gate_command import gate_command
 from scenarios.judge.verdict import Exit
-from scenarios.manual import FOOTER, Manual
-from scenarios.proxy_command import proxy_command
-from scenarios.serve_command import preflight_command, serve_command
-from scenarios.session_command import replay_command, session_group, shrink_command
-from scenarios.simulator.command import explore_command
-from scenarios.verify_command import keygen_command, verify_command
+from scenarios.manual import FOOTER, Manual, example_last
+
+_WHERE = {
+    "certify": "scenarios.certify_command:certify_command",
+    "verify": "scenarios.verify_command:verify_command",
+    "report": "scenarios.report_command:report_command",
+    "gate": "scenarios.gate_command:gate_command",
+    "keygen": "scenarios.verify_command:keygen_command",
+    "serve": "scenarios.serve_command:serve_command",
+    "preflight": "scenarios.serve_command:preflight_command",
+    "load": "scenarios.load_command:load_command",
+    "faults": "scenarios.faults_command:faults_group",
+    "proxy": "scenarios.proxy_command:proxy_command",
+    "explore": "scenarios.simulator.command:explore_command",
+    "completion": "scenarios.completion_command:completion_command",
+    "chaos": "scenarios.chaos_command:chaos_command",
+    "replay": "scenarios.session_command:replay_command",
+    "shrink": "scenarios.session_command:shrink_command",
+    "session": "scenarios.session_command:session_group",
+    "export": "scenarios.export_command:export_command",
+}
+"""Each command by name. It is imported when it is asked for: a gate need not wait for a whole simulator."""
+
+
+class _Commands(MutableMapping[str, click.Command]):
+    """The commands, each imported at its first use."""
+
+    def __init__(self, where: Mapping[str, str]) -> None:
+        self._where = dict(where)
+        self._imported: dict[str, click.Command] = {}
+
+    def __getitem__(self, name: str) -> click.Command:
+        if name not in self._imported:
+            module, _, attribute = self._where[name].partition(":")
+            self._imported[name] = command = getattr(importlib.import_module(module), attribute)
+            example_last(command)
+        return self._imported[name]
+
+    def __setitem__(self, name: str, command: click.Command) -> None:
+        self._imported[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        self._where.pop(name, None)
+        self._imported.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._where, **self._imported})
+
+    def __len__(self) -> int:
+        return len({**self._where, **self._imported})
 
 
 @click.group(
-    cls=Manual, epilog=FOOTER, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=Manual,
+    commands=_Commands(_WHERE),
+    epilog=FOOTER,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(package_name="signal-hardening", prog_name="hardening")
 def hardening() -> None:
     """Prove by behaviour that a service is production hardened: run it, break everything around it, record what
     happens, and let a judge that knows nothing of the service decide what it is worth.
     """  # noqa: D205 - one sentence
-
-
-_COMMANDS = (
-    *(certify_command, verify_command, gate_command, keygen_command, serve_command, preflight_command),
-    *(faults_group, proxy_command, explore_command, completion_command),
-    *(chaos_command, replay_command, shrink_command, session_group, export_command),
-)
-for _command in _COMMANDS:
-    hardening.add_command(_command)
 
 
 def main() -> None:

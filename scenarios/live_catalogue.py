@@ -216,6 +216,8 @@ SHOWN_BY: Mapping[str, str] = MappingProxyType(
         "C4.5": "secrets",
         "C4.6": "full-disk",
         "C5.1": "cancelled-herd",
+        "C5.2": "slow-loads",
+        "C5.3": "slow-loads",
         "C5.4": "damaged-entries",
         "C5.5": "redis-outage",
         "C5.6": "clock-jumps",

@@ -17,9 +17,11 @@ from scenarios.judge.workload import Operation
 from scenarios.phases import Guard, Phases, Run, endured
 from scenarios.scenario import Reload, Scenario
 from scenarios.worlds.contract import Stage
+from scenarios.worlds.leaky_library import HOSTILE_UNITS
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge
 from scenarios.worlds.probes import (
     RUDE_KINDS,
+    hostile_lines,
     probe_after_end,
     probe_hostile_lines,
     probe_metrics,
@@ -28,9 +30,14 @@ from scenarios.worlds.probes import (
     probe_rude_clients,
     watch_lag,
 )
+from scenarios.worlds.processes import until
 
 RECOVERY_POLL_S = 0.25
 EXIT_S_MAX = 20.0
+HOSTILE_S_MAX = 30.0
+WARM_UP_S_MAX = 25.0
+CALM_S = 2.0
+"""So long the service must be at rest before its steady state is measured."""
 
 
 def spec_of(scenario: Scenario, *, seed: int, commit: str, sabotage: str = "", candles: str = "") -> LiveSpec:
@@ -89,6 +96,8 @@ async def run_on(
             for text in scenario.keep:
                 planted = {"probe": "planted", "surface": "stdout", "keep": text}
                 world.recorder.add(world.now(), "harness", "state", "probe", planted)
+            if guard is not None:
+                await run.warm_up()
             await run.steady("steady")
             if run.may_begin():
                 await run.break_it_watched()
@@ -129,6 +138,8 @@ class _Run(Phases):
         watching = asyncio.create_task(watch_lag(self.stage, worst), name="lag-watch")
         try:
             await self.break_it()
+            # A busy machine is behind with its log; what an end of the service would cut off was never seen.
+            await until(lambda: len(hostile_lines(self.stage)) >= len(HOSTILE_UNITS), HOSTILE_S_MAX, RECOVERY_POLL_S)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -186,11 +197,21 @@ class _Run(Phases):
     def _rude(self, fault: Fault, bite: Bite, fault_id: str) -> None:
         probe_rude_clients(self.stage, fault.kind, bite.counts, self._since_s[fault_id])
 
+    async def warm_up(self) -> None:
+        """Await that the service is at rest: its own start-up counts as load, on a busy machine more than a little."""
+        self.phase("warm-up")
+        end_s = self.world.now() + WARM_UP_S_MAX
+        calm_since_s = self.world.now()
+        while self.world.now() < min(end_s, calm_since_s + CALM_S) and not self.hurry:
+            if not is_steady(await probe_ready(self.stage)):
+                calm_since_s = self.world.now()
+            await asyncio.sleep(RECOVERY_POLL_S)
+
     async def recover(self) -> None:
         """Await the way back within its bound; the judge decides whether it was reached."""
         self.phase("recovery")
         end = self.world.now() + self.scenario.recovery_s
-        while not _is_steady(await probe_ready(self.stage)) and self.world.now() < end and not self.hurry:
+        while not is_steady(await probe_ready(self.stage)) and self.world.now() < end and not self.hurry:
             # A breaker closes by a probe, and a probe needs somebody who asks.
             for operation in self.scenario.steady.operations[:2]:
                 await self.world.client.send(operation)
@@ -202,7 +223,7 @@ class _Run(Phases):
             await self._terminate()
 
 
-def _is_steady(ready: dict[str, Any]) -> bool:
+def is_steady(ready: dict[str, Any]) -> bool:
     """What /ready shows to an operator is as it was before: breakers closed, level none, nothing waiting."""
     if not ready.get("ready"):
         return False

@@ -71,13 +71,14 @@ class StartupCase:
     """A start under difficulties.
 
     Attributes:
-        case: ``absent`` (never there), ``late``, ``hanging`` (accepts and never answers), ``sigterm``.
+        case: ``absent`` (never there), ``late``, ``hanging`` (accepts and never answers), ``flapping`` (comes and goes,
+            and stays in the end), ``sigterm``.
         dependency: which one: ``redis`` or a downstream.
-        appear_after_s: when a late one appears.
+        appear_after_s: when a late one appears; how long a flapping one is gone each time.
         signal_after_s: when SIGTERM is sent.
     """
 
-    case: Literal["absent", "late", "hanging", "sigterm"]
+    case: Literal["absent", "late", "hanging", "flapping", "sigterm"]
     dependency: str
     appear_after_s: float | None = None
     signal_after_s: float | None = None

@@ -52,6 +52,20 @@ class WorldProblemError(AssertionError):
     """The run was cut short: the service did not come up, a fault did not heal, an event lacked fields."""
 
 
+PHASES = ("steady", "faults", "healed", "recovery", "quiet", "shutdown")
+
+
+def incomplete(scenario: Scenario | tuple[StartupCase, ...], history: History) -> str:
+    """What a run that came to its end lacks: a phase, or tidiness; empty when nothing."""
+    left = [thing for event in history.states("leftovers") for thing in event.value["found"]]
+    if left:
+        return f"left behind: {', '.join(map(str, left))}"
+    phases = tuple(str(event.value["phase"]) for event in history.states("phase"))
+    if isinstance(scenario, Scenario) and scenario.term_at_s is None and scenario.steady.operations:
+        return "" if phases == PHASES else f"its phases were {', '.join(phases)}"
+    return ""
+
+
 @dataclass(slots=True)
 class Simulation:
     """A scenario as a program; call it inside the simulator.
@@ -93,8 +107,8 @@ class Simulation:
         for verdict in self.verdicts:
             if verdict.outcome is Outcome.FAIL:
                 raise ClaimFailedError(verdict, world.now())
-        if self.run.problem:
-            raise WorldProblemError(self.run.problem)
+        if problem := self.run.problem or incomplete(self.scenario, history):
+            raise WorldProblemError(problem)
 
 
 def spec_for(

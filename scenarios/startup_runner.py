@@ -25,6 +25,9 @@ OVERTIME_S = 6.0
 """Beyond the start-up time, before we stop waiting: an interpreter has to start and end as well."""
 
 RECOVERY_S_MAX = 12.0
+FLAPS = 2
+FLAP_S = 0.05
+"""So long a flapping dependency is there before it goes again: too short to start on, long enough to be seen."""
 
 
 @dataclass(slots=True)
@@ -117,6 +120,11 @@ class _Start:
             with contextlib.suppress(ProcessLookupError):
                 await self.world.service.signal(signal.SIGTERM)
         if case.appear_after_s is not None:
+            for _ in range(FLAPS if case.case == "flapping" else 0):
+                await asyncio.sleep(case.appear_after_s)
+                await self._give_back()
+                await asyncio.sleep(FLAP_S)
+                await self._take_away()
             await asyncio.sleep(case.appear_after_s)
             await self._give_back()
         return began
@@ -134,7 +142,7 @@ class _Start:
     def _served_early(self) -> bool:
         """It listened although a critical dependency had not been seen."""
         critical = self.case.dependency not in {"alert", "comms"}
-        return critical and self.case.case != "late" and self.world.service.address is not None
+        return critical and self.case.case not in {"late", "flapping"} and self.world.service.address is not None
 
     async def _look_at_ready(self) -> None:
         ready = await probe_ready(self.world)
@@ -169,10 +177,7 @@ class _Start:
     async def _without_dependency(self) -> AsyncIterator[None]:
         """Take the dependency away; it is back, if need be, when this ends."""
         name = self.case.dependency
-        if name == "redis":
-            await self.world.redis.kill()
-        else:
-            await self._restart_stand_ins([other for other in NAMES if other != name])
+        await self._take_away()
         if self.case.case == "hanging":
             with self.world.machine_of(name):
                 await self.hanging.start(self.world.downstreams.ports[name])
@@ -180,6 +185,13 @@ class _Start:
             yield
         finally:
             await self._give_back()
+
+    async def _take_away(self) -> None:
+        name = self.case.dependency
+        if name == "redis":
+            await self.world.redis.kill()
+        else:
+            await self._restart_stand_ins([other for other in NAMES if other != name])
 
     async def _give_back(self) -> None:
         await self.hanging.stop()

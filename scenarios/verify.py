@@ -213,7 +213,8 @@ class Verification:
         """Judged anew, the histories give this very certificate."""
         difference = first_difference(self.certificate, json.loads(as_text(self.made_again())))
         if difference:
-            raise NotHeldError(difference)
+            other = self.predicate.get("code_digest") != self.demands.code_digest
+            raise NotHeldError(f"{difference} (other code made it than judges here)" if other else difference)
         self.report.result = self.predicate["result"]
         self.report.certified_exit = self.predicate["exit_code"]
         self.report.broken_gates = [gate["said"] for gate in self.predicate["gates"] if not gate["held"]]

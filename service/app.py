@@ -143,7 +143,7 @@ class Service:
             app.add_exception_handler(kind, self._answer_failure)
         routes.add_signal_routes(app.router, self)
         operation.add_operator_routes(app.router, self)
-        operation.add_documents(app.router, errors.document(app))
+        operation.add_documents(app.router, lambda: errors.document(app))
         return app
 
     async def _answer_failure(self, _: Request, error: Exception) -> Response:

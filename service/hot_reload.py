@@ -7,7 +7,7 @@ asks for the settings, so none can see half of an old and half of a new one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -49,7 +49,7 @@ class SettingsStore:
         emit: EmitEvent,
         may_change: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._current = settings
+        self._current = self._first = settings
         self._generation = 1
         self._source = source
         self._emit = emit
@@ -77,8 +77,10 @@ class SettingsStore:
         self._subscribers.append(subscriber)
 
     def announce(self) -> None:
-        """Say which configuration is in force."""
-        self._emit("settings", generation=self._generation, digest=self._current.digest())
+        """Say which configuration is in force, and by which figures it differs from the first."""
+        changed = _differences(self._first, self._current)
+        more: dict[str, Any] = {"changed": changed} if changed else {}
+        self._emit("settings", generation=self._generation, digest=self._current.digest(), **more)
 
     def reload(self, actor: str) -> Change:
         """Read the configuration anew and put it in force, or refuse it and change nothing."""
@@ -135,6 +137,24 @@ class SettingsStore:
             "reload", outcome="refused", actor=actor, field=first, error=why or first, generation=self._generation
         )
         return Change("refused", self._generation, problems)
+
+
+def _figures(data: Mapping[str, Any], above: str = "") -> dict[str, float]:
+    """Every number in it, by its dotted name."""
+    found: dict[str, float] = {}
+    for name, value in data.items():
+        if isinstance(value, Mapping):
+            found |= _figures(value, f"{above}{name}.")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[above + name] = value
+    return found
+
+
+def _differences(first: Settings, now: Settings) -> dict[str, float]:
+    if now is first:
+        return {}
+    before = _figures(first.public())
+    return {name: value for name, value in _figures(now.public()).items() if before.get(name) != value}
 
 
 def _fixed_fields(old: Settings, new: Settings) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -116,17 +117,17 @@ def _forgetting(router: APIRouter, desk: Desk) -> None:
         return answer({"invalidated": await desk.history.invalidate(wanted.symbol, wanted.timeframe)})
 
 
-def add_documents(router: APIRouter, document: dict[str, Any]) -> None:
-    """The OpenAPI document, and a page that shows it."""
-    page = _docs_page(document)
+def add_documents(router: APIRouter, document: Callable[[], dict[str, Any]]) -> None:
+    """The OpenAPI document, and a page that shows it; ``document`` is asked for once, when somebody wants it."""
+    document = functools.cache(document)
 
     @router.get("/openapi.json", include_in_schema=False, response_model=None)
     async def openapi() -> Response:
-        return answer(document)
+        return answer(document())
 
     @router.get("/docs", include_in_schema=False, response_model=None)
     async def docs() -> Response:
-        return Response(page, media_type="text/html; charset=utf-8")
+        return Response(_docs_page(document()), media_type="text/html; charset=utf-8")
 
 
 def _docs_page(document: dict[str, Any]) -> str:

@@ -97,9 +97,15 @@ def screen(facts: Facts, watch: Watch) -> RenderableType:
     table.add_column(overflow="fold")
     held = [f"{one.kind} {one.target} ({now - one.since_s:.0f} s)" for one in watch.held.values()]
     table.add_row("faults now", Text(", ".join(held) or "none", style="bold red" if held else "green"))
-    spent = spent_s if watch.phase == "faults" else -1.0 if watch.phase in {"starting", "steady"} else facts.duration_s
+    spent = (
+        spent_s
+        if watch.phase == "faults"
+        else -1.0
+        if watch.phase in {"starting", "warm-up", "steady"}
+        else facts.duration_s
+    )
     coming = next((timed for timed in facts.schedule.faults if timed.at_s > spent), None)
-    if coming is not None and watch.phase in {"starting", "steady", "faults"}:
+    if coming is not None and watch.phase in {"starting", "warm-up", "steady", "faults"}:
         wait_s = coming.at_s - max(spent, 0.0)
         table.add_row("next", f"{coming.fault.kind} {coming.fault.target} in {wait_s:.0f} s")
     healed = watch.healed[-3:]

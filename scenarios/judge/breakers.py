@@ -177,6 +177,21 @@ def _hung_probe(walk: Walk, lease_s: float, end_of_run_s: float) -> list[Event]:
     return []
 
 
+def _probe_outlived(walk: Walk) -> list[Event]:
+    """A probe whose call ended, by cancellation perhaps, and whose lease did not come back with it."""
+    settled = [e for e in (*walk.probes, *walk.moves) if e.value.get("event") != "granted"]
+    for grant in walk.probes:
+        if grant.value["event"] != "granted" or not grant.id:
+            continue
+        call = next((c for c in walk.calls if c.id == grant.id and c.index > grant.index), None)
+        if call is None or call.value["outcome"] == "refused" or began_s(call) > grant.t + CLOCK_SLACK_S:
+            continue
+        back_s = min((e.t for e in settled if e.index > grant.index), default=walk.ended_s)
+        if back_s > call.t + CROSSING_SLACK_S:
+            return [grant, call]
+    return []
+
+
 def judge_breaker_walk(history: History) -> Verdict:
     """C1.2: legal transitions, nothing arrives while open, one probe while half open, leases come back."""
     claim = "C1.2"
@@ -195,6 +210,7 @@ def judge_breaker_walk(history: History) -> Verdict:
             (f"{walk.name}: a call reached it while its breaker was open", _arrived_while_open(walk, here, asked_at_s)),
             (f"{walk.name}: more than one probe while half open", _second_probe(walk, here)),
             (f"{walk.name}: a hung probe kept its lease", _hung_probe(walk, lease_s, last_s)),
+            (f"{walk.name}: a probe ended and kept its lease", _probe_outlived(walk)),
         ):
             if evidence:
                 return failed(claim, openings, reason, evidence)
@@ -231,7 +247,8 @@ def _missed_opening(history: History, walk: Walk, *, with_neutral: bool = False)
             row.append(event)
         elif row:
             neutral.append(event)
-        opens = any(m.value["new"] == "open" and abs(m.t - event.t) <= CROSSING_SLACK_S for m in walk.moves)
+        # A breaker moves at the failure itself: an opening a moment later belongs to the failure after this one.
+        opens = any(m.value["new"] == "open" and abs(m.t - event.t) <= CLOCK_SLACK_S for m in walk.moves)
         if len(row) >= threshold and not opens and bool(neutral) == with_neutral:
             return [*row[:threshold], *neutral[:1]]
     return []

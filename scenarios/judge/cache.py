@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass
 
-from scenarios.judge.figures import CROSSING_SLACK_S
+from scenarios.judge.figures import CLOCK_SLACK_S, CROSSING_SLACK_S
 from scenarios.judge.history import Event, History
 from scenarios.judge.security import spoken
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
@@ -190,7 +190,8 @@ def _table_too_large(life: Life) -> list[Event]:
             return [event]
     times = [e.t for e in sizes]
     for moment in _idle_moments(life):
-        number = bisect_right(times, moment.t + IDLE_S) - 1
+        # What begins at the very end of the idle spell is no part of it.
+        number = bisect_left(times, moment.t + IDLE_S - CLOCK_SLACK_S) - 1
         if number >= 0 and int(sizes[number].value["count"]) > 0:
             return [sizes[number], moment]
     return []

@@ -85,7 +85,8 @@ def kills(history: History) -> list[Event]:
 
 def _store_lost_data(history: History) -> bool:
     emptied = any(b.inject.value["parameters"].get("keep_data") is False for b in faults(history))
-    return emptied or any(e.value["event"] == "volatile" for e in history.states("redis"))
+    evicting = any(b.bit and b.kind == "redis_evicting" for b in faults(history))
+    return emptied or evicting or any(e.value["event"] == "volatile" for e in history.states("redis"))
 
 
 def _patience_s(history: History) -> float:

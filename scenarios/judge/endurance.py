@@ -12,7 +12,7 @@ from scenarios.judge.history import Event, History
 from scenarios.judge.pressure import heavy_without_thrift
 from scenarios.judge.trend import trend
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
-from scenarios.judge.views import Asked, Life, asked, lives, probes
+from scenarios.judge.views import Asked, Life, asked, frozen_spans, lives, overlaps, probes
 
 MB = 1024 * 1024
 SAMPLES_MIN = 20
@@ -23,6 +23,7 @@ DOUBT_SHARE_MAX = 0.03
 """Of the budget: when growth up to here cannot be ruled out, there is no verdict."""
 CUT_SLACK_S = 2.0
 RATE_LIMITED = 429
+ERROR_MIN = 400
 CUT_SHORT = frozenset({408, 413, 431})
 """How a half-sent, too slow or too large request is answered."""
 
@@ -177,12 +178,26 @@ def _too_short(probe: Event, limits_s: Mapping[str, float]) -> bool:
     return limit_s > 0 and not whole and float(probe.value.get("held_s", math.inf)) < limit_s + CUT_SLACK_S
 
 
+def _kept_out(history: History, probe: Event) -> list[Event]:
+    """A request of somebody else that got no answer while the crowd was there, or none that names another reason."""
+    since_s = probe.t - float(probe.value.get("held_s", math.inf))
+    frozen = frozen_spans(history)
+    rows = [a for a in asked(history) if a.operation != "rude" and since_s <= a.invoke.t and a.ended_s <= probe.t]
+    for one in rows:
+        # An error that names another reason is some other fault's.
+        named = one.status >= ERROR_MIN and not str(one.get("problem") or "").endswith("busy")
+        if not named and not one.left and not overlaps(frozen, one.invoke.t, one.ended_s):
+            return one.events()
+    return []
+
+
 def judge_rude_clients(history: History) -> Verdict:
     """C2.7: slow and half-sent requests and floods take no permit, are cut at their limits, and harm nobody."""
     claim = "C2.7"
     tried = probes(history, "rude_clients")
     head_s, body_s = figure(history, "clients", "head_s"), figure(history, "clients", "body_s")
-    limits_s = {"slow_head": head_s, "slow_body": body_s}
+    most = figure(history, "clients", "connections")
+    limits_s = {"slow_head": head_s, "slow_body": body_s, "flood": head_s}
     rude = {a.id for a in asked(history) if a.operation == "rude" and a.id and a.status in CUT_SHORT}
     paid = next((e for f in ("permit_taken", "admitted") for e in history.states(f) if e.id in rude), None)
     if paid is not None:
@@ -191,16 +206,16 @@ def judge_rude_clients(history: History) -> Verdict:
         kind, opened, cut = str(probe.value["kind"]), int(probe.value["connections"]), int(probe.value["cut"])
         if int(probe.value.get("permits", 0)) > 0:
             return failed(claim, len(tried), f"{kind}: permits were taken", [probe])
-        if _too_short(probe, limits_s):
-            continue
-        if not int(probe.value["served"]):
-            return failed(claim, len(tried), f"{kind}: nobody else was served meanwhile", [probe])
-        if kind in limits_s and (cut < opened or float(probe.value["longest_s"]) > limits_s[kind] + CUT_SLACK_S):
-            reason = f"{kind}: {cut} of {opened} cut, the longest lived {probe.value['longest_s']} s"
-            return failed(claim, len(tried), reason, [probe])
-        most = figure(history, "clients", "connections")
         if kind == "flood" and int(probe.value.get("accepted_max", opened)) > most:
             return failed(claim, len(tried), f"more than {most:g} connections at once", [probe])
+        if _too_short(probe, limits_s):
+            continue
+        if not int(probe.value["served"]) and (harmed := _kept_out(history, probe)):
+            return failed(claim, len(tried), f"{kind}: nobody else was served meanwhile", [*harmed, probe])
+        slow = kind in {"slow_head", "slow_body"}
+        if slow and (cut < opened or float(probe.value["longest_s"]) > limits_s[kind] + CUT_SLACK_S):
+            reason = f"{kind}: {cut} of {opened} cut, the longest lived {probe.value['longest_s']} s"
+            return failed(claim, len(tried), reason, [probe])
     kinds = {str(p.value["kind"]) for p in tried if not _too_short(p, limits_s)}
     missing = sorted({"slow_head", "slow_body", "flood", "descriptors"} - kinds)
     if missing:

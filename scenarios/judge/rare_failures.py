@@ -112,9 +112,8 @@ def _mixed_generations(life: Life, rows: dict[str, Asked]) -> list[Event]:
             return [begun, done]
         if row is not None and told is not None and str(told) != str(mine):
             return [done, *row.events()]
-        later = [e for e in force if e.value["generation"] == mine and e.t > done.t + READINESS_SLACK_S]
-        if later and not any(e.value["generation"] == mine and e.t <= done.t for e in force):
-            return [done, later[0]]
+        if force and not any(e.value["generation"] == mine and e.t <= done.t + READINESS_SLACK_S for e in force):
+            return [done, *[e for e in force if e.value["generation"] == mine][:1]]
     return []
 
 

@@ -61,7 +61,7 @@ def judge_critical(history: History) -> Verdict:
         if probe.value.get("served_early"):
             return failed(claim, len(tried), f"it served before {name} was there", [probe])
         wrong = _bad_refusal(probe, longest_s) if case == "absent" else ""
-        if case == "late" and not probe.value.get("served"):
+        if case in {"late", "flapping"} and not probe.value.get("served"):
             wrong = f"{name} came in time and it did not start"
         if wrong:
             return failed(claim, len(tried), wrong, [probe])

@@ -137,7 +137,7 @@ class Asked:
     @property
     def left(self) -> bool:
         """True when the client itself went away."""
-        return self.end is not None and self.end.type == "indeterminate" and self.end.value["error"] == "disconnected"
+        return self.end is not None and self.end.type != "ok" and self.end.value["error"] == "disconnected"
 
     @property
     def served(self) -> bool:

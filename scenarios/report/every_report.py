@@ -13,6 +13,7 @@ from typing import Any
 from scenarios.judge.claims import COMPONENTS
 from scenarios.judge.history import History
 from scenarios.judge.intoto_result import result_statement
+from scenarios.report.html import render_html
 from scenarios.report.junit import render_junit
 from scenarios.report.markdown import render
 from scenarios.report.sarif import sarif_log
@@ -25,9 +26,9 @@ def as_text(value: Mapping[str, Any]) -> str:
 
 def every_report(certificate: Mapping[str, Any], histories: Mapping[str, History]) -> dict[str, str]:
     """Text by file name; ``histories`` by the name of their file."""
-    del histories  # the reports so far need no more than the certificate
     return {
         "certificate.md": render(certificate, COMPONENTS),
+        "certificate.html": render_html(certificate, histories),
         "test-result.json": as_text(result_statement(certificate)),
         "junit.xml": render_junit(certificate, COMPONENTS),
         "results.sarif": as_text(sarif_log(certificate)),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from scenarios.sabotage.patching import put
 from service.cache import Cache
+from service.clients import historical_data
 from service.redis_link import RedisGoneError, RedisLink
 
 
@@ -68,3 +70,67 @@ def cache_never_evicts() -> None:
         self._size_bytes += entry.size_bytes
 
     put(Cache, "_remember", hoard)
+
+
+def ttl_kept_on_write() -> None:
+    """A write keeps the time to live of what it replaces: SET with KEEPTTL, meant well."""
+    remember = Cache._remember
+    born: dict[tuple[int, str], float] = {}
+
+    def as_old_as_before(self: Cache[Any], key: str, entry: Any) -> None:
+        entry.written_s = min(entry.written_s, born.setdefault((id(self), key), entry.written_s))
+        remember(self, key, entry)
+
+    put(Cache, "_remember", as_old_as_before)
+
+
+def slow_load_overwrites() -> None:
+    """A load stores what it found, whatever was written or forgotten while it was under way."""
+    store = Cache._store
+
+    async def regardless(self: Cache[Any], key: str, raw: bytes, _allowed: Any) -> Any:
+        return await store(self, key, raw, lambda _: True)
+
+    put(Cache, "_store", regardless)
+    put(Cache, "_supersede", lambda self, key: None)
+
+
+def lock_deleted_in_use() -> None:
+    """Invalidation deletes the lock together with the entry: whoever comes next does not find the load under way."""
+    supersede = Cache._supersede
+
+    def tidy(self: Cache[Any], key: str) -> None:
+        supersede(self, key)
+        self._flights.pop(key, None)
+
+    put(Cache, "_supersede", tidy)
+
+
+def superseded_load_not_awaited() -> None:
+    """After an invalidation the next caller takes off at once, beside the load that still runs."""
+    take_off = Cache._take_off
+    join = Cache._join
+
+    async def impatient(self: Cache[Any], key: str, load: Any) -> Any:
+        flight = self._flights.get(key)
+        if flight is not None and flight.superseded and not flight.leaving:
+            fresh = take_off(self, key, load)
+            fresh.waiters += 1
+            found, error = await fresh.task
+            if error is not None:
+                raise error
+            return found
+        return await join(self, key, load)
+
+    put(Cache, "_join", impatient)
+
+
+def stale_beyond_grace() -> None:
+    """What is known is served for as long as nothing better comes, however old."""
+    put(Cache, "_own", lambda self, key: self._entries.get(key))
+
+
+def copies_not_marked() -> None:
+    """Answers from the copy in process look like any other."""
+    loaded = historical_data._loaded
+    put(historical_data, "_loaded", lambda found: dataclasses.replace(loaded(found), degraded=False))

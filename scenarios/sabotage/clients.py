@@ -94,3 +94,27 @@ def resolver_errors_are_fatal() -> None:
         return found or os._exit(1)
 
     put(DeadlineBackend, "_look_up", fatal)
+
+
+def breaker_opens_one_late() -> None:
+    """``>`` for ``>=``: one failed call more than was agreed on."""
+
+    def failed(self: Breaker, probe: bool) -> None:
+        self.failures += 1
+        if probe:
+            self.settle("failure")
+        elif self.failures > self._settings.failures:
+            self._move("failures")
+
+    put(Breaker, "failed", failed)
+
+
+def cancelled_probe_keeps_its_lease() -> None:
+    """A caller that goes away with the probe takes its lease along: nobody is let through until it runs out."""
+    put(Ticket, "release", lambda self: None)
+
+
+def retry_budget_ignored() -> None:
+    """Every call gets all its retries: an outage is multiplied by three."""
+    put(retry.RetryBudget, "left", property(lambda self: True))
+    put(retry.RetryBudget, "take", lambda self: True)

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from scenarios.sabotage.patching import put
+from service import routes
 from service.security.audit import AuditLog
 from service.security.auth import KeyInfo, KeyRing
 from service.security.redaction import Redactor
@@ -75,3 +76,38 @@ def audit_failure_ignored() -> None:
     """The audit log says it is healthy when it cannot be written: changes go on unseen."""
     put(AuditLog, "healthy", property(lambda self: True))
     put(AuditLog, "flush", lambda self, timeout_s: True)
+
+
+def audit_write_not_flushed() -> None:
+    """Records wait in a buffer until there are sixteen of them; the last ones wait for ever."""
+    write = AuditLog._write
+    held: list[dict[str, Any]] = []
+
+    def lazily(self: AuditLog, batch: list[dict[str, Any]]) -> None:
+        held.extend(batch)
+        if len(held) >= 16:
+            write(self, list(held))
+            held.clear()
+
+    put(AuditLog, "_write", lazily)
+
+
+def own_secrets_not_known() -> None:
+    """The redactor is made before the settings are read, and never told what they hold."""
+    put(Redactor, "add", lambda self, *secrets: None)
+    init = Redactor.__init__
+    put(Redactor, "__init__", lambda self, own_secrets=(): init(self))
+
+
+def answers_shared_between_users() -> None:
+    """The whole answer is kept for a second, with the name of the user it was made for."""
+    compute = routes.compute
+    kept: dict[tuple[str, str, tuple[str, ...]], dict[str, Any]] = {}
+
+    async def shared(desk: Any, symbol: str, timeframe: str, names: Any) -> dict[str, Any]:
+        key = (symbol, timeframe, tuple(names))
+        if key not in kept:
+            kept[key] = await compute(desk, symbol, timeframe, names)
+        return kept[key]
+
+    put(routes, "compute", shared)

@@ -57,7 +57,7 @@ class Store:
                 found.append(Stored(Session.load(path), path))
             except SessionError as error:
                 found.append(SessionError(f"{path}: {error.field}", error.value, error.allowed))
-        yield from sorted(found, key=lambda one: one.session.created_at if isinstance(one, Stored) else "")
+        yield from sorted(found, key=_age)
 
     def find(self, name: str) -> Stored:
         """By path, or by name.
@@ -73,3 +73,7 @@ class Store:
             known = f" ({', '.join(names[-8:])})" if names else " (there is none yet)"
             raise SessionError("session", name, f"a session's file, or a name below {self.directory}{known}")
         return Stored(Session.load(path), path)
+
+
+def _age(one: Stored | SessionError) -> tuple[str, str]:
+    return (one.session.created_at, one.path.stem) if isinstance(one, Stored) else ("", "")

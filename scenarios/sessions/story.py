@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -92,7 +93,14 @@ def _observed(judged: Judged) -> list[str]:
 
 
 def event_in_words(event: Mapping[str, Any]) -> str:
-    """One event of the evidence, as a sentence begins: when, who, what."""
+    """One event of the evidence, as a sentence begins: when, who, what; what is no event is shown as it is."""
+    try:
+        return _in_words(event)
+    except (KeyError, TypeError, ValueError):
+        return _short(json.dumps(event, default=str))
+
+
+def _in_words(event: Mapping[str, Any]) -> str:
     value: Mapping[str, Any] = event.get("value", {})
     at = f"{float(event['t']):8.3f} s"
     kind, f, who = str(event["type"]), str(event["f"]), str(event["process"])

@@ -1,8 +1,8 @@
 """Somebody else's library inside the service's process, that logs secrets in every way a library can.
 
 A service cannot choose what its libraries log; it can choose what leaves the process. The texts come through the
-environment as JSON: ``{"secrets": [{"kind", "value"}], "keep": [text], "hostile_bytes": n}``; each goes through the
-ordinary logging.
+environment as JSON: ``{"secrets": [{"kind", "value"}], "keep": [text], "said": [{"how", "parts"}],
+"hostile_bytes": n}``; each goes through the ordinary logging.
 """
 
 from __future__ import annotations
@@ -34,11 +34,25 @@ _HOSTILE_EVERY_S = 0.4
 
 
 def variables(
-    secrets: Sequence[Mapping[str, str]] = (), keep: Sequence[str] = (), hostile_bytes: int = 0
+    secrets: Sequence[Mapping[str, str]] = (),
+    keep: Sequence[str] = (),
+    hostile_bytes: int = 0,
+    said: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, str]:
-    """The environment that makes the launcher start it."""
+    """The environment that makes the launcher start it.
+
+    Args:
+        secrets: each is logged in every way of ``leak``.
+        keep: harmless texts, logged as they are.
+        hostile_bytes: size of lines that stall a careless redactor.
+        said: ``{"how", "parts"}`` each, as ``say`` takes them.
+    """
     chosen = [{"kind": secret["kind"], "value": secret["value"]} for secret in secrets]
-    return {VARIABLE: json.dumps({"secrets": chosen, "keep": list(keep), "hostile_bytes": hostile_bytes})}
+    return {
+        VARIABLE: json.dumps(
+            {"secrets": chosen, "keep": list(keep), "hostile_bytes": hostile_bytes, "said": list(said)}
+        )
+    }
 
 
 def start_from_environment() -> None:
@@ -77,6 +91,8 @@ def _leak_simulated(plan: Mapping[str, Any]) -> None:
 def _leak_plan(plan: Mapping[str, Any]) -> None:
     for secret in plan.get("secrets", ()):
         leak(secret["kind"], secret["value"])
+    for one in plan.get("said", ()):
+        say(one["how"], one["parts"])
     for text in plan.get("keep", ()):
         logging.getLogger(LOGGER).warning("%s", text)
 
@@ -98,3 +114,31 @@ def leak(kind: str, value: str) -> None:
     except RuntimeError:
         log.exception("a library call failed")
     warnings.warn(f"deprecated credential {shown}", UserWarning, stacklevel=1)
+
+
+WAYS = ("message", "argument", "extra", "nested", "traceback", "chained", "warning")
+
+
+def say(how: str, parts: Sequence[str]) -> None:
+    """Log some texts in one of ``WAYS``; ``extra`` puts each part into a field of its own, the others join them."""
+    log, text = logging.getLogger(LOGGER), "".join(parts)
+    if how == "message":
+        log.warning(text)
+    elif how == "argument":
+        log.warning("it said: %s", text)
+    elif how == "extra":
+        log.warning("a record in pieces", extra={f"part_{number}": part for number, part in enumerate(parts)})
+    elif how == "nested":
+        log.warning("a deep record", extra={"detail": {"tried": [{"reply": [text]}]}})
+    elif how == "warning":
+        warnings.warn(text, UserWarning, stacklevel=1)
+    else:
+        try:
+            try:
+                raise ConnectionError(text)
+            except ConnectionError as inner:
+                if how == "traceback":
+                    raise
+                raise RuntimeError("giving up") from inner
+        except (ConnectionError, RuntimeError):
+            log.exception("a library call failed")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from faults.base import EventLoop
+from scenarios.judge.history import Event
 from scenarios.judge.workload import Operation
 from scenarios.worlds.leaky_library import HOSTILE_MARK
 from scenarios.worlds.targets import OWN_REQUESTS
@@ -124,9 +125,15 @@ async def watch_lag(world: Stage, worst: list[float]) -> None:
         await asyncio.sleep(LAG_EVERY_S)
 
 
+def hostile_lines(world: Stage) -> list[Event]:
+    """The hostile lines that came out of the log so far."""
+    lines = world.recorder.history().select("log", "line")
+    return [event for event in lines if HOSTILE_MARK in str(event.value["text"])[:400]]
+
+
 def probe_hostile_lines(world: Stage, size_bytes: int, lag_ms: float) -> None:
     """The loop's largest lag while hostile lines went out, if any did."""
-    lines = [e for e in world.recorder.history().select("log", "line") if HOSTILE_MARK in str(e.value["text"])[:400]]
+    lines = hostile_lines(world)
     if lines:
         value = {"probe": "hostile_line", "bytes": size_bytes, "lag_ms": round(lag_ms, 1), "lines": len(lines)}
         world.recorder.add(world.now(), "harness", "state", "probe", value)

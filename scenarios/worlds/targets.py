@@ -288,13 +288,18 @@ class ServiceListener:
     def __init__(self, address: Callable[[], tuple[str, int] | None], key: str) -> None:
         self._address = address
         self._key = key
+        self._last: tuple[str, int] | None = None
 
     def address(self) -> tuple[str, int]:
-        """See ``faults.base.Listener``; raises UnsupportedTargetError when it does not listen."""
-        address = self._address()
-        if address is None:
+        """See ``faults.base.Listener``: where it listens, or did before it was killed: there nobody answers.
+
+        Raises:
+            UnsupportedTargetError: when it never listened.
+        """
+        self._last = self._address() or self._last
+        if self._last is None:
             raise UnsupportedTargetError("fault.target", "service", "a service that listens")
-        return address
+        return self._last
 
     def headers(self) -> Mapping[str, str]:
         """See ``faults.base.Listener``."""

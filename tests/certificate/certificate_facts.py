@@ -43,3 +43,20 @@ def facts(**other: Any) -> Facts:
         "finished_at": FINISHED,
     }
     return Facts(**{**given, **other})
+
+
+def load_row(**other: Any) -> dict[str, Any]:
+    """A load budget that was held, as ``load.json`` has it; ``other`` replaces some."""
+    row = {
+        "name": "latency.p99",
+        "verdict": "PASS",
+        "held": True,
+        "figure": 41.5,
+        "limit": 100.0,
+        "margin": 58.5,
+        "unit": "ms",
+        "required": True,
+        "reason": "",
+        "evidence": [],
+    }
+    return {**row, **other}

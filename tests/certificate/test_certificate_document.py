@@ -11,8 +11,7 @@ from typing import Any
 
 import click
 import pytest
-from certificate_facts import FAIL, PASS, UNKNOWN, facts
-from loadtests.verdicts import at_most
+from certificate_facts import FAIL, PASS, UNKNOWN, facts, load_row
 
 from scenarios.cli import hardening
 from scenarios.judge.certificate import Story, statement
@@ -43,7 +42,7 @@ def test_the_example_has_exactly_the_fields_of_a_predicate() -> None:
         waivers=(Waiver("C1.2", "ann", "why", date(2026, 12, 1)),),
         faults=[{"kind": "x", "injected": 1, "bit": 1, "bite": {}, "histories": []}],
         sabotages=[{"name": "x", "component": "C1", "detected": True, "by": [], "schedules": 1, "seconds": 1.0}],
-        loads=[at_most("latency.p99", 41.5, 100.0, "ms").to_json()],
+        loads=[load_row()],
         stories=[Story("C1.2", "x", "y")],
         since={"baseline": "x", "result": "x", "finished_at": "x", "changes": []},
     )

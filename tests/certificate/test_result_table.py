@@ -16,7 +16,7 @@ from scenarios.judge.history import Header, History, digest_of
 from scenarios.judge.verdict import Exit, Outcome, Result, Tally, Verdict, merge, passed, result_of, run_judge, unknown
 from scenarios.live_catalogue import SHOWN_BY
 from scenarios.sabotage.catalogue import SABOTAGES
-from scenarios.selection import live_names
+from scenarios.selection import live_names, simulated_scenarios
 
 CLEAN = Tally(clean_commit=True)
 
@@ -116,7 +116,7 @@ def test_the_digest_of_files_sees_names_and_bytes() -> None:
 
 
 def test_every_claim_is_shown_by_a_scenario_or_listed_as_allowed_to_be_unknown() -> None:
-    names = set(live_names(0))
+    names = {*live_names(0), *simulated_scenarios(0)}
     allowed = parse_allow_list((Path(__file__).parents[2] / "allow-unknown.txt").read_text())
     assert set(SHOWN_BY) | allowed == set(CLAIMS)
     assert not set(SHOWN_BY) & allowed

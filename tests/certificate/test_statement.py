@@ -6,11 +6,10 @@ import json
 from datetime import date
 
 import pytest
-from certificate_facts import COMMIT, FAIL, PASS, UNKNOWN, facts
+from certificate_facts import COMMIT, FAIL, PASS, UNKNOWN, facts, load_row
 from google.protobuf import json_format
 from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult as InTotoResult
 from in_toto_attestation.v1.statement import Statement
-from loadtests.verdicts import unknown as unknown_budget
 
 from scenarios.judge.certificate import fault_table, statement
 from scenarios.judge.claims import CLAIMS, COMPONENTS
@@ -106,7 +105,7 @@ def test_a_load_budget_that_is_not_said_to_be_held_fails_the_certificate(row: di
 def test_a_load_budget_that_nothing_exercised_is_unknown_unless_it_need_not_be(
     *, required: bool, exit_code: int, list_of_tests: str
 ) -> None:
-    row = unknown_budget("rate.accepted", 300.0, "requests", "no overload", required=required).to_json()
+    row = load_row(name="rate.accepted", verdict="UNKNOWN", held=False, reason="no overload", required=required)
     made = statement([PASS], facts(loads=[row]))
     assert made["predicate"]["exit_code"] == exit_code
     assert result_statement(made)["predicate"][list_of_tests][-1] == "load rate.accepted"

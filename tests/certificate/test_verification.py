@@ -175,6 +175,13 @@ def test_an_edit_with_every_digest_made_anew_is_found_by_judging_again(certifica
     assert said in report.broken
 
 
+def test_a_verdict_that_other_code_judges_differently_is_said_to_come_from_other_code(certificate: Certificate) -> None:
+    directory = rewritten(certificate("failing"), lambda c: claim_of(c).update(verdict="PASS"))
+    said = "(other code made it than judges here)"
+    assert said not in verify(directory, HERE).broken
+    broken(verify(directory, replace(HERE, code_digest="sha256:other")), "verdicts", said)
+
+
 def test_a_failing_history_dressed_up_as_a_passing_one_is_found(tmp_path: Path) -> None:
     forge(tmp_path / "x", Provenance(HERE.code_digest, "a" * 40), NOW)
     broken(verify(tmp_path / "x", HERE), "verdicts", "claims[C7.2].verdict states 'PASS', made again it is 'FAIL'")

@@ -196,7 +196,8 @@ def c2_6() -> Story:
 def c2_7() -> Story:
     story = Story()
     for kind in ("slow_head", "slow_body", "flood", "descriptors"):
-        story.wait(20).probe(
+        story.wait(10).answer(story.ask())
+        story.wait(10).probe(
             "rude_clients",
             kind=kind,
             connections=150,

@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judge_sound import SOUND
 from judge_story import Story
 
 from scenarios.judge.claims import judge_all
@@ -94,3 +95,15 @@ def test_market_data_is_no_leak(prices: list[float], number: int):
     story.line(json.dumps({"candles": prices, "digest": f"{number:064x}", "t": number}))
     story.line(",".join(map(str, prices)), "response")
     assert outcome("C4.1", story) is Outcome.PASS
+
+
+def test_a_critical_client_that_left_before_it_was_connected_was_not_refused():
+    for error, expected in (("disconnected", Outcome.PASS), ("ConnectionRefusedError", Outcome.FAIL)):
+        story = SOUND["C2.3"]()
+        history = story.history()
+        pressed = next(e for e in history.states("level", new="heavy"))
+        story.now = pressed.t + 0.01
+        ident = story.ask("health")
+        story.recorder.add(story.now, "client", "fail", "request", {"error": error, "latency_s": 0.0}, ident)
+        verdict = judge_all({"told": story.history()}, ["C2.3"])[0]
+        assert verdict.outcome is expected, verdict.reason

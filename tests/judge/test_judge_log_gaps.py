@@ -32,6 +32,15 @@ def test_under_a_full_disk_of_the_log_a_request_without_its_lines_is_unknown():
     assert outcome(served_unseen()) is Outcome.UNKNOWN
 
 
+def test_a_client_whose_end_was_not_written_down_is_not_called_unclosed():
+    for where, expected in (("logs", Outcome.UNKNOWN), ("audit", Outcome.FAIL)):
+        story = served_unseen(where=where)
+        story.process("started")
+        story.say("client", name="ticker", event="built")
+        story.process("exited", exit_code=0)
+        assert judge_all({"told": story.history()}, ["C1.6"])[0].outcome is expected
+
+
 @pytest.mark.parametrize("fault", [{"where": "audit"}, {"kind": "log_reader_blocked", "where": ""}])
 def test_under_faults_that_lose_no_line_it_is_a_failure(fault: dict[str, Any]):
     assert outcome(served_unseen(**fault)) is Outcome.FAIL

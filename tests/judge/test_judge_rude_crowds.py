@@ -32,3 +32,28 @@ def crowd(*, cut: int, held_s: float) -> Story:
 def test_a_crowd_is_judged_by_how_long_it_stayed(cut: int, held_s: float, expected: Outcome) -> None:
     verdict = judge_rude_clients(crowd(cut=cut, held_s=held_s).history())
     assert verdict.outcome is expected, verdict.reason
+
+
+def starved(problem: str, status: int) -> Story:
+    """A flood of a minute during which one other asked and was refused, for one reason or another."""
+    story = Story()
+    asked = story.ask()
+    if status:
+        story.answer(asked, status, problem=problem)
+    else:
+        story.lose(asked)
+    for kind in ("slow_head", "slow_body", "flood", "descriptors"):
+        value = {"connections": 20, "cut": 20, "longest_s": 1.0, "served": 9, "permits": 0, "accepted_max": 20}
+        story.wait(20).probe("rude_clients", kind=kind, **{**value, "served": 0 if kind == "flood" else 9})
+    return story
+
+
+@pytest.mark.parametrize(
+    ("problem", "status", "expected"),
+    [("x/unavailable", 503, Outcome.PASS), ("x/busy", 503, Outcome.FAIL), ("", 0, Outcome.FAIL)],
+)
+def test_whom_another_fault_kept_out_was_not_kept_out_by_the_crowd(
+    problem: str, status: int, expected: Outcome
+) -> None:
+    verdict = judge_rude_clients(starved(problem, status).history())
+    assert verdict.outcome is expected, verdict.reason

@@ -31,6 +31,7 @@ EVERY_TIME = {
 def test_the_sabotage_turns_its_claim_red(sabotage: Sabotage, tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "scenarios.cli", "certify", "--out", str(tmp_path), "--json"]
     argv += ["--only", sabotage.scenario, "--sabotage", sabotage.reference]
+    argv += ["--world", sabotage.world, "--budget-s", "20"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 1, done.stderr[-2000:]
     claims = {claim["id"]: claim for claim in json.loads(done.stdout)["predicate"]["claims"]}

@@ -115,10 +115,13 @@ class Engine:
 
     def sweep(self) -> None:
         """Take out what has expired, and count it."""
+        now = time.time()
         for database in self.server.dbs.values():
-            database.time = time.time()
-            before = len(database._dict)  # noqa: SLF001 - its length without a sweep is told nowhere else
-            self.expired += before - len(database)
+            due = database._expiry_heap  # noqa: SLF001 - asked before each command, so nothing but this is quick enough
+            if due and due[0][0] < now:
+                database.time = now
+                before = len(database._dict)  # noqa: SLF001 - its length without a sweep
+                self.expired += before - len(database)
 
     def refusal(self, name: str) -> str | None:
         """Why a command is refused now, as an error; None when it is not."""

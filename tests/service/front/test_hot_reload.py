@@ -35,7 +35,8 @@ def test_a_reload_swaps_the_whole_and_counts_up(world: Any):
     store.subscribe(lambda old, new: told.append((old.budgets.in_flight, new.budgets.in_flight)))
     assert store.reload("sighup").outcome == "applied"
     assert (store.generation, store.current.budgets.in_flight, told) == (2, 7, [(50, 7)])
-    assert events.named("settings")[-1] == {"generation": 2, "digest": store.current.digest()}
+    told_of = {"generation": 2, "digest": store.current.digest(), "changed": {"budgets.in_flight": 7}}
+    assert events.named("settings")[-1] == told_of
     assert store.reload("file").outcome == "unchanged"
     assert store.generation == 2
 

@@ -1,0 +1,115 @@
+"""Limits that are off by one, on the wrong clock, or told to nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scenarios.sabotage.patching import put
+from service import app
+from service.admission.backpressure import LevelMachine
+from service.admission.budgets import Permit, Permits, Pool, Why
+from service.admission.rate_window import RateWindow
+from service.clients import breaker
+from service.clients.transport import Deadline
+from service.observability.metrics import Metrics
+from service.seams import Seams
+from service.settings import Levels
+
+
+def one_slot_too_many() -> None:
+    """``>`` for ``>=``: the window says no once it holds more than it may, not when it is full."""
+    make, resize = RateWindow.__init__, RateWindow.resize
+    put(RateWindow, "__init__", lambda self, capacity, window_s: make(self, capacity + 1, window_s))
+    put(RateWindow, "resize", lambda self, capacity, window_s: resize(self, capacity + 1, window_s))
+
+
+def one_permit_too_many() -> None:
+    """``<=`` for ``<`` where the pool is asked."""
+
+    def available(self: Permits, *, critical: bool) -> Pool | None:
+        if critical and self._held["critical"] <= self._limits["critical"]:
+            return "critical"
+        return "main" if self._held["main"] <= self._limits["main"] else None
+
+    put(Permits, "available", available)
+
+
+def permit_kept_on_error() -> None:
+    """A request that failed keeps its permit: the error path has no ``finally``."""
+    give_back = Permit.give_back
+
+    def forgetful(self: Permit, why: Why) -> None:
+        if why != "error":
+            give_back(self, why)
+
+    put(Permit, "give_back", forgetful)
+
+
+def retry_after_of_zero() -> None:
+    """Who is shed may come back at once, and does."""
+    put(LevelMachine, "retry_after_s", lambda self: 0.0)
+
+
+def hysteresis_dropped() -> None:
+    """A level is left the moment its threshold is no longer met, and entered again the moment after."""
+    take = LevelMachine.apply
+
+    def twitchy(self: LevelMachine, settings: Levels) -> None:
+        take(self, settings.model_copy(update={"margin": 0.0, "hold_s": 0.0}))
+
+    put(LevelMachine, "apply", twitchy)
+
+
+def events_counted_twice() -> None:
+    """The counters listen to the bus twice."""
+    count = Metrics._count
+
+    def twice(self: Metrics, *args: Any) -> None:
+        count(self, *args)
+        count(self, *args)
+
+    put(Metrics, "_count", twice)
+
+
+def deadline_per_read() -> None:
+    """Each read gets the attempt's whole time anew, and nobody tells the call that its request is over."""
+    begin = Deadline.begin_attempt
+
+    def generous(self: Deadline, timeout_s: float) -> float:
+        begin(self, timeout_s)
+        return timeout_s
+
+    put(Deadline, "begin_attempt", generous)
+    put(Deadline, "attempt_left_s", property(lambda self: 8.0))
+    put(Deadline, "abort", lambda self: None)
+
+
+def _on_the_wall(made: list[Seams]) -> None:
+    init = app.Service.__init__
+
+    def remember(self: app.Service, settings: Any, source: Any, seams: Seams, **more: Any) -> None:
+        made.append(seams)
+        init(self, settings, source, seams, **more)
+
+    put(app.Service, "__init__", remember)
+
+
+def breakers_on_the_wall_clock() -> None:
+    """An open breaker waits for a time of day: a jump of the clock opens it to the herd, or keeps it shut."""
+    made: list[Seams] = []
+    _on_the_wall(made)
+    init = breaker.Breaker.__init__
+
+    def by_the_wall(self: breaker.Breaker, name: str, settings: Any, _monotonic: Any, emit: Any) -> None:
+        init(self, name, settings, made[-1].wall, emit)
+
+    put(breaker.Breaker, "__init__", by_the_wall)
+
+
+def window_on_the_wall_clock() -> None:
+    """Admissions are stamped with the time of day: a jump of the clock empties the window, or freezes it."""
+    made: list[Seams] = []
+    _on_the_wall(made)
+    wait, record = RateWindow.wait_s, RateWindow.record
+    put(RateWindow, "wait_s", lambda self, now: max(0.0, wait(self, made[-1].wall())))
+    put(RateWindow, "record", lambda self, now: record(self, made[-1].wall()))

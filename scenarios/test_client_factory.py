@@ -1,0 +1,118 @@
+"""Breakers, retries and clients: herds on a half-open breaker, hung probes, callers that go away, broken networks."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+
+from scenarios.fault_strategies import DOWNSTREAMS, MACHINE, http, names, network, schedules
+from scenarios.judge.history import History
+from scenarios.judge.verdict import Verdict
+from scenarios.judge.workload import Workload, signal
+from scenarios.live_outages import schedule
+from scenarios.properties import confirm, rare
+from scenarios.scenario import Scenario
+from scenarios.strategies import SETTINGS, alerts, latencies, scenario, scenarios, settings, signals, workloads
+
+OPENS_AT_ONCE = {"downstreams": {name: {"breaker": {"open_s": 1.0, "failures": 1}} for name in DOWNSTREAMS}}
+
+
+def half_open(callers: int, how: str, leave_s: float | None) -> Scenario:
+    """A ticker that fails until its breaker opens, and a herd at the moment when it half opens."""
+    cold = [signal(0.2 + i * 0.1, f"COLD{i}") for i in range(4)]
+    crowd = [
+        signal(1.9 + i * 0.004, f"HALF{i}", disconnect_after_s=leave_s if i % 3 == 0 else None) for i in range(callers)
+    ]
+    broken: dict[str, object] = {
+        "kind": "http_fault",
+        "target": "ticker",
+        "how": how,
+        "status": 500,
+        "latency_ms": 3000.0,
+    }
+    return scenario("half-open", Workload.of([*cold, *crowd]), schedule((0.1, 1.2, broken)), settings=OPENS_AT_ONCE)
+
+
+class TestClientFactoryRareFailures:
+    """Downstream clients when downstreams and callers misbehave."""
+
+    @rare(
+        st.builds(
+            half_open,
+            st.sampled_from([10, 50, 200]),
+            st.sampled_from(["status", "reset", "hang", "garbage_after", "invalid_json"]),
+            st.sampled_from([None, 0.001, 0.01]),
+        ),
+        exercises=("C1.2",),
+    )
+    def test_200_callers_on_one_half_open_breaker_send_one_probe(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        probes = [event.value["event"] for event in history.states("breaker_probe", name="ticker")]
+        assert probes.count("granted") <= 1 + sum(one in {"failure", "released"} for one in probes)
+
+    @rare(
+        scenarios(
+            "misbehaving",
+            workloads(signals(), alerts(), least=2),
+            schedules(http(), least=1),
+            settings=settings(),
+            latency_s=latencies(),
+        ),
+        exercises=("C1.5", "C1.6"),
+    )
+    def test_downstreams_that_answer_wrongly_in_any_way_are_kept_apart(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert history.select("invoke", "arrival")
+
+    @rare(
+        scenarios(
+            "on-the-wire",
+            workloads(signals(), alerts(), least=2),
+            schedules(network(DOWNSTREAMS), least=1),
+            settings=settings(),
+        )
+    )
+    def test_any_trouble_on_the_wire_leaves_no_socket_and_no_slot(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert [event.value["found"] for event in history.states("leftovers")] == [[]]
+
+    @rare(
+        scenarios(
+            "gone-callers",
+            st.lists(st.integers(0, 30), min_size=5, max_size=25).map(
+                lambda leaves: Workload.of(
+                    signal(round(0.2 + i * 0.01, 3), f"GONE{i % 4}", disconnect_after_s=ms / 1000 or None)
+                    for i, ms in enumerate(leaves)
+                )
+            ),
+            schedules(http(["ticker"]), most=1),
+            settings=st.sampled_from([OPENS_AT_ONCE, SETTINGS]),
+            latency_s=st.sampled_from([{}, {"ticker": 0.02}]),
+        ),
+        exercises=("C1.6", "C2.1"),
+    )
+    def test_callers_that_go_away_count_neither_as_success_nor_as_failure(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert history.states("permit_returned")
+
+    @rare(
+        scenarios(
+            "names",
+            workloads(signals(), alerts(), least=2),
+            schedules(st.one_of(names(), network(["alert", "comms"]), MACHINE["clock_jump"]), least=1),
+            settings=st.just(SETTINGS),
+        )
+    )
+    def test_a_name_that_does_not_resolve_takes_nobody_else_down(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert history.states("client", event="built")
+
+    @pytest.mark.live
+    @pytest.mark.parametrize("example", [half_open(60, "status", 0.01)], ids=lambda example: example.name)
+    def test_the_same_holds_in_real_processes(self, example: Scenario) -> None:
+        confirm(example, met=("C1.2",))

@@ -1,0 +1,126 @@
+"""The cache: one key for 200 callers, entries gone bad, Redis gone, invalidations in mid-load, clocks that jump."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+
+from scenarios.fault_strategies import MACHINE, PROCESS, REDIS, http, network, schedules
+from scenarios.judge.history import History
+from scenarios.judge.verdict import Verdict
+from scenarios.judge.workload import Workload, herd, invalidate, signal
+from scenarios.live_outages import schedule
+from scenarios.properties import confirm, rare
+from scenarios.scenario import Scenario
+from scenarios.strategies import (
+    SETTINGS,
+    SYMBOLS,
+    latencies,
+    operators,
+    scenario,
+    scenarios,
+    settings,
+    signals,
+    workloads,
+)
+
+_FAST = st.sampled_from([{**SETTINGS, "cache": {"ttl_s": ttl_s, "stale_s": 1.0}} for ttl_s in (60.0, 0.5, 2.0)])
+
+
+def one_key(callers: int, latency_s: float, leave_s: float | None, forget_s: float | None) -> Scenario:
+    """Callers of one cold key; the first of them, or a third of all, go away; the key may be forgotten meanwhile."""
+    half = callers // 2
+    asked = herd(0.5, half, "HERD", disconnect_after_s=leave_s) + herd(0.51, callers - half, "HERD")
+    asked += Workload.of(signal(at_s, "HERD") for at_s in (1.2, 2.6))
+    if forget_s is not None:
+        asked += Workload.of([invalidate(0.5 + forget_s, "HERD")])
+    return scenario("one-key", asked, schedule(), latency_s={"ticker": latency_s})
+
+
+class TestHistoricalDataRareFailures:
+    """Candles and their cache."""
+
+    @rare(
+        st.builds(
+            one_key,
+            st.sampled_from([6, 30, 200]),
+            st.sampled_from([0.05, 0.4, 1.2]),
+            st.sampled_from([None, 0.005, 0.1]),
+            st.sampled_from([None, 0.0, 0.02, 0.3]),
+        ),
+        exercises=("C5.1", "C5.3"),
+    )
+    def test_200_callers_on_one_key_cause_one_load(self, history: History, verdicts: tuple[Verdict, ...]) -> None:
+        assert history.states("cache", event="load")
+
+    @rare(
+        scenarios(
+            "bad-entries",
+            workloads(signals(), least=2),
+            schedules(REDIS["redis_entries_damaged"], least=1, most=1),
+            steady=st.just(Workload.of(signal(i * 0.1, SYMBOLS[i % 3]) for i in range(9))),
+        )
+    )
+    def test_bad_entries_of_any_sort_are_misses(self, history: History, verdicts: tuple[Verdict, ...]) -> None:
+        assert all(event.value["event"] != "raised" for event in history.states("cache"))
+
+    @rare(
+        scenarios(
+            "redis-gone",
+            workloads(signals(), operators(), least=2),
+            schedules(st.one_of(*REDIS.values(), network(["redis"])), least=1),
+            settings=_FAST,
+        ),
+        exercises=("C5.5",),
+    )
+    def test_without_redis_copies_are_marked_and_never_too_old(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert history.states("cache")
+
+    @rare(
+        scenarios(
+            "invalidated",
+            st.tuples(
+                workloads(signals(cold="KEY"), least=1, most=4), workloads(operators(cold="KEY"), least=1, most=3)
+            ).map(lambda pair: pair[0] + pair[1] + Workload.of([invalidate(0.6, "KEY0"), signal(0.5, "KEY0")])),
+            schedules(st.one_of(network(["redis"]), REDIS["redis_killed"], http(["ticker"])), most=1),
+            settings=_FAST,
+            latency_s=st.sampled_from([{"ticker": 0.3}, {"ticker": 0.05}, {"ticker": 1.2}]),
+        ),
+        exercises=("C5.3",),
+    )
+    def test_an_invalidation_in_mid_load_is_never_overwritten(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert any(event.value["event"] == "invalidate" for event in history.states("cache"))
+
+    @rare(
+        scenarios(
+            "clocks",
+            workloads(signals(), least=3),
+            schedules(st.one_of(MACHINE["clock_jump"], MACHINE["clock_drift"], REDIS["redis_killed"]), least=1),
+            settings=settings(),
+        ),
+        exercises=("C5.6",),
+    )
+    def test_a_wall_clock_that_jumps_neither_serves_nor_expires_wrongly(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert history.states("cache")
+
+    @rare(
+        scenarios(
+            "restarted-busy",
+            workloads(signals(), least=3),
+            schedules(st.one_of(*PROCESS.values(), REDIS["redis_killed"]), least=1, most=2),
+            latency_s=latencies(),
+        )
+    )
+    def test_a_restart_in_mid_load_leaves_no_lock_behind(self, history: History, verdicts: tuple[Verdict, ...]) -> None:
+        assert history.states("process", state="exited")
+
+    @pytest.mark.live
+    @pytest.mark.parametrize("example", [one_key(60, 0.4, 0.1, 0.3)], ids=lambda example: example.name)
+    def test_the_same_holds_in_real_processes(self, example: Scenario) -> None:
+        confirm(example, met=("C5.1", "C5.3"))

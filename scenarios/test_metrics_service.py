@@ -1,0 +1,131 @@
+"""Limits and pressure: memory to heavy and back, herds at the last permit and the last rate slot, honest counters."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+
+from scenarios.fault_strategies import CROWDS, MACHINE, fault, http, schedules
+from scenarios.judge.history import History
+from scenarios.judge.verdict import Verdict
+from scenarios.judge.workload import Operation, Workload, signal
+from scenarios.live_outages import schedule
+from scenarios.properties import confirm, rare
+from scenarios.scenario import Scenario
+from scenarios.strategies import KEYS, SETTINGS, operators, scenario, scenarios, settings, signals, strangers, workloads
+
+
+def everybody(for_s: float, per_s: float = 6.0) -> Workload:
+    """Callers of every priority in turn, and a health check each second."""
+    keys = sorted(KEYS)
+    asked = [
+        signal(
+            round(0.1 + i / per_s, 3),
+            f"{'AAPL' if i % 2 else f'PRESS{i}'}",
+            key=keys[i % 4],
+            priority=KEYS[keys[i % 4]],
+        )
+        for i in range(int(for_s * per_s))
+    ]
+    asked += [Operation(0.15 + second, "health", priority="critical") for second in range(int(for_s))]
+    return Workload.of(asked)
+
+
+def last_permit(callers: int, permits: int) -> Scenario:
+    """Callers on one permit: each holds it for the time of a slow ticker, some hang up."""
+    asked = [
+        signal(0.5 + i * 0.002, f"ONE{i}", disconnect_after_s=0.05 if i % 4 == 0 else None) for i in range(callers)
+    ]
+    return scenario(
+        "last-permit",
+        Workload.of(asked),
+        schedule(),
+        settings={**SETTINGS, "budgets": {"in_flight": permits}},
+        latency_s={"ticker": 0.1},
+    )
+
+
+class TestMetricsServiceRareFailures:
+    """Budgets, levels and metrics at their edges."""
+
+    @rare(
+        st.builds(
+            lambda held, at_s, for_s, ticker: scenario(
+                "pressure",
+                everybody(6.0),
+                schedule(
+                    (at_s, for_s, {"kind": "memory_pressure", "held_mb": held}),
+                    *([(0.2, 1.0, {"kind": "http_fault", "how": "status", "status": 503})] if ticker else []),
+                ),
+                recovery_s=18.0,
+            ),
+            st.sampled_from([330.0, 380.0, 430.0, 480.0]),
+            st.sampled_from([0.5, 1.0, 2.0]),
+            st.sampled_from([0.5, 1.5, 3.0]),
+            st.booleans(),
+        ),
+        exercises=("C2.3",),
+    )
+    def test_memory_pressure_climbs_to_heavy_and_back_under_load(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert [event.value["new"] for event in history.states("level")][-1:] in ([], ["none"])
+
+    @rare(st.builds(last_permit, st.sampled_from([20, 60, 200]), st.integers(1, 3)), exercises=("C2.1",))
+    def test_200_callers_on_the_last_permits_never_hold_more_than_there_are(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        refused = [*history.states("rejected", reason="permit"), *history.states("shed")]
+        assert refused, "there was a permit for everybody"
+
+    @rare(
+        scenarios(
+            "rate-race",
+            workloads(signals(), least=4, most=6),
+            schedules(st.one_of(MACHINE["clock_jump"], MACHINE["clock_drift"], MACHINE["event_loop_stall"]), most=2),
+            settings=st.builds(
+                lambda slots, window_s: {**SETTINGS, "budgets": {"accepted_per_window": slots, "window_s": window_s}},
+                st.integers(3, 20),
+                st.sampled_from([0.5, 2.0, 60.0]),
+            ),
+        ),
+        exercises=("C2.2",),
+    )
+    def test_a_rate_window_is_exact_whatever_the_wall_clock_does(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert history.states("admitted")
+
+    @rare(
+        scenarios(
+            "counted",
+            workloads(signals(), strangers(), operators(), least=3),
+            schedules(
+                st.one_of(MACHINE["memory_pressure"], MACHINE["cpu_pressure"], http(["ticker", "user"])), least=1
+            ),
+            settings=settings(),
+            recovery_s=st.just(20.0),
+        )
+    )
+    def test_metrics_agree_with_what_clients_saw_under_any_pressure(
+        self, history: History, verdicts: tuple[Verdict, ...]
+    ) -> None:
+        assert any(event.value["probe"] == "metrics" for event in history.states("probe"))
+
+    @rare(
+        scenarios(
+            "rude",
+            workloads(signals(), operators(), least=2),
+            schedules(st.one_of(*CROWDS.values(), fault("descriptors_exhausted")), least=1, for_s_max=3.0),
+            settings=st.sampled_from(
+                [SETTINGS, {**SETTINGS, "clients": {"head_s": 0.5, "body_s": 0.5, "connections": 40}}]
+            ),
+        )
+    )
+    def test_rude_clients_take_no_permit_and_harm_nobody(self, history: History, verdicts: tuple[Verdict, ...]) -> None:
+        assert all(not event.value["permits"] for event in history.states("probe", probe="rude_clients"))
+
+    @pytest.mark.live
+    @pytest.mark.parametrize("example", [last_permit(200, 2)], ids=lambda example: example.name)
+    def test_the_same_holds_in_real_processes(self, example: Scenario) -> None:
+        confirm(example, met=("C2.1",))

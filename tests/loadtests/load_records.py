@@ -1,0 +1,89 @@
+"""Made-up load runs, by hand: histories as the merging would give them, legal until a test breaks one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from loadtests.plan import Plan
+from loadtests.view import Run
+from scenarios.judge.history import Event, Header, History, digest_of
+
+
+@dataclass(slots=True)
+class Record:
+    """Collects events of a run that began at 0."""
+
+    plan: Plan = field(default_factory=lambda: Plan.of("steady", 5.0, 60.0, embedded=True))
+    events: list[Event] = field(default_factory=list)
+    count: int = 0
+
+    def ask(
+        self,
+        at_s: float,
+        status: int = 200,
+        *,
+        operation: str = "signal",
+        persona: str = "reader",
+        priority: str = "normal",
+        took_s: float = 0.01,
+        late_s: float = 0.0,
+        error: str = "",
+        key: str = "",
+        **said: Any,
+    ) -> None:
+        """One request that was meant to start at ``at_s`` and started ``late_s`` later."""
+        self.count += 1
+        name = f"r{self.count}"
+        asked: dict[str, Any] = {
+            "method": "GET", "path": "/", "operation": operation, "user": "u", "priority": priority,
+            "persona": persona, "intended_t": at_s,
+        }  # fmt: skip
+        if key:
+            asked["idempotency_key"] = key
+        if "problem" in said:
+            said["problem"] = f"urn:signal-service:problem:{said['problem']}"
+        begin = at_s + late_s
+        self.events.append(Event(begin, "client", "invoke", "request", asked, name))
+        end = {"latency_s": took_s, **({"error": error} if error else {"status": status, **said})}
+        kind = "indeterminate" if error else "ok"
+        self.events.append(Event(begin + took_s, "client", kind, "request", end, name))
+
+    def refuse(self, at_s: float, told_s: float | None, **more: Any) -> None:
+        """A 429 that names a wait."""
+        said = {} if told_s is None else {"retry_after_s": told_s}
+        self.ask(at_s, 429, problem="rate", took_s=0.001, **said, **more)
+
+    def admit(self, at_s: float) -> None:
+        """The service says that it accepted something."""
+        value = {"route": "signal", "priority": "normal"}
+        self.events.append(Event(at_s, "service", "state", "admitted", value))
+
+    def scrape(self, at_s: float, **series: float) -> None:
+        """What /metrics said; names are given without ``signal_`` and with labels after two underscores."""
+        self.see(at_s, {f"signal_{name}": value for name, value in series.items()})
+
+    def see(self, at_s: float, series: Mapping[str, float]) -> None:
+        """What /metrics said, by full names."""
+        value = {"probe": "metrics", "series": dict(series), "round_trip_s": 0.001}
+        self.events.append(Event(at_s, "harness", "state", "probe", value))
+
+    def sample(self, at_s: float, rss_mb: float, cpu_share: float = 0.1) -> None:
+        """The process from outside."""
+        value = {"rss_bytes": int(rss_mb * 1024 * 1024), "cpu_share": cpu_share, "fds": 20}
+        self.events.append(Event(at_s, "harness", "state", "sample", value))
+
+    def state(self, at_s: float, f: str, **value: Any) -> None:
+        """Something that the service said of itself."""
+        self.events.append(Event(at_s, "service", "state", f, value))
+
+    def history(self) -> History:
+        """All of it."""
+        extra = {"load": {"plan": self.plan.to_json(), "began_s": 0.0}}
+        header = Header("live", {}, digest_of({}), 0, "unknown", (), {}, "2026-01-01T00:00:00+00:00", extra=extra)
+        return History(header, self.events)
+
+    def run(self) -> Run:
+        """As the judges see it."""
+        return Run(self.history())

@@ -1,0 +1,58 @@
+"""``hardening load`` refuses what cannot be before anything starts, and never does to others what was not asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from scenarios.cli import hardening
+
+HOST = ["--host", "http://127.0.0.1:9", "--api-key-env", "LOAD_TEST_KEY"]
+
+
+def refused(*arguments: str, key: str = "sk_something-long") -> str:
+    done = CliRunner().invoke(hardening, ["load", *arguments], env={"LOAD_TEST_KEY": key})
+    assert done.exit_code == 2, done.output
+    return " ".join(done.output.splitlines()[-1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--shape is missing, allowed: steady, burst"),
+        (["--shape", "square"], "'steady', 'burst'"),
+        (["--shape", "steady", "--duration", "soon"], "'soon' is no duration"),
+        (["--shape", "steady", "--duration", "0s"], "--duration is 0 s, allowed: 1 s or more"),
+        (["--shape", "steady", "--rate", "-1"], "-1"),
+        (["--shape", "steady", "--schedule", "none.json"], "schedule file is 'none.json'"),
+        (["--shape", "steady", "--settings", "none.json"], "--settings is 'none.json', allowed: a JSON file"),
+        (["--shape", "steady", "--sabotage", "none.py:x"], "allowed: a file that exists"),
+        (["--shape", "steady", "--budgets", "none.toml"], "budgets.file is 'none.toml', allowed: a readable file"),
+        (["--shape", "steady", "--master"], "--master is given, allowed: only with --host"),
+        (["--worker"], "--host is missing"),
+        (["--shape", "steady", "--host", "staging"], "--host is 'staging', allowed: http://HOST"),
+        (["--shape", "steady", "--host", "http://a:b@c"], "allowed: http://HOST"),
+        (["--shape", "steady", "--host", "http://a"], "--api-key-env is missing"),
+        (["--shape", "steady", "--host", "http://a", "--api-key-env", "NO_SUCH_ONE"], "--api-key-env is 'NO_SUCH_ONE'"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(arguments: list[str], said: str, tmp_path: Path) -> None:
+    assert said in refused(*arguments)
+
+
+@pytest.mark.parametrize("what", ["--schedule", "--settings", "--sabotage"])
+def test_no_fault_and_no_setting_ever_reaches_somebody_elses_service(what: str) -> None:
+    assert "only without --host" in refused("--shape", "steady", *HOST, what, "f.json")
+
+
+def test_rate_and_duration_against_a_host_are_capped() -> None:
+    assert "the peak is 200 requests/s, allowed: 60" in refused("--shape", "burst", "--rate", "20", *HOST)
+    assert "--duration is 3600 s, allowed: 600 s" in refused("--shape", "steady", "--duration", "1h", *HOST)
+
+
+def test_a_directory_without_a_run_cannot_be_judged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    done = CliRunner().invoke(hardening, ["load", "judge", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "holds no load run: there is no plan.json" in capfd.readouterr().err
