@@ -39,8 +39,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.simulator_tools import TOOLS, programs  # noqa: E402 - the script may be started from anywhere
 
-SEARCH_CPU_S_MAX = 20.0
-"""Ten times what the slowest tool needs for all the schedules that it gets."""
+SEARCH_S_MAX = 40.0
+"""Many times what the slowest tool needs for all the schedules that it gets, on a busy machine too."""
 SHRINKS = 5
 """Seeds whose failures are shrunk too."""
 
@@ -87,17 +87,20 @@ class HungError(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def at_most(limit_s):
-    """Ends what takes more CPU seconds than that, for a tool without a bound of its own."""
+    """Ends what takes more seconds than that, for a tool without a bound of its own.
+
+    Of real time: while a timer of CPU time is set, some kernels count CPU time in ticks of milliseconds.
+    """
 
     def ring(_number, _frame):
         raise HungError
 
-    signal.signal(signal.SIGVTALRM, ring)
-    signal.setitimer(signal.ITIMER_VIRTUAL, limit_s)
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def measure(name, runs, seeds, runs_max):
@@ -131,12 +134,12 @@ def hunt(chosen, program, cancel, seeds, runs_max):
     needed, cpu_s, sizes = [], [], []
     for seed in range(seeds):
         began_s = time.process_time()
-        with at_most(SEARCH_CPU_S_MAX):
+        with at_most(SEARCH_S_MAX):
             schedules, found, _ = chosen.search(program, cancel, True, runs_max, seed, False)
         cpu_s.append(time.process_time() - began_s)
         needed.append(schedules if found else runs_max)
         if found and seed < SHRINKS:
-            with at_most(SEARCH_CPU_S_MAX):
+            with at_most(SEARCH_S_MAX):
                 sizes.append(chosen.search(program, cancel, True, runs_max, seed, True)[2])
     return needed, cpu_s, [size for size in sizes if size is not None]
 
@@ -210,7 +213,7 @@ def show(results):
     for name, reports in results.items():
         hung = sorted({title for report in reports for title in report["hung"]})
         if hung:
-            print(f"{name}: a search did not end in {SEARCH_CPU_S_MAX:g} CPU s, left out: {', '.join(hung)}")
+            print(f"{name}: a search did not end in {SEARCH_S_MAX:g} s, left out: {', '.join(hung)}")
         if name == "ours" or not reports or not results["ours"]:
             continue
         wrong = set(rows["ours"]["alarms"]) | set(rows[name]["alarms"])
