@@ -1,4 +1,4 @@
-# ruff: noqa: ANN001, ANN201 - numbers by name, for a person to read
+# ruff: noqa: ANN001, ANN201, ANN202 - numbers by name, for a person to read
 """The simulator beside its peers: the same planted programs, the same interpreter, in turns.
 
 ``python benchmarks/simulator.py [--venv DIR] [--seeds N]`` makes throw-away environments with the peers, runs every
@@ -14,15 +14,18 @@ again, where one is found (``python3.12`` on the PATH, or pyenv's). A peer that 
 The simulator runs in one configuration for all of them (``clock="loop"``, everything else default). Peers get the
 same waits and draws through their own words, and may cancel the same tasks where they can cancel at all; what needs a
 cancellation is not asked of the others. The ratios to a peer are over the programs that both were asked and on whose
-correct twin neither raised an alarm: a tool that also "finds" the bug in correct code has found nothing.
+correct twin neither raised an alarm: a tool that also "finds" the bug in correct code has found nothing. A tool without
+a bound on a run that never ends is stopped, and that program is left out of its figures and named.
 """
 
 import argparse
+import contextlib
 import glob
 import json
 import math
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -36,6 +39,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.simulator_tools import TOOLS, programs  # noqa: E402 - the script may be started from anywhere
 
+SEARCH_S_MAX = 40.0
+"""Many times what the slowest tool needs for all the schedules that it gets, on a busy machine too."""
 SHRINKS = 5
 """Seeds whose failures are shrunk too."""
 
@@ -76,10 +81,32 @@ def groups():
     )
 
 
+class HungError(KeyboardInterrupt):
+    """A search went on and on; of this kind because a task keeps any other to itself."""
+
+
+@contextlib.contextmanager
+def at_most(limit_s):
+    """Ends what takes more seconds than that, for a tool without a bound of its own.
+
+    Of real time: while a timer of CPU time is set, some kernels count CPU time in ticks of milliseconds.
+    """
+
+    def ring(_number, _frame):
+        raise HungError
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def measure(name, runs, seeds, runs_max):
     """Everything about one tool, as JSON."""
     chosen = TOOLS[name]()
-    result = {"speed": {}, "alarms": [], "found": {}, "cpu_s": {}, "size": {}, "runs_max": runs_max}
+    result = {"speed": {}, "alarms": [], "hung": [], "found": {}, "cpu_s": {}, "size": {}, "runs_max": runs_max}
     for title, (program, cancel) in programs().items():
         began_s = time.process_time()
         schedules, alarm, _ = chosen.search(program, cancel, False, runs, 1, False)
@@ -89,17 +116,32 @@ def measure(name, runs, seeds, runs_max):
             result["speed"][title] = schedules / (time.process_time() - began_s)
         if name == "looptime" or (cancel and not chosen.cancels):
             continue
-        needed, cpu_s, sizes = [], [], []
-        for seed in range(seeds):
-            began_s = time.process_time()
-            schedules, found, _ = chosen.search(program, cancel, True, runs_max, seed, False)
-            cpu_s.append(time.process_time() - began_s)
-            needed.append(schedules if found else runs_max)
-            if found and seed < SHRINKS:
-                sizes.append(chosen.search(program, cancel, True, runs_max, seed, True)[2])
-        result["found"][title], result["cpu_s"][title] = needed, cpu_s
-        result["size"][title] = [size for size in sizes if size is not None]
+        try:
+            tried = hunt(chosen, program, cancel, seeds, runs_max)
+        except HungError:
+            result["hung"].append(title)
+            continue
+        result["found"][title], result["cpu_s"][title], result["size"][title] = tried
     return result
+
+
+def hunt(chosen, program, cancel, seeds, runs_max):
+    """Search for the planted bug once for each seed: schedules needed, CPU seconds, sizes.
+
+    Raises:
+        HungError: a search took too long for as many schedules.
+    """
+    needed, cpu_s, sizes = [], [], []
+    for seed in range(seeds):
+        began_s = time.process_time()
+        with at_most(SEARCH_S_MAX):
+            schedules, found, _ = chosen.search(program, cancel, True, runs_max, seed, False)
+        cpu_s.append(time.process_time() - began_s)
+        needed.append(schedules if found else runs_max)
+        if found and seed < SHRINKS:
+            with at_most(SEARCH_S_MAX):
+                sizes.append(chosen.search(program, cancel, True, runs_max, seed, True)[2])
+    return needed, cpu_s, [size for size in sizes if size is not None]
 
 
 def geometric_mean(values):
@@ -140,7 +182,7 @@ def summary(reports, titles=None):
     """Medians over the rounds of one tool, of ``titles`` or of whatever it was asked."""
     alarms = sorted({title for report in reports for title in report["alarms"]})
     quick = set.intersection(*(set(report["speed"]) for report in reports)) & (titles or set(programs()))
-    asked = {title for title in reports[0]["found"] if titles is None or title in titles}
+    asked = set.intersection(*(set(report["found"]) for report in reports)) & (titles or set(programs()))
     speed = statistics.median(len(quick) / sum(1 / report["speed"][title] for title in quick) for report in reports)
     row = {"speed": speed, "alarms": alarms, "asked": len(asked)}
     if asked:
@@ -169,10 +211,14 @@ def show(results):
             rest = f"{row['found']:11.2f} {missed:>9} {row['cpu_s']:9.5f} {size}"
         print(f"{name:<16} {row['speed']:11.0f} {rest:<42} {', '.join(row['alarms']) or 'none'}")
     for name, reports in results.items():
+        hung = sorted({title for report in reports for title in report["hung"]})
+        if hung:
+            print(f"{name}: a search did not end in {SEARCH_S_MAX:g} s, left out: {', '.join(hung)}")
         if name == "ours" or not reports or not results["ours"]:
             continue
         wrong = set(rows["ours"]["alarms"]) | set(rows[name]["alarms"])
-        common = (set(results["ours"][0]["found"]) & set(reports[0]["found"]) or set(programs())) - wrong
+        asked = set.intersection(*(set(report["found"]) for report in (*results["ours"], *reports)))
+        common = (asked or set(programs())) - wrong
         ours, peer = summary(results["ours"], common), summary(reports, common)
         text = f"ours to {name}, {len(common)} programs: speed {ours['speed'] / peer['speed']:.2f}x"
         if "found" in peer:

@@ -34,7 +34,8 @@ def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float
         life: the life to look at.
         without: spans (Redis gone) in which an entry may honestly be unknown.
     """
-    ttl_s = figure(history, "cache", "ttl_s")
+    # A reload may have changed it: then an entry lives by either.
+    least_s, most_s = smallest(history, "cache", "ttl_s"), largest(history, "cache", "ttl_s")
     gone = list(without)
     written: dict[str, Event] = {}
     for event in life.states("cache"):
@@ -43,16 +44,17 @@ def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float
             if not key.startswith(SHORT_LIVED):
                 written[key] = event
             said_s = event.value.get("ttl_s")
-            if said_s is not None and abs(float(said_s) - ttl_s) > CROSSING_SLACK_S:
-                return f"a write set {said_s} s of {ttl_s:g} s", [event]
+            low_s, high_s = least_s - CROSSING_SLACK_S, most_s + CROSSING_SLACK_S
+            if said_s is not None and not low_s <= float(said_s) <= high_s:
+                return f"a write set {said_s} s of {most_s:g} s", [event]
         elif kind in FORGET:
             written.pop(key, None)
         elif key in written:
             age_s = event.t - written[key].t
-            if kind in {"expired", "miss"} and age_s < ttl_s - CROSSING_SLACK_S:
+            if kind in {"expired", "miss"} and age_s < least_s - CROSSING_SLACK_S:
                 if not overlaps(gone, written[key].t, event.t):
-                    return f"it was gone {age_s:.3f} s after its write, of {ttl_s:g} s", [written[key], event]
-            elif kind == "hit" and event.value.get("layer") != "redis" and age_s > ttl_s + CROSSING_SLACK_S:
+                    return f"it was gone {age_s:.3f} s after its write, of {least_s:g} s", [written[key], event]
+            elif kind == "hit" and event.value.get("layer") != "redis" and age_s > most_s + CROSSING_SLACK_S:
                 return f"it was a fresh hit {age_s:.3f} s after its write", [written[key], event]
     return "", []
 

@@ -133,6 +133,11 @@ def _served_though_shed(life: Life, timeline: Timeline) -> tuple[str, list[Event
     return "", []
 
 
+def _for_audit(one: Asked) -> bool:
+    """Refused because it could not be audited (C4.6), which no pressure decides."""
+    return one.end is not None and str(one.end.value.get("problem", "")).endswith(":audit")
+
+
 def _critical_left_alone(
     history: History, rows: list[Asked], spans: list[tuple[float, float]]
 ) -> tuple[int, list[Event]]:
@@ -145,9 +150,8 @@ def _critical_left_alone(
         if overlaps(frozen, one.invoke.t, min(one.ended_s, end_s(history))) or one.left:
             continue
         count += 1
-        # /ready may truthfully say 503, and so may a change that cannot be audited: they answer.
-        told = one.operation == "ready" or str(one.get("problem") or "").endswith("audit")
-        refused = one.status >= SERVER_ERROR_MIN and not told
+        # /ready may truthfully say 503: it answers.
+        refused = one.status >= SERVER_ERROR_MIN and one.operation != "ready" and not _for_audit(one)
         if (one.end is not None and one.end.type != "ok") or refused:
             return count, one.events()
         if one.end is None and end_s(history) - one.invoke.t > figure(history, "budgets", "request_s"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.judge.cache_age import judge_clock
+from scenarios.judge.cache_age import judge_clock, judge_ttl
 from scenarios.judge.history import Header, History, Recorder
 from scenarios.judge.verdict import Outcome
 
@@ -28,3 +28,14 @@ def test_an_age_on_another_clock_fails_and_cites_write_and_hit(age_s: float) -> 
     verdict = judge_clock(story(age_s))
     assert verdict.outcome is Outcome.FAIL
     assert [event["value"]["event"] for event in verdict.evidence] == ["write", "hit"]
+
+
+@pytest.mark.parametrize(("reloaded", "expected"), [(True, Outcome.UNKNOWN), (False, Outcome.FAIL)])
+def test_an_entry_may_live_by_the_figure_that_a_reload_brought(reloaded: bool, expected: Outcome) -> None:
+    recorder = Recorder(Header("live", {"cache": {"ttl_s": 2.0}}, "", 0, "unknown", (), {}, ""))
+    recorder.add(1.0, "service", "state", "cache", {"key": "candles:A", "event": "write"})
+    changed = {"changed": {"cache.ttl_s": 30.0}} if reloaded else {}
+    recorder.add(2.0, "service", "state", "settings", {"generation": 2, "digest": "", **changed})
+    hit = {"key": "candles:A", "event": "hit", "age_s": 8.0, "layer": "memory"}
+    recorder.add(9.0, "service", "state", "cache", hit, "c1")
+    assert judge_ttl(recorder.history()).outcome is expected
