@@ -164,7 +164,7 @@ class Collection:
         resolved = await _resolve_listen(listen, "")
         if self.get(name) is not proxy:
             raise ApiError(404, NOT_FOUND)
-        if address.written(resolved) != proxy.listen or upstream != proxy.upstream:
+        if _compared(listen, resolved) != proxy.listen or upstream != proxy.upstream:
             proxy.stop()
             proxy.listen, proxy.upstream = listen, upstream
         if is_enabled and not proxy.enabled:
@@ -206,7 +206,7 @@ class Collection:
         resolved = await _resolve_listen(entry.listen, prefix) if is_known or entry.enabled else None
         existing = self.proxies.get(entry.name)
         if existing is not None and resolved is not None:
-            if address.written(resolved) == existing.listen and existing.upstream == entry.upstream:
+            if _compared(entry.listen, resolved) == existing.listen and existing.upstream == entry.upstream:
                 return existing
             existing.stop()
         proxy = Proxy(entry.name, entry.listen, entry.upstream, self._draws)
@@ -290,6 +290,11 @@ async def _resolve_listen(listen: str, prefix: str = "listen tcp: ") -> address.
         return await address.resolve(listen)
     except address.AddressError as error:
         raise ApiError(500, f"{prefix}{error}") from error
+
+
+def _compared(listen: str, resolved: address.Resolved) -> str:
+    """An address as Toxiproxy compares it: an empty one is ``:0`` there, whatever we bind in its place."""
+    return address.written(resolved) if listen else ":0"
 
 
 def _start(proxy: Proxy, resolved: address.Resolved) -> None:

@@ -213,6 +213,11 @@ class TestUpdateOfAProxy:
         assert server.send(method, "/proxies/p", {"listen": listen}).status == 500
         assert server.send("GET", "/proxies/p").json == before
 
+    def test_an_empty_address_differs_from_any_that_is_written(self, server: Server, method: str) -> None:
+        server.send("POST", "/proxies", {**PROXY, "enabled": False})
+        reply = server.send(method, "/proxies/p", {"listen": ""})
+        assert (reply.status, reply.json["listen"], reply.json["enabled"]) == (200, "", False)
+
     def test_a_taken_port_leaves_the_proxy_down(self, server: Server, method: str) -> None:
         server.send("POST", "/proxies", PROXY)
         with socket.create_server(("127.0.0.1", 0)) as taken:
