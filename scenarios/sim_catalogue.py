@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from scenarios.judge.workload import Workload, alert, invalidate, signal
+from scenarios.judge.workload import Operation, Workload, alert, invalidate, signal
 from scenarios.live_outages import SYMBOLS, calm, schedule
 from scenarios.scenario import Scenario, StartupCase
 
@@ -154,9 +154,35 @@ def rude_unscaled(seed: int) -> Scenario:
     )
 
 
+def levels(seed: int) -> Scenario:
+    """Memory, processor and loop each take the service to a level of their own and let it go; all priorities ask."""
+    ranks = [("demo", "normal"), ("low", "low"), ("high", "high")]
+    asked = [
+        signal(0.2 + i * 0.2, SYMBOLS[i % 6] if i % 4 else f"COLD{i}", key=key, priority=rank)
+        for i, (key, rank) in enumerate(ranks * 117)
+    ]
+    watched = [Operation(0.5 + i * 2.0, "health", path="/health", priority="critical") for i in range(34)]
+    return Scenario(
+        name="levels",
+        summary="memory, processor and event loop take the service to moderate, light and heavy, one after the other",
+        steady=calm(seed, "levels", for_s=3.0, per_s=6.0),
+        workload=Workload.of([*asked, *watched]),
+        schedule=schedule(
+            (1.0, 6.0, {"kind": "memory_pressure", "held_mb": 397.0}),
+            (14.0, 5.0, {"kind": "memory_pressure", "held_mb": 330.0}),
+            (26.0, 9.0, {"kind": "cpu_pressure", "share": 0.87}),
+            (50.0, 3.0, {"kind": "event_loop_stall", "stall_ms": 265.0, "every_ms": 900.0}),
+        ),
+        recovery_s=20.0,
+    )
+
+
 def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every scenario that is made for virtual time."""
-    makers = (*(slow_loads, breakers_unscaled, hung_probe, clock_windows), *(rude_unscaled, long_outage, rate_minutes))
+    makers = (
+        *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
+        *(rude_unscaled, long_outage, rate_minutes, levels),
+    )
     return tuple(make(seed) for make in makers)
 
 

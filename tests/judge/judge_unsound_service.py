@@ -157,6 +157,7 @@ SERVICE: list[tuple[str, str, Change, list[Guilty]]] = [
         ),
         [("level", {"new": "moderate"}), ("request_done", {"source": "ticker"})],
     ),
+    ("C2.3", "critical held to the rate", edited("request", 1, of="ok", status=429), [("request", {"status": 429})]),
     ("C2.3", "critical not answered", edited("request", 1, of="ok", status=503), [("request", {"status": 503})]),
     ("C2.4", "too late", edited("request", 0, of="ok", latency_s=6.0), [("request", {"latency_s": 6.0})]),
     (
