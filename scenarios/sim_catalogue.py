@@ -154,6 +154,32 @@ def rude_unscaled(seed: int) -> Scenario:
     )
 
 
+def late_answers(seed: int) -> Scenario:
+    """Answers that were asked for before a breaker opened come while it is half open, and after it closed; and 4xx."""
+    slow = {"kind": "http_fault", "target": "ticker", "how": "latency"}
+    fail = {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500}
+    late = {**slow, "path_prefix": "/candles/LATE", "latency_ms": 3500.0}
+    over = {**slow, "path_prefix": "/candles/LATE", "latency_ms": 9000.0}
+    asked = [signal(at_s, f"LATE{number}") for number, at_s in enumerate((0.3, 8.2, 16.1, 16.15, 16.2))]
+    asked += [signal(at_s + i * 0.1, f"BAD{at_s:.0f}X{i}") for at_s in (0.8, 8.8, 16.5) for i in range(5)]
+    asked += [signal(at_s, f"PROBE{at_s:.0f}") for at_s in (3.2, 11.2, 18.8)]
+    asked += [signal(34.2 + i * 0.2, f"ODD{i}") for i in range(6)]
+    return Scenario(
+        name="late-answers",
+        summary="good and bad answers of calls from before the opening come late; the ticker refuses requests for good",
+        steady=calm(seed, "late", for_s=3.0, per_s=4.0),
+        workload=Workload.of(asked) + _every(1.5, 0.5, 38.0),
+        settings={"downstreams": {"ticker": {"timeout_s": 4.0, "retries": 1, "breaker": {"open_s": 2.0}}}},
+        schedule=schedule(
+            *((0.2, 0.4, late), (0.7, 0.9, fail), (1.7, 4.0, {**slow, "latency_ms": 2000.0})),
+            *((8.1, 0.4, over), (8.6, 0.9, fail), (9.7, 4.0, {**slow, "latency_ms": 2000.0})),
+            *((16.0, 0.4, over), (16.45, 0.9, fail)),
+            (34.0, 2.0, {**fail, "status": 422}),
+        ),
+        recovery_s=12.0,
+    )
+
+
 def levels(seed: int) -> Scenario:
     """Memory, processor and loop each take the service to a level of their own and let it go; all priorities ask."""
     ranks = [("demo", "normal"), ("low", "low"), ("high", "high")]
@@ -181,7 +207,7 @@ def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every scenario that is made for virtual time."""
     makers = (
         *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
-        *(rude_unscaled, long_outage, rate_minutes, levels),
+        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers),
     )
     return tuple(make(seed) for make in makers)
 
