@@ -48,7 +48,9 @@ def cancelled_herd(seed: int) -> Scenario:
     for round_number in range(3):
         at_s = 0.2 + round_number * 1.2
         herds += herd(at_s, 20, f"HERD{round_number}")
-        herds += herd(at_s, 20, f"HERD{round_number}", disconnect_after_s=0.12)
+        # In the second round who comes first, and loads for all, goes away.
+        first_s = 0.005 if round_number == 1 else 0.0
+        herds += herd(at_s - first_s, 20, f"HERD{round_number}", disconnect_after_s=0.12)
     crowd = Workload.of(signal(4.0, f"CROWD{i}", disconnect_after_s=0.2 if i % 3 == 0 else None) for i in range(90))
     lonely = Workload.of(signal(0.5 + i * 0.4, f"LONELY{i}", disconnect_after_s=0.25) for i in range(8))
     return Scenario(
@@ -129,6 +131,10 @@ def planted_secrets(seed: int) -> tuple[dict[str, str], ...]:
         "jwt": ("jwt", jwt),
         "database_url": ("url", f"postgresql://app:{text(16)}@db.internal:5432/prices"),
         "phone": ("phone", f"+49 30 {rng.randrange(10**7, 10**8)}"),
+        "national_phone": ("phone", f"(555) 234-{rng.randrange(1000, 10_000)}"),
+        "redis_url": ("url_password", text(24)),
+        "private_key": ("pem", f"MIIEvQ{text(58)}"),
+        "bearer_token": ("bearer", text(40)),
     }
     return tuple({"name": name, "kind": kind, "value": value} for name, (kind, value) in kinds.items())
 

@@ -52,6 +52,12 @@ DATA: list[tuple[str, str, Change, list[Guilty]]] = [
         chain(edited("cache", 2, event="load_failed", why="cancelled"), without("cache", event="write")),
         [("permit_returned", {"why": "disconnect"})],
     ),
+    (
+        "C5.1",
+        "the leader took the load with it",
+        chain(edited("cache", 2, event="load_failed", why="abandoned"), without("cache", event="write")),
+        [("permit_returned", {"why": "disconnect"})],
+    ),
     ("C5.1", "the follower got an error", edited("request", -1, of="ok", status=500), [("request", {"status": 500})]),
     (
         "C5.1",
