@@ -104,6 +104,20 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("acknowledged_before_delivery", "lifecycle.py", "C6.2", "service-killed"),
             Sabotage("outbox_without_bound", "lifecycle.py", "C6.5", "alert-outage"),
             Sabotage("bodies_not_compared", "lifecycle.py", "C6.5", "alert-outage"),
+            Sabotage("memory_not_felt", "pressure.py", "C2.3", "levels"),
+            Sabotage("processor_not_felt", "pressure.py", "C2.3", "levels"),
+            Sabotage("lag_not_felt", "pressure.py", "C2.3", "levels"),
+            Sabotage("moderate_loads_afresh", "pressure.py", "C2.3", "levels"),
+            Sabotage("critical_held_to_the_rate", "pressure.py", "C2.3", "burst"),
+            Sabotage("late_answers_count", "late.py", "C1.3", "late-answers"),
+            Sabotage("refusals_open_it", "late.py", "C1.3", "late-answers"),
+            Sabotage("refusals_retried", "late.py", "C1.5", "late-answers"),
+            Sabotage("entries_of_other_keys_believed", "entries.py", "C5.4", "every-damage"),
+            Sabotage("checksums_not_compared", "entries.py", "C5.4", "every-damage"),
+            Sabotage("bad_entries_left", "entries.py", "C5.4", "every-damage"),
+            Sabotage("bad_entries_not_counted", "entries.py", "C5.4", "every-damage"),
+            Sabotage("leader_takes_followers", "entries.py", "C5.1", "cancelled-herd"),
+            Sabotage("cards_without_luhn", "security.py", "C4.2", "secrets"),
         )
     }
 )
