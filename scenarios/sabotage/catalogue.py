@@ -104,6 +104,14 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("acknowledged_before_delivery", "lifecycle.py", "C6.2", "service-killed"),
             Sabotage("outbox_without_bound", "lifecycle.py", "C6.5", "alert-outage"),
             Sabotage("bodies_not_compared", "lifecycle.py", "C6.5", "alert-outage"),
+            Sabotage("second_signal_kills", "lifecycle.py", "C6.1", "signals"),
+            Sabotage("second_signal_cuts_the_drain", "lifecycle.py", "C6.1", "signals"),
+            Sabotage("drain_forgets_the_worker", "lifecycle.py", "C1.6", "alert-outage"),
+            Sabotage("entitlement_shared_between_users", "security.py", "C4.5", "secrets"),
+            Sabotage("critical_from_the_main_pool", "limits.py", "C2.1", "cancelled-herd"),
+            Sabotage("reserve_for_everybody", "limits.py", "C2.1", "cancelled-herd"),
+            Sabotage("slot_lost_on_cancellation", "clients.py", "C1.6", "cancelled-herd"),
+            Sabotage("sheds_counted_as_errors", "limits.py", "C2.6", "pressure"),
         )
     }
 )
