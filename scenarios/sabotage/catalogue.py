@@ -66,7 +66,7 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("drain_waits_for_nobody", "operations.py", "C6.1", "signals"),
             Sabotage("starts_without_dependencies", "operations.py", "C3.1", "startup"),
             Sabotage("readiness_lies", "operations.py", "C3.2", "startup"),
-            Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup", "live"),
+            Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup"),
             Sabotage("accepts_before_durable", "operations.py", "C6.2", "service-killed"),
             Sabotage("idempotency_key_ignored", "operations.py", "C6.5", "alert-outage"),
             Sabotage("nonsense_is_corrected", "operations.py", "C1.1", "deployment", "live"),
