@@ -89,7 +89,7 @@ def explore(schedules_wanted: int, seconds: float, seed: int, out: Path) -> Iter
     with swept(), surroundings(BOUNDS) as borders:
         gc.freeze()
         for number in range(10**9):
-            name = list(DRAWN)[number % len(DRAWN)]
+            name = list(DRAWN)[(seed + number) % len(DRAWN)]
             looks = hypothesis.settings(
                 max_examples=EXAMPLES_A_ROUND,
                 phases=[Phase.generate],
