@@ -154,6 +154,7 @@ def probe_hostile_lines(world: Stage, size_bytes: int, lag_ms: float) -> None:
     lines = hostile_lines(world)
     if lines:
         value = {"probe": "hostile_line", "bytes": size_bytes, "lag_ms": round(lag_ms, 1), "lines": len(lines)}
+        value["lasted_s"] = round(world.now() - lines[0].t, 3)
         world.recorder.add(world.now(), "harness", "state", "probe", value)
 
 

@@ -1,4 +1,4 @@
-"""Who may draw on the reserve, what is counted as which answer, who is entitled, and what comes after an end."""
+"""The reserve, counted answers, who is entitled, what comes after an end, and since when a stall counts."""
 
 from __future__ import annotations
 
@@ -101,3 +101,11 @@ def test_without_a_second_signal_nobody_knows_what_it_would_corrupt():
     assert verdict.outcome is Outcome.UNKNOWN
     assert "second signal" in verdict.reason
     assert judged("C6.1", doubled("process", signal="SIGINT")).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize(("lasted_s", "outcome"), [(11.0, Outcome.FAIL), (2.0, Outcome.PASS)])
+def test_a_stall_counts_from_the_first_hostile_line_on(lasted_s: float, outcome: Outcome):
+    story = Story()
+    story.wait(10).say("loop_lag", lag_ms=900.0)
+    story.wait(10.5).probe("hostile_line", bytes=1_000_000, lag_ms=3.0, lasted_s=lasted_s)
+    assert verdict_of("C4.3", story.history()).outcome is outcome
