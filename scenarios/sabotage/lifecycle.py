@@ -14,6 +14,7 @@ from service.hot_reload import Change, SettingsStore
 from service.lifecycle import DrainingServer, Lifecycle
 from service.observability.health import Health
 from service.outbox import Accepted, Outbox
+from service.outbox_entry import opened_record
 from service.outbox_worker import GROUP, Worker
 from service.settings import OutboxSettings
 
@@ -147,6 +148,6 @@ def bodies_not_compared() -> None:
     first = Outbox._first_answer
 
     def trusting(self: Outbox, raw: Any, key: str, digest: str) -> Accepted | None:
-        return first(self, raw.replace(raw.split(b'"digest": "')[1][:64], digest.encode()) if raw else raw, key, digest)
+        return first(self, raw, key, opened_record(raw)["digest"] if raw else digest)
 
     put(Outbox, "_first_answer", trusting)
