@@ -22,11 +22,12 @@ from scenarios.judge.history import read
 from scenarios.judge.verdict import Outcome as Verdicts
 from scenarios.judge.waivers import Waiver
 from scenarios.live_catalogue import SHOWN_BY
-from scenarios.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, LiveTerms, live_jobs
+from scenarios.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, LiveTerms, live_jobs, replay_job
 from scenarios.progress import Progress
 from scenarios.prove import Proof, prove
 from scenarios.provenance import Provenance, provenance
 from scenarios.selection import simulated_scenarios
+from scenarios.sessions.store import Stored
 from scenarios.sim_jobs import Explored, cores, explore_all, shares
 from scenarios.sim_worker import Task
 from scenarios.worlds.live import versions
@@ -57,6 +58,7 @@ class CertifyOptions:
         waivers: claims excused, by whom and until when.
         sign_key: signs the certificate.
         baseline: an older certificate to compare with.
+        regressions: adopted sessions, replayed before anything else.
     """
 
     out: Path
@@ -72,12 +74,21 @@ class CertifyOptions:
     waivers: tuple[Waiver, ...] = ()
     sign_key: Ed25519PrivateKey | None = None
     baseline: Baseline | None = None
+    regressions: tuple[Stored, ...] = ()
 
     def wants(self, name: str) -> bool:
         """Whether a scenario was asked for, by name or because it shows a claim that was."""
         if self.only:
             return name in self.only
         return not self.claims or any(SHOWN_BY.get(claim) == name for claim in self.claims)
+
+    def replayed(self, world: Literal["simulated", "live"]) -> list[Stored]:
+        """The regressions of a world that are asked for: all, or those in which a claim failed that was."""
+        if self.only or self.world not in {"both", world}:
+            return []
+        claims = set(self.claims)
+        here = [stored for stored in self.regressions if stored.session.world == world]
+        return [one for one in here if not claims or claims & {judged.claim for judged in one.session.failures}]
 
 
 async def certify(options: CertifyOptions, progress: Progress | None = None) -> Outcome:
@@ -140,17 +151,20 @@ class _Certification:
         alone = options.world == "simulated"
         workers = cores() if alone else 1
         budget_s = options.budget_s * (0.85 if alone else SIMULATED_SHARE)
+        again = [str(stored.path.resolve()) for stored in options.replayed("simulated")]
+        dealt = shares(names, workers) or ([()] if again else [])
         tasks = [
             Task(
                 out=str(options.out),
                 scenarios=share,
+                regressions=tuple(again[number :: len(dealt)]),
                 seed=options.seed,
                 commit=self.code.commit,
                 sabotage=options.sabotage,
                 candles=options.candles,
                 budget_s=budget_s,
             )
-            for share in shares(names, workers)
+            for number, share in enumerate(dealt)
         ]
         return await explore_all(tasks, self.progress.explored)
 
@@ -168,7 +182,8 @@ class _Certification:
             return options.world == "live" or bool(options.only) or name in LIVE_ONLY
 
         terms = LiveTerms(options.seed, self.code.commit, options.sabotage, options.candles)
-        return [job for job in live_jobs(terms, required, self.progress) if options.wants(job.name)]
+        again = [replay_job(stored.session, terms, self.progress) for stored in options.replayed("live")]
+        return again + [job for job in live_jobs(terms, required, self.progress) if options.wants(job.name)]
 
     async def _again(self, live: LiveRuns, histories: Path) -> None:
         """Run once more what a busy machine swallowed: more evidence may settle an UNKNOWN, and never hides a FAIL."""

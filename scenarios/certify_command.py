@@ -21,7 +21,10 @@ from scenarios.judge.certificate import AllowListError, parse_allow_list
 from scenarios.judge.claims import CLAIMS, COMPONENTS
 from scenarios.judge.verdict import Exit
 from scenarios.judge.waivers import WaiverError, parse_waivers
+from scenarios.scenario_json import SessionError
 from scenarios.selection import live_names, simulated_scenarios
+from scenarios.sessions.regressions import DIRECTORY, adopted
+from scenarios.sessions.store import Stored
 from scenarios.signing import KeyFileError, load_private_key
 from scenarios.verify import UNSIGNED
 from scenarios.worlds.launcher import SabotageError, load_sabotage
@@ -126,6 +129,20 @@ def _with_terms(
         raise click.UsageError(str(error)) from None
 
 
+def _regressions(directory: Path) -> tuple[Stored, ...]:
+    """Read them all before anything is started; one that cannot be read must not be passed over.
+
+    Raises:
+        click.UsageError: naming the file or the option, the value and what is allowed.
+    """
+    if not directory.is_dir():
+        raise click.UsageError(f"--regressions is {str(directory)!r}, allowed: a directory")
+    try:
+        return tuple(adopted(directory))
+    except SessionError as error:
+        raise click.UsageError(f"--regressions: {error}") from None
+
+
 @click.command("certify", short_help="run the scenarios, judge, write the certificate")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the certificate.")
 @click.option(
@@ -160,6 +177,12 @@ def _with_terms(
 @click.option("--waivers", type=click.Path(path_type=Path), help="TOML of claims excused: owner, reason, expiry.")
 @click.option("--sign-key", type=click.Path(path_type=Path), help="PEM: sign with this Ed25519 private key.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="An older certificate.json: say what changed.")
+@click.option(
+    "--regressions",
+    type=click.Path(path_type=Path),
+    default=DIRECTORY,
+    help="Directory of adopted sessions that are replayed first  [default: those of the project]",
+)
 @click.option("--json", "as_json", is_flag=True, help="The certificate on stdout, nothing else.")
 def certify_command(
     *,
@@ -176,6 +199,7 @@ def certify_command(
     waivers: Path | None,
     sign_key: Path | None,
     baseline: Path | None,
+    regressions: Path,
     as_json: bool,
 ) -> None:
     """Run the service through faults, judge what was recorded, write the certificate.
@@ -211,6 +235,7 @@ def certify_command(
         world=world,
         budget_s=budget_s,
         prove=prove or "none",
+        regressions=_regressions(regressions),
     )
     options = _with_terms(options, waivers, sign_key, baseline)
     console = Console(stderr=True, soft_wrap=True) if as_json else Console()

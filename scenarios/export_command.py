@@ -65,7 +65,7 @@ def export_command(
 
     \b
     Example:
-      hardening export scenarios/regressions/lost-alert.json --format chaos-mesh --out lost-alert.yaml
+      hardening export scenarios/regressions/flipped-alert.json --format chaos-mesh --out flipped-alert.yaml
     """
     try:
         found = Store(directory).find(session).session

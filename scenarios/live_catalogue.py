@@ -31,11 +31,13 @@ def burst(seed: int) -> Scenario:
     asked = Workload.of(
         signal(i * 0.006, SYMBOLS[i % len(SYMBOLS)], key=("demo", "high", "low")[i % 3]) for i in range(380)
     )
+    watched = [Operation(2.4 + i * 0.1, "health", path="/health", priority="critical") for i in range(3)]
+    watched.append(Operation(2.45, "metrics", path="/metrics", key="operator", priority="critical"))
     return Scenario(
         name="burst",
-        summary="380 requests in 2.3 seconds against a budget of 300 a minute",
+        summary="380 requests in 2.3 seconds against a budget of 300 a minute, and somebody who watches",
         steady=Workload.of(signal(0.1 * i, symbol) for i, symbol in enumerate(SYMBOLS)),
-        workload=asked,
+        workload=asked + Workload.of(watched),
         recovery_s=1.0,
     )
 

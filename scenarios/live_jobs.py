@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from scenarios.progress import Progress, Seen
 from scenarios.runner import run_live, spec_of
 from scenarios.scenario import Scenario
 from scenarios.selection import UNSCRIPTED_S, estimate_s
+from scenarios.session import Session
 from scenarios.soak_runner import run_soak
 from scenarios.startup_runner import run_startups
 
@@ -107,6 +109,26 @@ def live_jobs(terms: LiveTerms, required: Callable[[str], bool], progress: Progr
     ]
     rank = {name: i for i, name in enumerate(FIRST)}
     return sorted(jobs, key=lambda job: (not job.required, rank.get(job.name, len(FIRST))))
+
+
+def replay_job(session: Session, terms: LiveTerms, progress: Progress) -> LiveJob:
+    """A session that once failed, run as it was with the code of today; whatever the budget."""
+    name = f"regression-{session.name}"
+    scenario = dataclasses.replace(session.scenario, name=name)
+
+    def on_phase(phase: str) -> None:
+        progress.phase(name, phase)
+
+    def run() -> Awaitable[Run]:
+        if session.startup:
+            return run_startups(
+                session.startup, seed=session.seed, commit=terms.commit, sabotage=terms.sabotage, on_phase=on_phase
+            )
+        spec = spec_of(scenario, seed=session.seed, commit=terms.commit, sabotage=terms.sabotage)
+        return run_live(scenario, spec, on_phase)
+
+    estimate = UNSCRIPTED_S["startup"] if session.startup else estimate_s(scenario)
+    return LiveJob(name, run, estimate, required=True)
 
 
 def seen_in(name: str, history: History) -> Seen:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from scenarios.judge.workload import Workload, alert, invalidate, signal
+from scenarios.judge.workload import Operation, Workload, alert, invalidate, signal
 from scenarios.live_outages import SYMBOLS, calm, schedule
 from scenarios.scenario import Scenario, StartupCase
 
@@ -154,9 +154,61 @@ def rude_unscaled(seed: int) -> Scenario:
     )
 
 
+def late_answers(seed: int) -> Scenario:
+    """Answers that were asked for before a breaker opened come while it is half open, and after it closed; and 4xx."""
+    slow = {"kind": "http_fault", "target": "ticker", "how": "latency"}
+    fail = {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500}
+    late = {**slow, "path_prefix": "/candles/LATE", "latency_ms": 3500.0}
+    over = {**slow, "path_prefix": "/candles/LATE", "latency_ms": 9000.0}
+    asked = [signal(at_s, f"LATE{number}") for number, at_s in enumerate((0.3, 8.2, 16.1, 16.15, 16.2))]
+    asked += [signal(at_s + i * 0.1, f"BAD{at_s:.0f}X{i}") for at_s in (0.8, 8.8, 16.5) for i in range(5)]
+    asked += [signal(at_s, f"PROBE{at_s:.0f}") for at_s in (3.2, 11.2, 18.8)]
+    asked += [signal(34.2 + i * 0.2, f"ODD{i}") for i in range(6)]
+    return Scenario(
+        name="late-answers",
+        summary="good and bad answers of calls from before the opening come late; the ticker refuses requests for good",
+        steady=calm(seed, "late", for_s=3.0, per_s=4.0),
+        workload=Workload.of(asked) + _every(1.5, 0.5, 38.0),
+        settings={"downstreams": {"ticker": {"timeout_s": 4.0, "retries": 1, "breaker": {"open_s": 2.0}}}},
+        schedule=schedule(
+            *((0.2, 0.4, late), (0.7, 0.9, fail), (1.7, 4.0, {**slow, "latency_ms": 2000.0})),
+            *((8.1, 0.4, over), (8.6, 0.9, fail), (9.7, 4.0, {**slow, "latency_ms": 2000.0})),
+            *((16.0, 0.4, over), (16.45, 0.9, fail)),
+            (34.0, 2.0, {**fail, "status": 422}),
+        ),
+        recovery_s=12.0,
+    )
+
+
+def levels(seed: int) -> Scenario:
+    """Memory, processor and loop each take the service to a level of their own and let it go; all priorities ask."""
+    ranks = [("demo", "normal"), ("low", "low"), ("high", "high")]
+    asked = [
+        signal(0.2 + i * 0.2, SYMBOLS[i % 6] if i % 4 else f"COLD{i}", key=key, priority=rank)
+        for i, (key, rank) in enumerate(ranks * 117)
+    ]
+    watched = [Operation(0.5 + i * 2.0, "health", path="/health", priority="critical") for i in range(34)]
+    return Scenario(
+        name="levels",
+        summary="memory, processor and event loop take the service to moderate, light and heavy, one after the other",
+        steady=calm(seed, "levels", for_s=3.0, per_s=6.0),
+        workload=Workload.of([*asked, *watched]),
+        schedule=schedule(
+            (1.0, 6.0, {"kind": "memory_pressure", "held_mb": 397.0}),
+            (14.0, 5.0, {"kind": "memory_pressure", "held_mb": 330.0}),
+            (26.0, 9.0, {"kind": "cpu_pressure", "share": 0.87}),
+            (50.0, 3.0, {"kind": "event_loop_stall", "stall_ms": 265.0, "every_ms": 900.0}),
+        ),
+        recovery_s=20.0,
+    )
+
+
 def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every scenario that is made for virtual time."""
-    makers = (*(slow_loads, breakers_unscaled, hung_probe, clock_windows), *(rude_unscaled, long_outage, rate_minutes))
+    makers = (
+        *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
+        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers),
+    )
     return tuple(make(seed) for make in makers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,9 +41,9 @@ class SimFailure:
 
     def store(self, folder: Path) -> Path:
         """Write session and history into ``folder``; returns the session's path."""
-        self.history.write(folder / self.session.history)
+        digest = self.history.write(folder / self.session.history)
         path = folder / f"{self.session.name}.session.json"
-        self.session.write(path)
+        dataclasses.replace(self.session, history_digest=digest).write(path)
         return path
 
 

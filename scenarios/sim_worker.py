@@ -21,14 +21,17 @@ from typing import Any
 from scenarios.judge.history import History
 from scenarios.judge.verdict import Outcome, Verdict
 from scenarios.selection import SimScenario, simulated_scenarios
+from scenarios.session import Session
 from scenarios.sim_failure import failure_of
 from scenarios.sim_runner import BOUNDS, CLIENTS, Simulation, spec_for
 from scenarios.simulator.counterexample import Exploration
 from scenarios.simulator.errors import RuleBrokenError
+from scenarios.simulator.plan import Plan
 from scenarios.simulator.rules import Borders
 from scenarios.simulator.search import Search
 from scenarios.simulator.surroundings import surroundings
 from scenarios.worlds.launcher import SabotageError, load_sabotage
+from scenarios.worlds.live import LiveSpec
 
 HARNESS = 4
 SESSIONS = "sessions"
@@ -51,6 +54,7 @@ class Task:
         told: a failure is shrunk, run again and put into words; else it is only said which claims failed.
         until: stop as soon as this claim has failed.
         prefix: of the names of what is written.
+        regressions: files of adopted sessions of the simulated world, replayed before anything else.
     """
 
     out: str
@@ -65,6 +69,7 @@ class Task:
     told: bool = True
     until: str = ""
     prefix: str = "sim-"
+    regressions: tuple[str, ...] = ()
 
     def dumps(self) -> str:
         """One line of JSON."""
@@ -74,7 +79,8 @@ class Task:
     def loads(cls, text: str) -> Task:
         """Read it back."""
         data = json.loads(text)
-        return cls(**{**data, "scenarios": tuple(data["scenarios"])})
+        lists = {name: tuple(data[name]) for name in ("scenarios", "regressions")}
+        return cls(**{**data, **lists})
 
 
 @dataclass(slots=True)
@@ -82,7 +88,8 @@ class Explored:
     """One scenario under search: what its schedules showed so far.
 
     ``kept`` are the histories that will be stored: the default schedule's, and those that first settled a claim.
-    ``failed`` are the claims of the last run that did not hold.
+    ``failed`` are the claims of the last run that did not hold; ``plan`` is the one schedule of a session that is
+    replayed.
     """
 
     simulation: Simulation
@@ -94,6 +101,7 @@ class Explored:
     seen: int = 0
     failed: list[str] = field(default_factory=list)
     is_over: bool = False
+    plan: Plan | None = None
 
     def saw(self, history: History, verdicts: tuple[Verdict, ...]) -> None:
         """Told of each run."""
@@ -121,6 +129,9 @@ class Worker:
     def work(self) -> None:
         """All of it."""
         with surroundings(BOUNDS) as borders:
+            replayed = dict(self._replayed(Path(file), borders) for file in self._task.regressions)
+            for name, one in replayed.items():
+                self._run(name, one, 0)
             explored = {name: self._explored(name, borders) for name in self._task.scenarios}
             for number in self._rounds():
                 open_ones = [name for name, one in explored.items() if not one.is_over]
@@ -135,7 +146,7 @@ class Worker:
                 else:
                     continue
                 break
-        for name, one in explored.items():
+        for name, one in {**replayed, **explored}.items():
             self._store(name, one)
 
     def _rounds(self) -> Iterator[int]:
@@ -154,14 +165,31 @@ class Worker:
         task = self._task
         scenario: SimScenario = simulated_scenarios(task.seed)[name]
         spec = spec_for(scenario, name, task.seed, task.commit, task.sabotage, task.candles)
+        return self._under_search(name, scenario, spec, borders)
+
+    def _replayed(self, file: Path, borders: Borders) -> tuple[str, Explored]:
+        """A session that once failed, with the code of today; its name leads to its histories."""
+        session = Session.load(file)
+        scenario = session.startup or session.scenario
+        spec = spec_for(scenario, session.scenario.name, session.seed, self._task.commit, self._task.sabotage)
+        name = f"regression-{session.name}"
+        one = self._under_search(name, scenario, spec, borders)
+        one.plan = Plan((), BOUNDS) if session.plan is None else Plan.from_json(session.plan)
+        return name, one
+
+    def _under_search(self, name: str, scenario: SimScenario, spec: LiveSpec, borders: Borders) -> Explored:
         simulation = Simulation(scenario, spec)
-        search = Search(simulation, borders, BOUNDS, task.seed, CLIENTS, shrink_runs_max=task.shrink_runs)
-        one = Explored(simulation, search, Exploration(name, task.seed))
+        search = Search(simulation, borders, BOUNDS, spec.seed, CLIENTS, shrink_runs_max=self._task.shrink_runs)
+        one = Explored(simulation, search, Exploration(name, spec.seed))
         simulation.on_run = one.saw
         return one
 
     def _run(self, name: str, one: Explored, number: int) -> None:
-        one.is_over = found = one.search.one(number, one.report, explain=self._task.told)
+        if one.plan is None:
+            found = one.search.one(number, one.report, explain=self._task.told)
+        else:
+            found = one.search.again(one.plan, one.report)
+        one.is_over = found
         gc.collect()
         value: dict[str, Any] = {
             "scenario": name,
@@ -189,13 +217,15 @@ class Worker:
         # What shrinking tried must not come among the histories, and its last run is the failing one.
         one.simulation.on_run = lambda _history, _verdicts: None
         failure = failure_of(one.simulation, counterexample, f"{self._task.prefix}{name}-failed")
-        one.kept.append((failure.history, counterexample.run))
+        # A replayed session has no number of its own.
+        number = max(0, counterexample.run)
+        one.kept.append((failure.history, number))
         path = failure.store(self._out / SESSIONS)
         return {
             "failed": failure.claim,
             "claims": [judged.claim for judged in failure.session.failures],
             "problem": failure.session.problem,
-            "schedule": counterexample.run,
+            "schedule": number,
             "story": failure.text,
             "lane_svg": failure.lane_svg,
             "session": str(path.relative_to(self._out)),

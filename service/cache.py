@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, WatchError
 
-from service.cache_entry import CorruptError, Envelope, age_of, pack, tombstone, unpack
+from service.cache_entry import CorruptError, Envelope, age_of, fetch, pack, tombstone, unpack
 from service.context import RequestContext, current_request
 from service.redis_link import RedisGoneError, RedisLink
 from service.seams import EmitEvent
@@ -313,7 +313,7 @@ class Cache(Generic[V]):
         """The youngest valid entry of process and Redis, and what Redis held (to tell later whether it changed)."""
         own = self._own(key)
         try:
-            raw, left_s = await self._link.run(lambda client: _read(client, self._prefix + key))
+            raw, left_s = await self._link.run(lambda client: fetch(client, self._prefix + key))
         except (RedisGoneError, RedisError):
             return self._hit(key, self._own(key), "memory"), None
         if flight is None:
@@ -396,12 +396,3 @@ class Cache(Generic[V]):
         except (RedisGoneError, RedisError):
             self._distrust(key, self._monotonic())
             return "gone"
-
-
-async def _read(client: Redis, name: str) -> tuple[bytes | None, float]:
-    """Value and seconds left (negative: it never expires)."""
-    async with client.pipeline(transaction=True) as pipe:
-        pipe.get(name)
-        pipe.pttl(name)
-        raw, left_ms = await pipe.execute()
-    return raw, left_ms / 1000

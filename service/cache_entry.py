@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from redis.asyncio import Redis
+
 FORMAT = 1
 SLACK_S = 1.0
 
@@ -86,6 +88,15 @@ def age_of(keep_s: float, left_s: float) -> float:
     if left_s < 0 or age_s < -SLACK_S:
         raise CorruptError("ttl")
     return max(0.0, age_s)
+
+
+async def fetch(client: Redis, name: str) -> tuple[bytes | None, float]:
+    """An entry's bytes and the seconds that Redis will keep them (negative: it never expires)."""
+    async with client.pipeline(transaction=True) as pipe:
+        pipe.get(name)
+        pipe.pttl(name)
+        raw, left_ms = await pipe.execute()
+    return raw, left_ms / 1000
 
 
 def _digest(body: str) -> str:

@@ -15,6 +15,7 @@ from scenarios.judge import (
     delivery,
     deployment,
     endurance,
+    neutral_calls,
     pressure,
     rare_failures,
     recovery,
@@ -53,7 +54,7 @@ _JUDGES: Mapping[str, Judge] = MappingProxyType(
     {
         "C1.1": breakers.judge_breaker_settings,
         "C1.2": breakers.judge_breaker_walk,
-        "C1.3": breakers.judge_neutral_calls,
+        "C1.3": neutral_calls.judge_neutral_calls,
         "C1.4": breakers.judge_isolation,
         "C1.5": clients.judge_attempts,
         "C1.6": clients.judge_clients_once,

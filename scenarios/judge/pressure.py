@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import Counter
 
 from scenarios.judge.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, figure
 from scenarios.judge.history import Event, History
+from scenarios.judge.levels import LEVELS, Timeline, rank
+from scenarios.judge.pressure_felt import level_not_entered
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
 from scenarios.judge.views import (
     CRITICAL_OPERATIONS,
@@ -20,7 +21,6 @@ from scenarios.judge.views import (
     overlaps,
 )
 
-LEVELS = ("none", "light", "moderate", "heavy")
 SHED_AT = {
     "light": frozenset({"low"}),
     "moderate": frozenset({"low", "normal", "high"}),
@@ -36,36 +36,7 @@ REFUSED_AT = {
 RETRY_AFTER_MAX_S = 60.0
 ROUNDING = 1e-3
 UNAVAILABLE = 503
-
-
-def rank(name: object) -> int:
-    """A level's place, from 0 for none."""
-    return LEVELS.index(str(name))
-
-
-class Timeline:
-    """Which level was in force in one life, by the order of events."""
-
-    def __init__(self, life: Life) -> None:
-        self.moves = life.states("level")
-        self._indices = [e.index for e in self.moves]
-
-    def at(self, event: Event) -> tuple[str, Event | None]:
-        """The level at an event, and the move into it."""
-        number = bisect_right(self._indices, event.index) - 1
-        return ("none", None) if number < 0 else (str(self.moves[number].value["new"]), self.moves[number])
-
-    def spans(self, least: str, run_end_s: float) -> list[tuple[float, float]]:
-        """When the level was at least ``least``."""
-        found, since = [], None
-        for move in self.moves:
-            high = rank(move.value["new"]) >= rank(least)
-            if high and since is None:
-                since = move.t
-            elif not high and since is not None:
-                found.append((since, move.t))
-                since = None
-        return [*found, (since, run_end_s)] if since is not None else found
+TOO_MANY = 429
 
 
 def _bad_move(history: History, timeline: Timeline) -> tuple[str, list[Event]]:
@@ -173,9 +144,13 @@ def judge_levels(history: History) -> Verdict:
             _bad_move(history, timeline),
             _bad_shed(life, timeline, by_id),
             _served_though_shed(life, timeline),
+            level_not_entered(history, life, timeline),
         ):
             if evidence:
                 return failed(claim, len(sheds), reason, evidence)
+    evidence = next((a.events() for a in rows if a.operation in CRITICAL_OPERATIONS and a.status == TOO_MANY), [])
+    if evidence:
+        return failed(claim, len(sheds), "a critical request was refused because the rate was used up", evidence)
     critical, evidence = _critical_left_alone(history, rows, spans)
     if evidence:
         return failed(claim, len(sheds), "a critical request was not answered under pressure", evidence)

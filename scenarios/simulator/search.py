@@ -123,6 +123,13 @@ class Search:
             report.counterexample = self._explain(outcome, number)
         return outcome.error is not None
 
+    def again(self, plan: Plan, report: Exploration) -> bool:
+        """Run one known plan alone; True when it failed and was explained."""
+        found = self._known([plan], report)
+        if found is not None:
+            report.counterexample = self._explain(*found)
+        return found is not None
+
     def _default(self, report: Exploration) -> Outcome:
         """The default schedule, run once: how many steps it takes is what cancellations are spread over."""
         if self._first is None:

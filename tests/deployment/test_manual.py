@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,7 @@ LEAVES = {
     for name, command in COMMANDS.items()
     if not isinstance(command, click.Group) or command.invoke_without_command
 }
+ROOT = Path(__file__).parents[2]
 WITHOUT_JSON = {
     "proxy": "a server: its answers are the JSON of Toxiproxy's API",
     "completion": "prints a script, for a shell to read",
@@ -63,6 +65,10 @@ def test_the_help_ends_with_one_example_whose_options_parse(name: str) -> None:
     assert any(" ".join(words).startswith(f"hardening {name}") for words in commands)
     for words in commands:
         parse(words)
+    kept = re.findall(r"scenarios/regressions/\S+", example)
+    assert all((ROOT / path).exists() for path in kept if path.endswith(".json")), (
+        "it names a session that is not there"
+    )
 
 
 @pytest.mark.parametrize("name", LEAVES)
