@@ -2,7 +2,8 @@
 
 Every strategy of the six classes is drawn from in turn; each drawn scenario runs under a few schedules in the
 simulated world. An alarm is written as a session file, and is either a bug of the service, of the judge, or of the
-simulation: all three are worth knowing. ``python benchmarks/sound_service.py --schedules 20000 --seed 1``
+simulation: all three are worth knowing. ``python -m benchmarks.sound_service --schedules 20000 --workers 2 --seed 1``;
+worker *i* of *n* draws from the seed ``n * seed + i``.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -80,13 +82,14 @@ class Tally:
         self.met.update(v.claim for v in verdicts if v.outcome is Outcome.PASS)
 
 
-def explore(schedules_wanted: int, seed: int, out: Path) -> Iterator[Tally]:
-    """Draw and run, a round of each strategy at a time, until so many schedules have run."""
+def explore(schedules_wanted: int, seconds: float, seed: int, out: Path) -> Iterator[Tally]:
+    """Draw and run, a round of each strategy at a time, until so many schedules have run or the time is up."""
     tally = Tally()
+    end_s = time.monotonic() + seconds
     with swept(), surroundings(BOUNDS) as borders:
         gc.freeze()
         for number in range(10**9):
-            name = list(DRAWN)[number % len(DRAWN)]
+            name = list(DRAWN)[(seed + number) % len(DRAWN)]
             looks = hypothesis.settings(
                 max_examples=EXAMPLES_A_ROUND,
                 phases=[Phase.generate],
@@ -115,21 +118,18 @@ def explore(schedules_wanted: int, seed: int, out: Path) -> Iterator[Tally]:
             drawn = given(scenario=DRAWN[name], interleaving=interleavings())(one)
             looks(hypothesis.seed(seed * 1_000_003 + number)(drawn))()
             yield tally
-            if tally.schedules.total() >= schedules_wanted:
+            if tally.schedules.total() >= schedules_wanted or time.monotonic() >= end_s:
                 return
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--schedules", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path(".hardening/alarms"))
-    asked = parser.parse_args()
+def alone(asked: argparse.Namespace) -> dict[str, Any]:
+    """What one process found."""
     tally = Tally()
-    for tally in explore(asked.schedules, asked.seed, asked.out):
+    for tally in explore(asked.schedules, asked.minutes * 60, asked.seed, asked.out):
         done = f"{tally.schedules.total()} schedules, {tally.scenarios} scenarios, {len(tally.sessions)} alarms"
-        print(f"{done}, {time.process_time():.0f} CPU s", file=sys.stderr, flush=True)
-    told = {
+        print(f"seed {asked.seed}: {done}, {time.process_time():.0f} CPU s", file=sys.stderr, flush=True)
+    return {
+        "seeds": [asked.seed],
         "schedules": tally.schedules.total(),
         "by_strategy": dict(tally.schedules),
         "scenarios": tally.scenarios,
@@ -138,8 +138,41 @@ def main() -> int:
         "alarms": dict(tally.alarms),
         "sessions": tally.sessions,
     }
+
+
+def side_by_side(asked: argparse.Namespace) -> dict[str, Any]:
+    """What several processes found, each with a seed of its own.
+
+    Raises:
+        RuntimeError: when one of them broke.
+    """
+    began_s = time.monotonic()
+    share = -(-asked.schedules // asked.workers)
+    argv = [sys.executable, "-m", "benchmarks.sound_service", "--schedules", str(share), "--out", str(asked.out)]
+    argv += ["--minutes", str(asked.minutes)]
+    seeds = [asked.workers * asked.seed + number for number in range(asked.workers)]
+    children = [subprocess.Popen([*argv, "--seed", str(seed)], stdout=subprocess.PIPE, text=True) for seed in seeds]
+    parts = [json.loads(child.communicate()[0] or "null") for child in children]
+    if None in parts:
+        raise RuntimeError("a worker ended without a word")
+    whole: dict[str, Any] = {"wall_s": round(time.monotonic() - began_s, 1)}
+    for name, first in parts[0].items():
+        found = [part[name] for part in parts]
+        whole[name] = dict(sum(map(Counter, found), Counter())) if isinstance(first, dict) else sum(found[1:], first)
+    return whole
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--schedules", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=1e6, help="stop after so long, whatever is left")
+    parser.add_argument("--workers", type=int, default=1, help="processes side by side")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(".hardening/alarms"))
+    asked = parser.parse_args()
+    told = alone(asked) if asked.workers == 1 else side_by_side(asked)
     print(json.dumps(told, indent=1))
-    return int(bool(tally.alarms))
+    return int(bool(told["alarms"]))
 
 
 if __name__ == "__main__":

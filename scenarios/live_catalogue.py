@@ -66,7 +66,7 @@ def cancelled_herd(seed: int) -> Scenario:
 
 
 def signals(seed: int) -> Scenario:
-    """Reloads good and bad in mid-request, then TERM in mid-request."""
+    """Reloads good and bad in mid-request, then TERM in mid-request, and INT while it drains."""
     asked = Workload.of(signal(i * 0.08, f"SIG{i % 25}") for i in range(50))
     last = Workload.of(signal(4.35 + i * 0.01, f"LAST{i}") for i in range(10))
     last += Workload.of(
@@ -74,7 +74,7 @@ def signals(seed: int) -> Scenario:
     )
     return Scenario(
         name="signals",
-        summary="reloads good and bad in mid-request, and TERM with requests in flight",
+        summary="reloads good and bad in mid-request, and TERM with requests in flight, INT in its drain",
         steady=calm(seed, "signals", for_s=1.0),
         workload=asked + last,
         latency_s={"ticker": 0.3},
@@ -85,6 +85,8 @@ def signals(seed: int) -> Scenario:
             Reload(2.6, {"budgets": {"in_flight": 40}}, "admin"),
             Reload(3.2, {}, "rollback"),
         ),
+        # Somebody gets impatient: the second signal comes while those of the first are still being served.
+        schedule=schedule((4.62, 0.1, {"kind": "process_signal", "signal": "INT", "restart": False})),
         term_at_s=4.5,
     )
 

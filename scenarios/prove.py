@@ -85,7 +85,7 @@ async def _try(sabotage: Sabotage, seed: int, commit: str, problems: list[str]) 
                 sabotage=sabotage.reference,
                 budget_s=SIMULATED_S_MAX,
                 schedules_max=SCHEDULES_MAX,
-                shrink_runs=0,
+                told=False,
             )
             explored = await explore(task)
             schedules, failed = sum(explored.schedules.values()), explored.failed

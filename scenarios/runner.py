@@ -24,6 +24,7 @@ from scenarios.worlds.probes import (
     hostile_lines,
     probe_after_end,
     probe_hostile_lines,
+    probe_idle,
     probe_metrics,
     probe_outbox,
     probe_ready,
@@ -106,6 +107,7 @@ async def run_on(
                 await run.steady("quiet")
                 await probe_outbox(world)
                 await probe_metrics(world)
+                await probe_idle(world, "after")
             await run.end()
             await world.settle()
             probe_after_end(world)

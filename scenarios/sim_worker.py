@@ -51,6 +51,7 @@ class Task:
         budget_s: wall seconds; each scenario's default schedule is run even beyond.
         schedules_max: schedules for each scenario at most.
         shrink_runs: how many runs shrinking a failure may take.
+        told: a failure is shrunk, run again and put into words; else it is only said which claims failed.
         until: stop as soon as this claim has failed.
         prefix: of the names of what is written.
         regressions: files of adopted sessions of the simulated world, replayed before anything else.
@@ -65,6 +66,7 @@ class Task:
     budget_s: float = 30.0
     schedules_max: int = 1_000_000
     shrink_runs: int = 30
+    told: bool = True
     until: str = ""
     prefix: str = "sim-"
     regressions: tuple[str, ...] = ()
@@ -86,7 +88,8 @@ class Explored:
     """One scenario under search: what its schedules showed so far.
 
     ``kept`` are the histories that will be stored: the default schedule's, and those that first settled a claim.
-    ``plan`` is the one schedule of a session that is replayed.
+    ``failed`` are the claims of the last run that did not hold; ``plan`` is the one schedule of a session that is
+    replayed.
     """
 
     simulation: Simulation
@@ -96,13 +99,15 @@ class Explored:
     kept: list[tuple[History, int]] = field(default_factory=list)
     bitten: dict[str, bool] = field(default_factory=dict)
     seen: int = 0
+    failed: list[str] = field(default_factory=list)
+    is_over: bool = False
     plan: Plan | None = None
 
     def saw(self, history: History, verdicts: tuple[Verdict, ...]) -> None:
         """Told of each run."""
         fresh = {verdict.claim for verdict in verdicts if verdict.outcome is Outcome.PASS} - self.settled
-        failed = any(verdict.outcome is Outcome.FAIL for verdict in verdicts)
-        if not self.kept or (fresh and not failed):
+        self.failed = [verdict.claim for verdict in verdicts if verdict.outcome is Outcome.FAIL]
+        if not self.kept or (fresh and not self.failed):
             self.kept.append((history, self.seen))
         self.settled |= fresh
         for event in history.select("fault", "heal"):
@@ -129,7 +134,7 @@ class Worker:
                 self._run(name, one, 0)
             explored = {name: self._explored(name, borders) for name in self._task.scenarios}
             for number in self._rounds():
-                open_ones = [name for name, one in explored.items() if not one.report.found]
+                open_ones = [name for name, one in explored.items() if not one.is_over]
                 if not open_ones:
                     break
                 for name in open_ones:
@@ -180,7 +185,11 @@ class Worker:
         return one
 
     def _run(self, name: str, one: Explored, number: int) -> None:
-        found = one.search.one(number, one.report) if one.plan is None else one.search.again(one.plan, one.report)
+        if one.plan is None:
+            found = one.search.one(number, one.report, explain=self._task.told)
+        else:
+            found = one.search.again(one.plan, one.report)
+        one.is_over = found
         gc.collect()
         value: dict[str, Any] = {
             "scenario": name,
@@ -191,8 +200,15 @@ class Worker:
             "seconds": round(self._clock() - self._began_s, 3),
         }
         if found:
-            value |= self._failure(name, one)
+            value |= self._failure(name, one) if self._task.told else self._in_short(one, number)
         self._write(value)
+
+    def _in_short(self, one: Explored, number: int) -> dict[str, Any]:
+        """Which claims failed, by the run that showed it."""
+        run = one.simulation.run
+        problem = "it did not come to its end" if run is None else run.problem
+        told = {"problem": "" if one.failed else problem, "story": "", "lane_svg": "", "session": ""}
+        return {"failed": "".join(one.failed[:1]), "claims": one.failed, "schedule": number, **told}
 
     def _failure(self, name: str, one: Explored) -> dict[str, Any]:
         """Shrunk already; run it once more, write it down, and say what it was."""

@@ -47,14 +47,15 @@ def cases() -> SearchStrategy[StartupCase]:
     )
 
 
-def ended(at_s: float, latency_s: float, callers: int) -> Scenario:
-    """TERM with requests in flight, while readiness is asked."""
+def ended(at_s: float, latency_s: float, callers: int, again: str = "INT") -> Scenario:
+    """TERM with requests in flight, while readiness is asked, and a second signal ``again`` in the drain."""
     asked = [signal(round(at_s - 0.2 + i * 0.02, 3), f"LAST{i}") for i in range(callers)]
     asked += [
         Operation(round(at_s + 0.1 + i * 0.2, 3), "ready", path="/ready", key="operator", priority="critical")
         for i in range(4)
     ]
-    return scenario("ended", Workload.of(asked), schedule(), latency_s={"ticker": latency_s}, term_at_s=at_s)
+    second = schedule((at_s + 0.3, 0.1, {"kind": "process_signal", "signal": again, "restart": False}))
+    return scenario("ended", Workload.of(asked), second, latency_s={"ticker": latency_s}, term_at_s=at_s)
 
 
 def reload_storm() -> Scenario:
@@ -94,7 +95,11 @@ class TestStartupResilienceRareFailures:
 
     @rare(
         st.builds(
-            ended, st.sampled_from([0.5, 1.0]), st.sampled_from([0.05, 0.3, 1.0, 3.0]), st.sampled_from([3, 12, 40])
+            ended,
+            st.sampled_from([0.5, 1.0]),
+            st.sampled_from([0.05, 0.3, 1.0, 3.0]),
+            st.sampled_from([3, 12, 40]),
+            st.sampled_from(["INT", "TERM"]),
         ),
         exercises=("C6.1",),
     )

@@ -12,6 +12,8 @@ from scenarios.judge.views import Asked, Broken, asked, end_s, faults, frozen_sp
 HOSTILE_BYTES_MIN = 1_000_000
 LINE_LASTS_S = 5.0
 """How long after a hostile line its redaction may still be under way."""
+FIRST_LINE_S = 1.0
+"""How long before the first line came out its redaction may have stalled the loop."""
 
 
 def judge_hostile_line(history: History) -> Verdict:
@@ -27,8 +29,9 @@ def judge_hostile_line(history: History) -> Verdict:
         longest_ms = max(longest_ms, lag_ms)
         if lag_ms > budget_ms:
             return failed(claim, len(tried), f"the loop stalled {lag_ms:g} ms, budget {budget_ms:g} ms", [probe])
+        since_s = probe.t - max(LINE_LASTS_S, float(probe.value.get("lasted_s", 0.0)) + FIRST_LINE_S)
         for event in history.states("loop_lag"):
-            meant = probe.t - LINE_LASTS_S <= event.t <= probe.t + LINE_LASTS_S
+            meant = since_s <= event.t <= probe.t + LINE_LASTS_S
             if (
                 meant
                 and float(event.value["lag_ms"]) > budget_ms

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scenarios.judge.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, GRACE_S, figure, largest, smallest
 from scenarios.judge.history import Event, History
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
 from scenarios.judge.views import (
+    CRITICAL_OPERATIONS,
     PRODUCT_OPERATIONS,
     Asked,
     Life,
@@ -83,6 +85,25 @@ def count_permits(life: Life, limits: dict[str, float], run_end_s: float, open_i
     return count
 
 
+def _wrong_pool(life: Life, operations: Mapping[str, str], reserve: float) -> tuple[str, list[Event]]:
+    """A permit of the reserve for a product, or one of the main pool for a critical request while the reserve had one.
+
+    ``operations`` says what a request asked for, by its id; of others nothing can be said.
+    """
+    reserved = 0
+    for event in life.events:
+        if event.f not in {"permit_taken", "permit_returned"}:
+            continue
+        pool, asked_for = str(event.value["pool"]), operations.get(event.id, "")
+        if event.f == "permit_taken" and pool == "critical" and asked_for in PRODUCT_OPERATIONS:
+            return f"a permit of the reserve went to {asked_for}", [event]
+        if event.f == "permit_taken" and pool == "main" and asked_for in CRITICAL_OPERATIONS and reserved < reserve:
+            return f"{asked_for} took a permit of the main pool, and of the reserve {reserved} were out", [event]
+        if pool == "critical":
+            reserved += 1 if event.f == "permit_taken" else -1
+    return "", []
+
+
 def _served_without(history: History, row: str, rows: list[Asked]) -> list[Event]:
     """A request whose client saw a 2xx though the service never noted the step ``row`` for it."""
     noted = {e.id for e in history.states(row)}
@@ -106,11 +127,16 @@ def judge_permits(history: History) -> Verdict:
     rows = asked(history)
     last_s = end_s(history)
     open_ids = {a.id for a in rows if a.end is None} | {a.id for a in rows if a.ended_s > last_s - CROSSING_SLACK_S}
+    operations = {a.id: a.operation for a in rows}
+    reserve = smallest(history, "budgets", "critical_reserve")
     taken, peak = 0, 0
     for life in lives(history):
         count = count_permits(life, limits, last_s, open_ids)
         if count.evidence:
             return failed(claim, taken + count.taken, count.reason, count.evidence)
+        reason, evidence = _wrong_pool(life, operations, reserve)
+        if evidence:
+            return failed(claim, taken + count.taken, reason, evidence)
         taken, peak = taken + count.taken, max(peak, count.peak)
     if evidence := _served_without(history, "permit_taken", rows):
         return failed(claim, taken, "a client was served without a permit", evidence)

@@ -26,6 +26,17 @@ SHORT_LIVED = ("entitlement:",)
 """Keys that live for a time of their own, shorter than the figure, because a right can be taken away."""
 
 
+def _forgets(event: Event, written: Event | None) -> bool:
+    """True when nothing of the last write that was told is to be expected after this event.
+
+    A hit of another version is one of a write that nobody told: its caller went away while Redis was carrying it out.
+    """
+    if event.value["event"] in FORGET:
+        return True
+    versions = [e.value.get("version") for e in (event, written) if e is not None]
+    return event.value["event"] == "hit" and None not in versions and len(set(versions)) > 1
+
+
 def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float]]) -> tuple[str, list[Event]]:
     """An entry that expired before its full time after a write, or was a hit after it.
 
@@ -47,7 +58,7 @@ def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float
             low_s, high_s = least_s - CROSSING_SLACK_S, most_s + CROSSING_SLACK_S
             if said_s is not None and not low_s <= float(said_s) <= high_s:
                 return f"a write set {said_s} s of {most_s:g} s", [event]
-        elif kind in FORGET:
+        elif _forgets(event, written.get(key)):
             written.pop(key, None)
         elif key in written:
             age_s = event.t - written[key].t
@@ -226,7 +237,7 @@ def _age_astray(life: Life) -> list[Event]:
         key, kind = str(event.value["key"]), event.value["event"]
         if kind == "write":
             written[key] = event
-        elif kind in FORGET:
+        elif _forgets(event, written.get(key)):
             written.pop(key, None)
         elif kind == "hit" and key in written and "age_s" in event.value:
             astray_s = float(event.value["age_s"]) - (event.t - written[key].t)

@@ -265,7 +265,7 @@ TABLE: tuple[Claim, ...] = (
         "C6",
         "Orderly end",
         "SIGTERM: readiness false, in-flight requests ended, clients closed, exit 0; a second signal corrupts nothing.",
-        "The service was ended by a signal with requests in flight and readiness asked.",
+        "The service was ended by a signal, and by a second one, with requests in flight and readiness asked.",
         ("drain",),
     ),
     Claim(

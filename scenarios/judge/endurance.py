@@ -93,6 +93,7 @@ SCRAPED = {
     "sheds": "signal_shed_total",
     "breaker_changes": "signal_breaker_changes_total",
 }
+ANSWERED = re.compile(r"signal_requests_total\{.*?status=\"?(\w+)\"?.*?\}")
 REASON = re.compile(r"signal_rejected_total\{.*?reason=\"?(\w+)\"?.*?\}")
 
 
@@ -128,6 +129,30 @@ def _miscounted(life: Life, probe: Event) -> tuple[str, list[Event]]:
     return "", []
 
 
+def _answers_miscounted(life: Life, probe: Event) -> tuple[str, list[Event]]:
+    """Answers counted under a status that so many did not have; those under heavy pressure need not be counted."""
+    series = probe.value.get("series")
+    counted: Counter[str] = Counter()
+    for name, count in series.items() if isinstance(series, Mapping) else ():
+        if match := ANSWERED.fullmatch(str(name)):
+            counted[match[1]] += int(count)
+    if not counted or "other" in counted:
+        return "", []
+    least, most = Counter[str](), Counter[str]()
+    recorded = True
+    for event in life.events:
+        if event.f == "metrics_mode":
+            recorded = event.value["mode"] == "full"
+        elif event.f == "request_done" and recorded:
+            least[str(event.value["status"])] += event.t <= probe.t - CROSSING_SLACK_S
+            most[str(event.value["status"])] += event.t <= probe.t + CROSSING_SLACK_S
+    for status in sorted({*counted, *least}):
+        if not least[status] <= counted[status] <= most[status]:
+            reason = f"answers {status} are counted {counted[status]}, and were {least[status]} to {most[status]}"
+            return reason, [probe]
+    return "", []
+
+
 def _clients_disagree(life: Life, probe: Event, rows: list[Asked]) -> tuple[str, list[Event]]:
     """More answers 429 seen by clients than the counter has, or fewer by more than those that were not seen."""
     counted = _flat(probe.value.get("counters")).get("rejected.rate", 0)
@@ -154,7 +179,11 @@ def judge_metrics(history: History) -> Verdict:
     for life in lives(history):
         mine = [p for p in scrapes if life.began_s <= p.t <= life.ended_s]
         for probe in mine:
-            for reason, evidence in (_miscounted(life, probe), _clients_disagree(life, probe, rows)):
+            for reason, evidence in (
+                _miscounted(life, probe),
+                _answers_miscounted(life, probe),
+                _clients_disagree(life, probe, rows),
+            ):
                 if evidence:
                     return failed(claim, len(scrapes), reason, evidence)
         if evidence := heavy_without_thrift(life):

@@ -29,7 +29,7 @@ def _phases(life: Life) -> dict[str, Event]:
     return found
 
 
-def _drain_out_of_order(history: History, phases: dict[str, Event]) -> tuple[str, list[Event]]:
+def _drain_out_of_order(history: History, life: Life, phases: dict[str, Event]) -> tuple[str, list[Event]]:
     begin, closed = phases["begin"], phases.get("listener_closed")
     if closed is None:
         return "the drain began and the listener was never closed", [begin]
@@ -38,6 +38,10 @@ def _drain_out_of_order(history: History, phases: dict[str, Event]) -> tuple[str
     done, clients = phases.get("done"), phases.get("clients_closed")
     if done is not None and (clients is None or clients.index > done.index):
         return "it said done before its clients were closed", [begin, done]
+    # Work that the drain forgot goes on, and calls whom it can no longer reach.
+    late = next((call for call in life.states("call") if clients is not None and call.index > clients.index), None)
+    if clients is not None and late is not None:
+        return "a downstream was called after its client was closed", [clients, late]
     return "", []
 
 
@@ -80,7 +84,7 @@ def judge_drain(history: History) -> Verdict:
             return failed(claim, ends, f"it took longer than {longest_s:g} s to end", [term, life.exited])
         if "begin" not in phases:
             return failed(claim, ends, "it ended without a drain", [term, life.exited])
-        reason, evidence = _drain_out_of_order(history, phases)
+        reason, evidence = _drain_out_of_order(history, life, phases)
         if not evidence:
             reason, evidence, count = _requests_in_drain(rows, phases, life.exited)
             in_flight += count
@@ -95,6 +99,8 @@ def judge_drain(history: History) -> Verdict:
         return unknown(claim, "no request was in flight when the signal came", ends=ends)
     if not asked_ready:
         return unknown(claim, "nobody asked for readiness during the drain", ends=ends, in_flight=in_flight)
+    if not again:
+        return unknown(claim, "no second signal came", ends=ends, in_flight=in_flight)
     return passed(claim, ends, ends=ends, in_flight=in_flight, second_signals=again, readiness_asked=asked_ready)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from scenarios.judge.history import Event, History
 from scenarios.judge.secrets_seen import forms, split_over_fields
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
-from scenarios.judge.views import PUBLIC_OPERATIONS, asked, probes
+from scenarios.judge.views import PRODUCT_OPERATIONS, PUBLIC_OPERATIONS, asked, probes
 
 REFUSED_KEYS = {"none": 401, "wrong": 401, "other_scope": 403}
 
@@ -97,7 +97,10 @@ def judge_kept(history: History) -> Verdict:
 
 
 def judge_keys(history: History) -> Verdict:
-    """C4.5: no route but the public ones without a valid key of its scope; nobody sees another user's data."""
+    """C4.5: no route but the public ones without a valid key of its scope; nobody sees another user's data.
+
+    Nor does anybody see what only others are entitled to: that is what believing another user's entitlement comes to.
+    """
     claim = "C4.5"
     refused, users = 0, set()
     for one in asked(history):
@@ -111,6 +114,8 @@ def judge_keys(history: History) -> Verdict:
                 return failed(claim, refused, f"answered {one.status} to a request with key {key!r}", one.events())
             if one.status in {401, 403} and one.status != REFUSED_KEYS[key]:
                 return failed(claim, refused, f"key {key!r} got {one.status}", one.events())
+        elif one.served and one.operation in PRODUCT_OPERATIONS and one.invoke.value.get("entitled") is False:
+            return failed(claim, refused, f"{user} was served and is entitled to nothing", one.events())
         elif one.served and whose is not None and user:  # of a key whose owner nobody told us, nothing can be said
             users.add(user)
             if str(whose) != user:

@@ -66,7 +66,7 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("drain_waits_for_nobody", "operations.py", "C6.1", "signals"),
             Sabotage("starts_without_dependencies", "operations.py", "C3.1", "startup"),
             Sabotage("readiness_lies", "operations.py", "C3.2", "startup"),
-            Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup", "live"),
+            Sabotage("hanging_dependency_not_bounded", "operations.py", "C3.3", "startup"),
             Sabotage("accepts_before_durable", "operations.py", "C6.2", "service-killed"),
             Sabotage("idempotency_key_ignored", "operations.py", "C6.5", "alert-outage"),
             Sabotage("nonsense_is_corrected", "operations.py", "C1.1", "deployment", "live"),
@@ -118,6 +118,14 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("bad_entries_not_counted", "entries.py", "C5.4", "every-damage"),
             Sabotage("leader_takes_followers", "entries.py", "C5.1", "cancelled-herd"),
             Sabotage("cards_without_luhn", "security.py", "C4.2", "secrets"),
+            Sabotage("second_signal_kills", "lifecycle.py", "C6.1", "signals"),
+            Sabotage("second_signal_cuts_the_drain", "lifecycle.py", "C6.1", "signals"),
+            Sabotage("drain_forgets_the_worker", "lifecycle.py", "C1.6", "alert-outage"),
+            Sabotage("entitlement_shared_between_users", "security.py", "C4.5", "secrets"),
+            Sabotage("critical_from_the_main_pool", "limits.py", "C2.1", "cancelled-herd"),
+            Sabotage("reserve_for_everybody", "limits.py", "C2.1", "cancelled-herd"),
+            Sabotage("slot_lost_on_cancellation", "clients.py", "C1.6", "cancelled-herd"),
+            Sabotage("sheds_counted_as_errors", "limits.py", "C2.6", "pressure"),
         )
     }
 )

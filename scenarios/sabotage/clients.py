@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any
 
@@ -10,6 +11,7 @@ import httpx
 from scenarios.sabotage.patching import put
 from service.clients import retry
 from service.clients.breaker import Breaker, Ticket
+from service.clients.downstream import Downstream
 from service.clients.errors import BreakerOpenError
 from service.clients.factory import ClientManager
 from service.clients.transport import DeadlineBackend
@@ -112,6 +114,18 @@ def breaker_opens_one_late() -> None:
 def cancelled_probe_keeps_its_lease() -> None:
     """A caller that goes away with the probe takes its lease along: nobody is let through until it runs out."""
     put(Ticket, "release", lambda self: None)
+
+
+def slot_lost_on_cancellation() -> None:
+    """The slot of a call comes back when the call ends, and not when its caller went away."""
+
+    def forgetful(self: Downstream, task: asyncio.Task[Any]) -> None:
+        if not self._tasks.pop(task).aborted:
+            self._slots.release()
+        if not task.cancelled():
+            task.exception()
+
+    put(Downstream, "_ended", forgetful)
 
 
 def retry_budget_ignored() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import os
 import random
 from typing import Any
 
 from scenarios.sabotage.patching import put
 from service import startup
 from service.hot_reload import Change, SettingsStore
+from service.lifecycle import DrainingServer, Lifecycle
 from service.observability.health import Health
 from service.outbox import Accepted, Outbox
+from service.outbox_entry import opened_record
 from service.outbox_worker import GROUP, Worker
 from service.settings import OutboxSettings
 
@@ -80,6 +84,51 @@ def acknowledged_before_delivery() -> None:
     put(Worker, "_fetch", eager)
 
 
+def second_signal_kills() -> None:
+    """The handlers are for one signal: the second one ends the process on the spot, whatever it was doing."""
+    end = Lifecycle._end
+
+    def impatient(self: Lifecycle, name: str) -> None:
+        if self.ending.is_set():
+            os._exit(130)
+        end(self, name)
+
+    put(Lifecycle, "_end", impatient)
+
+
+def second_signal_cuts_the_drain() -> None:
+    """The second signal means "now": the listener closes and whoever is being served is cut off, in good order."""
+    servers: list[DrainingServer] = []
+    init, end = DrainingServer.__init__, Lifecycle._end
+
+    def remember(self: DrainingServer, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        servers.append(self)
+
+    def at_once(self: Lifecycle, name: str) -> None:
+        if self.ending.is_set():
+            for connection in servers[-1].server_state.connections:
+                connection.transport.abort()
+        end(self, name)
+
+    put(DrainingServer, "__init__", remember)
+    put(Lifecycle, "_end", at_once)
+
+
+def drain_forgets_the_worker() -> None:
+    """The delivering worker is started like a daemon, and nobody keeps it: clients are closed under its hands."""
+    run = Worker.run
+
+    async def aside(self: Worker) -> None:
+        self._running = asyncio.get_running_loop().create_task(run(self), name="outbox-worker")
+
+    async def forget(_self: Worker, _max_s: float) -> None:
+        return None
+
+    put(Worker, "run", aside)
+    put(Worker, "drain", forget)
+
+
 def outbox_without_bound() -> None:
     """As many alerts wait as come: the capacity is read and never compared."""
     init, take = Outbox.__init__, Outbox.apply
@@ -99,6 +148,6 @@ def bodies_not_compared() -> None:
     first = Outbox._first_answer
 
     def trusting(self: Outbox, raw: Any, key: str, digest: str) -> Accepted | None:
-        return first(self, raw.replace(raw.split(b'"digest": "')[1][:64], digest.encode()) if raw else raw, key, digest)
+        return first(self, raw, key, opened_record(raw)["digest"] if raw else digest)
 
     put(Outbox, "_first_answer", trusting)

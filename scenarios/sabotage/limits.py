@@ -34,6 +34,22 @@ def one_permit_too_many() -> None:
     put(Permits, "available", available)
 
 
+def critical_from_the_main_pool() -> None:
+    """The reserve is configured and nobody draws on it: who watches the service waits in the line of everybody else."""
+    available = Permits.available
+    put(Permits, "available", lambda self, *, critical: available(self, critical=False))
+
+
+def reserve_for_everybody() -> None:
+    """When the main pool is empty there are still permits over there."""
+    available = Permits.available
+
+    def anything(self: Permits, *, critical: bool) -> Pool | None:
+        return available(self, critical=critical) or available(self, critical=True)
+
+    put(Permits, "available", anything)
+
+
 def permit_kept_on_error() -> None:
     """A request that failed keeps its permit: the error path has no ``finally``."""
     give_back = Permit.give_back
@@ -69,6 +85,17 @@ def events_counted_twice() -> None:
         count(self, *args)
 
     put(Metrics, "_count", twice)
+
+
+def sheds_counted_as_errors() -> None:
+    """A refusal is an exception, and whoever counts exceptions counts it as a 500: shedding looks like breaking."""
+    count = Metrics._count
+
+    def as_errors(self: Metrics, event: str, request_id: str, fields: dict[str, Any]) -> None:
+        refused = event == "request_done" and fields["status"] == 503
+        count(self, event, request_id, {**fields, "status": 500} if refused else fields)
+
+    put(Metrics, "_count", as_errors)
 
 
 def deadline_per_read() -> None:

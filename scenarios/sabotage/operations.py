@@ -10,6 +10,7 @@ from typing import Any
 from scenarios.sabotage.patching import put
 from service import settings, startup
 from service.admission.middleware import Exchange, Gate
+from service.clients.downstream import Downstream
 from service.context import RequestContext
 from service.hot_reload import SettingsStore
 from service.lifecycle import DrainingServer
@@ -62,13 +63,18 @@ def readiness_lies() -> None:
 
 
 def hanging_dependency_not_bounded() -> None:
-    """One attempt at a dependency may take as long as it likes."""
+    """Health is asked of the bare client, which knows no deadline, and an attempt may take seconds longer."""
     once = startup.try_once
 
     async def patient(dependency: startup.Dependency, limit_s: float) -> str | None:
         return await once(dependency, limit_s + 6.0)
 
+    async def bare(self: Downstream) -> None:
+        assert self._http is not None
+        await self._http.get("/health", timeout=None)
+
     put(startup, "try_once", patient)
+    put(Downstream, "health", bare)
 
 
 def accepts_before_durable() -> None:

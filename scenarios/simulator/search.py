@@ -116,10 +116,10 @@ class Search:
             report.count(self._default(report))
         return None
 
-    def one(self, number: int, report: Exploration) -> bool:
-        """Run schedule ``number`` alone, for a search that goes on later; True when it failed and was explained."""
+    def one(self, number: int, report: Exploration, *, explain: bool = True) -> bool:
+        """Run schedule ``number`` alone, for a search that goes on later; True when it failed (and was explained)."""
         outcome = self._try(number, report)
-        if outcome.error is not None:
+        if outcome.error is not None and explain:
             report.counterexample = self._explain(outcome, number)
         return outcome.error is not None
 

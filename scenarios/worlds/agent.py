@@ -30,6 +30,12 @@ class AgentError(RuntimeError):
     """The agent could not do what was asked; the message says what and why."""
 
 
+def _slots_in_use() -> int:
+    from scenarios.worlds.pool_slots import slots_in_use  # noqa: PLC0415 - the agent is there before the service is
+
+    return slots_in_use()
+
+
 class Hold(Protocol):
     """Something taken from the process, given back by ``release``."""
 
@@ -125,7 +131,9 @@ class Agent:
             return {"offset_s": self.clock.offset_s()}
         if do == "rss":
             return {"rss_bytes": Ballast.rss_bytes()}
-        raise AgentError(f"do is {do!r}, allowed: hold, read, release, stall, lag, offset, rss")
+        if do == "slots":
+            return {"slots": _slots_in_use()}
+        raise AgentError(f"do is {do!r}, allowed: hold, read, release, stall, lag, offset, rss, slots")
 
     def _hold(self, holds: dict[str, Hold], key: str, what: str, given: dict[str, Any]) -> Mapping[str, Any]:
         if what not in self._makers:

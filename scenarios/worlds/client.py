@@ -24,11 +24,12 @@ from scenarios.judge.workload import Operation, Workload
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """One API key of the world: the key itself and the user it belongs to."""
+    """One API key of the world: the key itself and the user it belongs to, who may be ``entitled`` to nothing."""
 
     key: str
     user: str
     priority: str = "normal"
+    entitled: bool = True
 
 
 class ConnectionBrokenError(ConnectionError):
@@ -120,6 +121,8 @@ class Client:
             "critical": operation.priority == "critical",
             "key": operation.sends,
         }
+        if credentials is not None and not credentials.entitled:
+            value["entitled"] = False
         if body:
             value["body_digest"] = hashlib.sha256(body).hexdigest()
         if "Idempotency-Key" in operation.headers:

@@ -125,6 +125,9 @@ class Stage(Protocol):
     async def settle(self) -> None:
         """Wait until the processes' last lines have been read."""
 
+    async def slots_in_use(self) -> int | None:
+        """Slots of the service's HTTP pools that calls hold now; None when there is nobody to ask."""
+
     def leftovers(self) -> list[str]:
         """What is left after the end."""
 

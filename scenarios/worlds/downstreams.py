@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scenarios.worlds.http_server import Answer, HttpServer, Request
+from scenarios.worlds.keys import INACTIVE
 from scenarios.worlds.market import TIMEFRAME_S, CsvMarket, SeededMarket
 from scenarios.worlds.misbehaviour import Misbehaviour
 
@@ -50,7 +51,7 @@ class StandIn:
     market: Market
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
-    inactive_users: frozenset[str] = frozenset({"inactive"})
+    inactive_users: frozenset[str] = INACTIVE
     effects: dict[str, bytes] = field(default_factory=dict)
     misbehaviour: Misbehaviour | None = None
     latency_s: float = 0.0

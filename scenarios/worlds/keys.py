@@ -15,6 +15,9 @@ from typing import Any
 from scenarios.worlds.client import Credentials
 
 _ALPHABET = string.ascii_letters + string.digits
+INACTIVE = frozenset({"inactive"})
+"""Users who are entitled to nothing: so the user service says, and so the record of what they ask."""
+
 _OWNERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     # name of the key: (user, priority, scopes)
     "demo": ("alice", "normal", ("signals", "alerts")),
@@ -44,7 +47,10 @@ class Secrets:
         def token(prefix: str, length: int) -> str:
             return prefix + "".join(rng.choice(_ALPHABET) for _ in range(length))
 
-        keys = {name: Credentials(token("sk_", 32), user, rank) for name, (user, rank, _) in _OWNERS.items()}
+        keys = {
+            name: Credentials(token("sk_", 32), user, rank, entitled=user not in INACTIVE)
+            for name, (user, rank, _) in _OWNERS.items()
+        }
         return cls(keys, token("svc_", 40), token("", 24), token("", 32))
 
     def api_keys(self) -> list[dict[str, Any]]:

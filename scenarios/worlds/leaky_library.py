@@ -36,7 +36,8 @@ HOSTILE_UNITS = ("a@", "1234 ", "password=", "Bearer eyJ", "sk_", "%41%40", "://
 
 _LOGGING_READY_S_MAX = 10.0
 SIMULATED_AFTER_S = 0.5
-_HOSTILE_AFTER_S = 1.5
+_HOSTILE_AFTER_S = 3.5
+"""By then the service serves, and somebody watches its loop."""
 _HOSTILE_EVERY_S = 0.4
 
 

@@ -24,6 +24,7 @@ import psutil
 from faults.base import UnsupportedTargetError
 from faults.run_directory import RunDirectory
 from scenarios.judge.history import Header, History, Recorder, digest_of
+from scenarios.worlds.agent_client import AgentGoneError, AgentHolds, agent_socket
 from scenarios.worlds.client import Client
 from scenarios.worlds.downstream_process import DownstreamProcess, settle
 from scenarios.worlds.downstreams import NAMES
@@ -262,6 +263,14 @@ class LiveWorld:
             allowed = ", ".join(sorted(f"{p} {n}" for p, n in known))
             raise UnsupportedTargetError("fault.target", f"{protocol} {name}", f"what the live world has: {allowed}")
         return known[(protocol, name)]
+
+    async def slots_in_use(self) -> int | None:
+        """See ``contract.Stage``; the agent in the service's process is asked."""
+        try:
+            said = await AgentHolds(agent_socket(self.run)).once("slots")
+        except (AgentGoneError, UnsupportedTargetError, OSError):
+            return None
+        return int(said["slots"])
 
     def leftovers(self) -> list[str]:
         """What is left after ``close``: processes of ours that still run, and our directory."""

@@ -48,6 +48,24 @@ async def probe_outbox(world: Stage) -> None:
     world.recorder.add(world.now(), "harness", "state", "probe", value)
 
 
+IDLE_S_MAX = 6.0
+"""Longer than any call may take: what holds a slot for as long as that while nothing is asked has lost it."""
+
+
+async def probe_idle(world: Stage, when: str) -> None:
+    """Record how many slots of the HTTP pools are in use while nothing is asked: the fewest that are seen."""
+    found = await world.slots_in_use()
+    end_s = world.now() + IDLE_S_MAX
+    # The service asks for itself now and then: it delivers alerts, and looks after those who were ill.
+    while found and world.now() < end_s:
+        await asyncio.sleep(LAG_EVERY_S)
+        now = await world.slots_in_use()
+        found = now if now is None else min(found, now)
+    if found is not None:
+        value = {"probe": "idle", "when": when, "pool_slots_in_use": found}
+        world.recorder.add(world.now(), "harness", "state", "probe", value)
+
+
 METRIC_TOTALS = {
     "level_changes": "signal_level_changes_total",
     "sheds": "signal_shed_total",
@@ -136,6 +154,7 @@ def probe_hostile_lines(world: Stage, size_bytes: int, lag_ms: float) -> None:
     lines = hostile_lines(world)
     if lines:
         value = {"probe": "hostile_line", "bytes": size_bytes, "lag_ms": round(lag_ms, 1), "lines": len(lines)}
+        value["lasted_s"] = round(world.now() - lines[0].t, 3)
         world.recorder.add(world.now(), "harness", "state", "probe", value)
 
 

@@ -29,6 +29,7 @@ from scenarios.worlds.keys import Secrets
 from scenarios.worlds.library_caches import forget_applications
 from scenarios.worlds.live import LiveSpec, merge
 from scenarios.worlds.market import CsvMarket, SeededMarket
+from scenarios.worlds.pool_slots import slots_in_use
 from scenarios.worlds.sim_seams import SimFiles
 from scenarios.worlds.sim_service import HOST, SimService
 from scenarios.worlds.sim_targets import RecordedRedis, SimDownstream, sim_targets
@@ -262,6 +263,10 @@ class SimWorld:
                 "fault.target", f"{protocol} {name}", f"what the simulated world has: {allowed}"
             )
         return self._targets[(protocol, name)]
+
+    async def slots_in_use(self) -> int | None:
+        """See ``contract.Stage``: the service is in this process."""
+        return slots_in_use() if self.service.running() else None
 
     def leftovers(self) -> list[str]:
         """Tasks, connections and listeners that nobody ended."""

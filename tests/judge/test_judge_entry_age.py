@@ -39,3 +39,14 @@ def test_an_entry_may_live_by_the_figure_that_a_reload_brought(reloaded: bool, e
     hit = {"key": "candles:A", "event": "hit", "age_s": 8.0, "layer": "memory"}
     recorder.add(9.0, "service", "state", "cache", hit, "c1")
     assert judge_ttl(recorder.history()).outcome is expected
+
+
+@pytest.mark.parametrize(("version", "expected"), [(8, Outcome.UNKNOWN), (7, Outcome.FAIL)])
+def test_a_write_that_nobody_told_is_not_taken_for_the_last_one_that_was(version: int, expected: Outcome) -> None:
+    recorder = Recorder(Header("simulated", {"cache": {"ttl_s": 2.0}}, "", 0, "unknown", (), {}, ""))
+    recorder.add(1.0, "service", "state", "cache", {"key": "candles:A", "event": "write", "version": 7})
+    # Its caller hung up while Redis was carrying it out: the service did not live to say so.
+    for at_s, layer in ((5.0, "redis"), (5.5, "memory")):
+        hit = {"key": "candles:A", "event": "hit", "age_s": 0.1, "layer": layer, "version": version}
+        recorder.add(at_s, "service", "state", "cache", hit, "c1")
+    assert judge_ttl(recorder.history()).outcome is expected

@@ -35,3 +35,14 @@ def test_a_bad_reference_is_one_clear_line(reference: str, message: str, tmp_pat
 def test_the_launcher_refuses_arguments_it_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--surprise", "--"]) == 2
     assert "--sabotage FILE.py:NAME" in capsys.readouterr().err
+
+
+def test_the_table_of_the_proof_names_every_sabotage_and_the_claim_that_saw_it() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "SCENARIOS.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `")]
+    told = {cells[0].strip("`"): cells[1:] for cells in rows}
+    assert set(SABOTAGES) <= set(told)
+    for name, one in SABOTAGES.items():
+        claim, where, seen = told[name][:3]
+        assert (claim, where) == (one.claim, one.scenario + (", live" if one.world == "live" else ""))
+        assert one.claim in seen.split(", ")
