@@ -171,6 +171,13 @@ def secrets(seed: int) -> Scenario:
         Operation(1.2, "signal", path="/v2/signals/AAPL", headers={"X-Trace": f"token={query} {email}"}, key="demo"),
         signal(1.3, "AAPL", key="inactive"),
     ]
+    closed = ("/docs", "/openapi.json", "/metrics", "/admin/state", "/admin/config")
+    rude += [Operation(1.5 + i * 0.02, "other", path=path, sends="none") for i, path in enumerate(closed)]
+    changing = ("/admin/reload", "/admin/rollback", "/admin/cache/invalidate", "/v2/alerts", "/v2/signals/batch")
+    rude += [
+        Operation(1.6 + i * 0.02, "other", "POST", path, body={"symbol": "AAPL"}, sends="none")
+        for i, path in enumerate(changing)
+    ]
     good = [signal(0.15 + i * 0.1, SYMBOLS[i % 6], key=("demo", "high")[i % 2]) for i in range(16)]
     admin = [Operation(1.4, "admin", path=f"/admin/{what}", key="operator") for what in ("state", "config")]
     return Scenario(

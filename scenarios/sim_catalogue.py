@@ -171,6 +171,24 @@ def every_damage(seed: int) -> Scenario:
     )
 
 
+def refused_alerts(seed: int) -> Scenario:
+    """Comms refuses alerts for good while the alert service fails for long; the service is killed in between."""
+    posted = [alert(0.6 + i * 0.2, SYMBOLS[i], f"refused-{seed}-{i}", key=("demo", "high")[i % 2]) for i in range(4)]
+    fail = {"kind": "http_fault", "how": "status"}
+    return Scenario(
+        name="refused-alerts",
+        summary="comms refuses alerts for good, the alert service fails until its breaker opens twice; SIGKILL on top",
+        steady=calm(seed, "refused", for_s=2.0, per_s=4.0),
+        workload=Workload.of(posted) + _every(1.0, 0.3, 50.0),
+        schedule=schedule(
+            (0.5, 2.5, {**fail, "target": "comms", "status": 422}),
+            (0.5, 40.0, {**fail, "target": "alert", "status": 500}),
+            (2.0, 0.3, {"kind": "process_signal", "signal": "KILL"}),
+        ),
+        recovery_s=BREAKERS_S + 10.0,
+    )
+
+
 def late_answers(seed: int) -> Scenario:
     """Answers that were asked for before a breaker opened come while it is half open, and after it closed; and 4xx."""
     slow = {"kind": "http_fault", "target": "ticker", "how": "latency"}
@@ -224,7 +242,7 @@ def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every scenario that is made for virtual time."""
     makers = (
         *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
-        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage),
+        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts),
     )
     return tuple(make(seed) for make in makers)
 
