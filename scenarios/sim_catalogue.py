@@ -139,12 +139,26 @@ def clock_windows(seed: int) -> Scenario:
 
 
 def rude_unscaled(seed: int) -> Scenario:
-    """Heads and bodies that drip for longer than 10 s, and 300 connections against a limit of 200."""
+    """Heads and bodies that drip for longer than 10 s, bodies above 1 MB, 300 connections against 200."""
+    large = "9" * 1_100_000
+    chunked = {"Transfer-Encoding": "chunked"}
+    bodies = [
+        Operation(
+            14.2 + i * 0.2,
+            "alert",
+            "POST",
+            "/v2/alerts",
+            "demo",
+            headers={**more, "Idempotency-Key": f"large-{i}"},
+            body=large,
+        )
+        for i, more in enumerate(({}, chunked))
+    ]
     return Scenario(
         name="rude-unscaled",
-        summary="dripped heads and bodies cut after 10 s, 300 connections against 200, unscaled",
+        summary="dripped heads and bodies cut after 10 s, bodies above 1 MB, 300 connections against 200, unscaled",
         steady=calm(seed, "rude-long", for_s=2.0, per_s=5.0),
-        workload=calm(seed, "rude-long-work", for_s=32.0, per_s=3.0),
+        workload=calm(seed, "rude-long-work", for_s=32.0, per_s=3.0) + Workload.of(bodies),
         schedule=schedule(
             (0.5, 13.0, {"kind": "slow_head", "connections": 20}),
             (1.0, 13.0, {"kind": "slow_body", "connections": 20}),
