@@ -203,6 +203,19 @@ def refused_alerts(seed: int) -> Scenario:
     )
 
 
+def volatile_store(seed: int) -> Scenario:
+    """Redis is told to evict under the service, which cannot keep its word any more and has to say so; and back."""
+    asked = [Operation(1.0 + i, "ready", path="/ready", key="operator", priority="critical") for i in range(45)]
+    return Scenario(
+        name="volatile-store",
+        summary="Redis is set to evict for half a minute: the promise of alerts is gone, and /ready says so meanwhile",
+        steady=calm(seed, "volatile", for_s=2.0, per_s=4.0),
+        workload=Workload.of([*asked, *(alert(2.0 + i * 3.0, SYMBOLS[i % 6], f"vol-{seed}-{i}") for i in range(6))]),
+        schedule=schedule((1.0, 30.0, {"kind": "redis_evicting"})),
+        recovery_s=15.0,
+    )
+
+
 def late_answers(seed: int) -> Scenario:
     """Answers that were asked for before a breaker opened come while it is half open, and after it closed; and 4xx."""
     slow = {"kind": "http_fault", "target": "ticker", "how": "latency"}
@@ -256,7 +269,7 @@ def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every scenario that is made for virtual time."""
     makers = (
         *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
-        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts),
+        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts, volatile_store),
     )
     return tuple(make(seed) for make in makers)
 

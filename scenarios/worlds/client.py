@@ -262,6 +262,7 @@ def _known_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     names = {
         "source": "source",
         "degraded": "degraded",
+        "durability": "durability",
         "as_of": "as_of",
         "user": "answered_user",
         "alert_id": "delivery_id",
