@@ -77,6 +77,7 @@ class Generator:
         self.began_s = 0.0
         self.stopping = False
         self.stopped_why = ""
+        self.asked_to_stop = False
         self._rows: list[list[Any]] = []
         self._logs: dict[str, Log] = {}
         self._speaks = environ.get("LOAD_PROGRESS") == "json"
@@ -106,6 +107,7 @@ class Generator:
         """A test begins."""
         self.began_s = time.monotonic()
         self.stopping, self.stopped_why, self.tally = False, "", Tally()
+        self.asked_to_stop = False
         self.ids = Ids(f"L{self.worker}-{os.getpid()}-")
         if self.collects:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -198,6 +200,17 @@ class Generator:
         self.say({"state": "aborted", "why": why})
         if self.runner is not None:
             gevent.spawn(self.runner.quit)
+
+    def stop_early(self) -> None:
+        """End the test now, because somebody asked for it; what was asked of the service is still answered.
+
+        Asked twice, it ends without looking back.
+        """
+        if self.asked_to_stop:
+            os._exit(1)
+        self.asked_to_stop = self.stopping = True
+        self.observe("observed", {"type": "stopped", "t_s": time.monotonic(), "why": "somebody asked for it"})
+        gevent.spawn(self.runner.quit)
 
     def say(self, record: Mapping[str, Any]) -> None:
         """A line of progress for whoever started us."""

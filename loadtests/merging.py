@@ -109,8 +109,8 @@ def _request(row: list[Any], shift_s: float) -> Iterable[Event]:
 def _observed(records: Iterable[Mapping[str, Any]], shift_s: float, *, beside_events: bool) -> Iterable[Event]:
     """Scrapes; where the service's own events were recorded, with the counters to set beside them."""
     for one in records:
-        if one["type"] == "aborted":
-            value = {"probe": "aborted", "why": one["why"]}
+        if one["type"] in {"aborted", "stopped"}:
+            value = {"probe": one["type"], "why": one["why"]}
             yield Event(one["t_s"] + shift_s, "harness", "state", "probe", value)
             continue
         series = one["series"]

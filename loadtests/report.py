@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from loadtests.judge import Judgement, to_json
+from loadtests.judge import Judgement, ended_early, to_json
 from loadtests.report_html import page
 from loadtests.view import Line
 from scenarios.judge.verdict import Outcome
@@ -40,6 +40,8 @@ def lines_of(judgement: Judgement) -> Iterator[str]:
     width = max(len(line.name) for line in judgement.lines)
     for line in judgement.lines:
         yield line_text(line, width)
+    if early := ended_early(judgement.run):
+        yield f"ended early: {early}"
     if judgement.missing:
         yield f"could not be told, and this shape is there for it: {', '.join(judgement.missing)}"
 

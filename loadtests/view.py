@@ -264,6 +264,12 @@ class Run:
         return str(found[0].value["why"]) if found else ""
 
     @cached_property
+    def stopped_s(self) -> float | None:
+        """How long after its begin somebody asked for its end; ``None`` when nobody did."""
+        found = self.history.states("probe", probe="stopped")
+        return found[0].t - self.began_t if found else None
+
+    @cached_property
     def answered_at(self) -> list[float]:
         """When answers came, ascending."""
         return sorted(one.end_t for one in self.sent if one.status)
