@@ -156,7 +156,7 @@ def rows_of(load: Mapping[str, Any]) -> list[dict[str, Any]]:
             "held": line["verdict"] == "PASS",
             "verdict": line["verdict"],
             "required": line["name"] in required,
-            **{name: line[name] for name in ROW},
+            **{name: line[name] for name in ROW if line[name] not in (None, "")},
         }
         for line in load["budgets"]
         if not line["name"].startswith(CLAIM_PREFIX)

@@ -83,6 +83,8 @@ def load_plan(shape: str, rate_per_s: float | None, duration_s: float | None, **
         "shape": shape,
         "rate_per_s": usual_per_s if rate_per_s is None else rate_per_s,
         "duration_s": usual_s if duration_s is None else duration_s,
+        "seed": 0,
+        "workers": 1,
         **more,
     }
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from loadtests.plan import Plan
+from loadtests.recording import FIELDS, Log
 from loadtests.view import Run
 from scenarios.judge.history import Event, Header, History, digest_of
 
@@ -55,10 +58,10 @@ class Record:
         said = {} if told_s is None else {"retry_after_s": told_s}
         self.ask(at_s, 429, problem="rate", took_s=0.001, **said, **more)
 
-    def admit(self, at_s: float) -> None:
+    def admit(self, at_s: float, name: str = "") -> None:
         """The service says that it accepted something."""
         value = {"route": "signal", "priority": "normal"}
-        self.events.append(Event(at_s, "service", "state", "admitted", value))
+        self.events.append(Event(at_s, "service", "state", "admitted", value, name))
 
     def scrape(self, at_s: float, **series: float) -> None:
         """What /metrics said; names are given without ``signal_`` and with labels after two underscores."""
@@ -87,3 +90,42 @@ class Record:
     def run(self) -> Run:
         """As the judges see it."""
         return Run(self.history())
+
+
+def raw_row(name: str, at_s: float, status: int = 200, error: str = "", late_s: float = 0.5) -> list[object]:
+    """A request as a generator writes it down: meant for ``at_s``, an eighth of a second long."""
+    kind = "indeterminate" if error else "ok"
+    found = dict.fromkeys(FIELDS, "")
+    found |= {"id": name, "persona": "reader", "operation": "signal", "method": "GET", "path": "/x", "sends": "valid"}
+    found |= {"priority": "normal", "intended_s": at_s, "begin_s": at_s + late_s, "end_s": at_s + late_s + 0.125}
+    found |= {"kind": kind, "status": status, "error": error, "value": {}}
+    return list(found.values())
+
+
+def write_raw(
+    directory: Path, *files: tuple[str, Mapping[str, object], list[list[object]]], plan: Plan | None = None
+) -> Path:
+    """The raw files of a run that began at 100 s of its monotonic clock; each (name, other clock fields, rows)."""
+    clock = {"type": "clock", "boot_id": "here", "mono_s": 100.0, "wall_s": 1000.0}
+    began = {"plan": (plan or Plan.of("steady")).to_json(), "began_s": 100.0, "clock": clock}
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "plan.json").write_text(json.dumps(began), encoding="utf-8")
+    for name, other, rows in files:
+        log = Log(directory / name)
+        log.rows += rows
+        log.flush({**clock, **other})
+    return directory
+
+
+def write_world(directory: Path, admissions: int, **extra: object) -> Path:
+    """A run on a service booted for it, which says that it accepted so many within thirty seconds."""
+    step_s = 30.0 / admissions
+    rows = [raw_row(f"r{n}", 100.0 + n * step_s, late_s=0.0) for n in range(admissions)]
+    write_raw(directory, ("requests-0.jsonl", {}, rows), plan=Plan.of("steady", embedded=True))
+    record = Record()
+    for number in range(admissions):
+        record.admit(0.05 + number * step_s, f"r{number}")
+    history = record.history()
+    header = replace(history.header, extra={"epoch_s": 100.0, **extra})
+    History(header, history.events).write(directory / "world.jsonl")
+    return directory
