@@ -128,6 +128,12 @@ def ended_early(run: Run) -> str:
     return "" if run.stopped_s is None else f"after {run.stopped_s:.0f} s, for somebody asked for it"
 
 
+def lag_s(run: Run) -> tuple[float, float]:
+    """How long in all, and how long at once, a generator had no time for its requests while the load lasted."""
+    spans = [end - begin for one in run.lags.values() for begin, end in one if begin <= run.ended_t]
+    return sum(spans), max(spans, default=0.0)
+
+
 def to_json(judgement: Judgement) -> dict[str, Any]:
     """``load.json``: the result, each line, the claims as the certificate has them, the plan, the budgets."""
     found = knee(judgement.run, judgement.budgets.get("rate", "window_s"))
@@ -156,5 +162,6 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "claims": claims,
         "figures": judgement.budgets.to_json(),
         "requests": len(judgement.run.sent),
+        "generator_lag_s": dict(zip(("total", "longest"), lag_s(judgement.run), strict=True)),
         "knee": None if found is None else found.to_json(),
     }

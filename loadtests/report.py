@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from loadtests.judge import Judgement, ended_early, to_json
+from loadtests.judge import Judgement, ended_early, lag_s, to_json
 from loadtests.report_html import page
 from loadtests.view import Line
 from scenarios.judge.verdict import Outcome
@@ -17,6 +17,9 @@ COLUMNS = (
     *("id", "persona", "operation", "priority", "intended_s", "begin_s", "end_s", "latency_ms"),
     *("status", "problem", "error", "retry_after_s"),
 )
+
+LAG_SHARE_TOLD = 0.02
+"""From this share of the run on it is said that the generator had no time."""
 
 
 def number(value: float | None) -> str:
@@ -40,6 +43,9 @@ def lines_of(judgement: Judgement) -> Iterator[str]:
     width = max(len(line.name) for line in judgement.lines)
     for line in judgement.lines:
         yield line_text(line, width)
+    total_s, longest_s = lag_s(judgement.run)
+    if total_s > LAG_SHARE_TOLD * judgement.run.plan.duration_s:
+        yield f"the machine was busy: the generator itself had no time for {total_s:.1f} s, {longest_s:.2f} s at once"
     if early := ended_early(judgement.run):
         yield f"ended early: {early}"
     if judgement.missing:

@@ -38,7 +38,7 @@ class Record:
     ) -> None:
         """One request that was meant to start at ``at_s`` and started ``late_s`` later."""
         self.count += 1
-        name = f"r{self.count}"
+        name = f"L0-1-{self.count}"
         asked: dict[str, Any] = {
             "method": "GET", "path": "/", "operation": operation, "user": "u", "priority": priority,
             "persona": persona, "intended_t": at_s,
@@ -71,6 +71,11 @@ class Record:
         """What /metrics said, by full names."""
         value = {"probe": "metrics", "series": dict(series), "round_trip_s": 0.001}
         self.events.append(Event(at_s, "harness", "state", "probe", value))
+
+    def lag(self, worker: int, *spans: tuple[float, float]) -> None:
+        """A generator had no time then."""
+        value = {"probe": "generator_lag", "worker": worker, "spans": [list(one) for one in spans]}
+        self.events.append(Event(spans[-1][1], "harness", "state", "probe", value))
 
     def sample(self, at_s: float, rss_mb: float, cpu_share: float = 0.1) -> None:
         """The process from outside."""

@@ -42,6 +42,16 @@ def test_files_of_two_machines_are_laid_side_by_side_by_their_wall_clocks(tmp_pa
     assert times == {"a": 1.5, "b": 1.5}
 
 
+def test_when_a_generator_had_no_time_is_laid_beside_its_requests_and_told(tmp_path: Path) -> None:
+    there = {"boot_id": "there", "mono_s": 5000.0, "wall_s": 1000.0}
+    lag = [{"type": "lag", "worker": 1, "spans": [[5001.0, 5003.0]]}]
+    files = (("requests-1.jsonl", there, [row("L1-9-1", 5001.0)]), ("observed-lag-1.jsonl", there, lag))
+    judgement = judge_history(merge(write_raw(tmp_path, *files)), BUDGETS)
+    assert judgement.run.lags == {"L1": [(1.0, 3.0)]}
+    assert to_json(judgement)["generator_lag_s"] == {"total": 2.0, "longest": 2.0}
+    assert "the generator itself had no time for 2.0 s, 2.00 s at once" in "\n".join(lines_of(judgement))
+
+
 def test_a_last_line_cut_short_is_left_out_and_a_damaged_one_is_named(tmp_path: Path) -> None:
     directory = write_raw(tmp_path, ("requests-0.jsonl", {}, [row("a", 101.0)]))
     path = directory / "requests-0.jsonl"
