@@ -163,5 +163,6 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "figures": judgement.budgets.to_json(),
         "requests": len(judgement.run.sent),
         "generator_lag_s": dict(zip(("total", "longest"), lag_s(judgement.run), strict=True)),
+        "disk_waits": {"count": len(judgement.run.disk_waits), "longest_ms": judgement.run.disk_wait_ms},
         "knee": None if found is None else found.to_json(),
     }

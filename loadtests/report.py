@@ -46,6 +46,9 @@ def lines_of(judgement: Judgement) -> Iterator[str]:
     total_s, longest_s = lag_s(judgement.run)
     if total_s > LAG_SHARE_TOLD * judgement.run.plan.duration_s:
         yield f"the machine was busy: the generator itself had no time for {total_s:.1f} s, {longest_s:.2f} s at once"
+    run = judgement.run
+    if run.disk_waits:
+        yield f"the disk was slow: the store waited for it in {len(run.disk_waits)} s, up to {run.disk_wait_ms:.0f} ms"
     if early := ended_early(judgement.run):
         yield f"ended early: {early}"
     if judgement.missing:

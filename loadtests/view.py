@@ -278,6 +278,20 @@ class Run:
             spans += [(float(begin), float(end)) for begin, end in event.value["spans"]]
         return {name: sorted(spans) for name, spans in found.items()}
 
+    @cached_property
+    def disk_waits(self) -> list[tuple[float, float]]:
+        """When the store may have waited for the disk of the machine, so that whoever needed it waited too."""
+        found = []
+        for event in self.history.states("probe", probe="disk_waits"):
+            found += [(float(begin), float(end)) for begin, end in event.value["spans"]]
+        return sorted(found)
+
+    @cached_property
+    def disk_wait_ms(self) -> float:
+        """The longest of those waits."""
+        found = self.history.states("probe", probe="disk_waits")
+        return max((float(event.value["longest_ms"]) for event in found), default=0.0)
+
     def held_up_s(self, one: Sent, since_t: float) -> float:
         """How long its generator had no time for a request after a moment: so much too long its latency may be."""
         spans = self.lags.get(one.id.partition("-")[0], [])

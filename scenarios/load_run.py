@@ -12,6 +12,7 @@ import importlib.util
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from scenarios.judge.history import EventType, History, Recorder, read
 from scenarios.phases import Run
 from scenarios.provenance import Provenance
 from scenarios.runner import is_steady, observed
+from scenarios.worlds.disk import disk_waits, watch_disk
 from scenarios.worlds.downstream_process import settle
 from scenarios.worlds.live import LiveSpec, LiveWorld
 from scenarios.worlds.probes import probe_metrics, probe_outbox, probe_ready
@@ -271,6 +273,7 @@ class _Embedded:
             host = "http://{}:{}".format(*world.service.address)
             keys = {n: dataclasses.asdict(one) for n, one in world.secrets.keys.items()}
             locust = LocustRun(self.options, world.run, self.on_progress)
+            await watch_disk(world.redis)
             self.phase("steady")
             breaking: asyncio.Task[None] | None = None
             try:
@@ -286,11 +289,20 @@ class _Embedded:
                     task.cancel()
                     await asyncio.gather(task, return_exceptions=True)
                 await locust.close()
+            await self._probe_disk()
             if world.service.child.running():
                 await probe_outbox(world)
                 await probe_metrics(world)
             await settle(world.recorder)
             self.phase("shutdown")
+
+    async def _probe_disk(self) -> None:
+        """Note when the store waited for the disk of this machine, which is no doing of the service."""
+        waits = await disk_waits(self.world.redis)
+        ago_s = time.time() - self.world.now()
+        spans = [[begin - ago_s, end - ago_s] for begin, end, _ in waits]
+        value = {"probe": "disk_waits", "spans": spans, "longest_ms": max((ms for _, _, ms in waits), default=0)}
+        self.world.recorder.add(self.world.now(), "harness", "state", "probe", value)
 
     async def _break(self) -> None:
         """Hold the schedule; once all is healed, note when the service is well again."""

@@ -72,10 +72,13 @@ class Record:
         value = {"probe": "metrics", "series": dict(series), "round_trip_s": 0.001}
         self.events.append(Event(at_s, "harness", "state", "probe", value))
 
+    def probe(self, at_s: float, name: str, **value: Any) -> None:
+        """The harness saw something."""
+        self.events.append(Event(at_s, "harness", "state", "probe", {"probe": name, **value}))
+
     def lag(self, worker: int, *spans: tuple[float, float]) -> None:
         """A generator had no time then."""
-        value = {"probe": "generator_lag", "worker": worker, "spans": [list(one) for one in spans]}
-        self.events.append(Event(spans[-1][1], "harness", "state", "probe", value))
+        self.probe(spans[-1][1], "generator_lag", worker=worker, spans=[list(one) for one in spans])
 
     def sample(self, at_s: float, rss_mb: float, cpu_share: float = 0.1) -> None:
         """The process from outside."""

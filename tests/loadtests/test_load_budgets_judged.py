@@ -215,6 +215,20 @@ def test_what_the_generator_had_no_time_for_is_not_blamed_on_the_service(
     assert found.figure == pytest.approx(1000.0)
 
 
+@pytest.mark.parametrize(("waited", "expected"), [((0.0, 30.0), Outcome.UNKNOWN), ((30.0, 60.0), Outcome.FAIL)])
+def test_who_may_have_waited_for_the_machines_disk_is_not_blamed_on_the_service(
+    waited: tuple[float, float], expected: Outcome
+) -> None:
+    """Slow from 5 s to 20 s."""
+    record = Record(Plan.of("steady", 5.0, 60.0, embedded=True))
+    for i in range(100):
+        record.ask(i * 0.5, took_s=0.9 if 10 <= i < 40 else 0.01)
+    record.probe(59.0, "disk_waits", spans=[list(waited)], longest_ms=900)
+    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p95"]
+    assert found.outcome is expected, found
+    assert found.figure == pytest.approx(900.0)
+
+
 def test_refusals_do_not_flatter_the_percentiles() -> None:
     record = Record(BURST)
     for i in range(100):
