@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -187,8 +188,13 @@ def _options(given: Mapping[str, Any]) -> LoadOptions:
         raise click.UsageError(f"--duration is {duration_s:g} s, allowed: 1 s or more")
     if given["out"].exists() and not given["out"].is_dir():
         raise click.UsageError(f"--out is {str(given['out'])!r}, allowed: a directory")
+    if not math.isfinite(rate):
+        raise click.UsageError(f"--rate is {rate:g}, allowed: a number from 0.01 to 100000")
     if given["master"] and not host:
         raise click.UsageError("--master is given, allowed: only with --host")
+    for name in ("api_key_env", "operator_key_env"):
+        if given[name] and not host:
+            raise click.UsageError(f"--{name.replace('_', '-')} is {given[name]!r}, allowed: only with --host")
     if host:
         _check_host(given, rate, duration_s)
     code = provenance()

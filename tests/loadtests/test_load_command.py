@@ -31,6 +31,12 @@ def refused(*arguments: str, key: str = "sk_something-long") -> str:
         (["--shape", "steady", "--sabotage", "none.py:x"], "allowed: a file that exists"),
         (["--shape", "steady", "--budgets", "none.toml"], "budgets.file is 'none.toml', allowed: a readable file"),
         (["--shape", "steady", "--master"], "--master is given, allowed: only with --host"),
+        (["--shape", "steady", "--rate", "nan"], "--rate is nan, allowed: a number from 0.01"),
+        (
+            ["--shape", "steady", "--api-key-env", "LOAD_TEST_KEY"],
+            "--api-key-env is 'LOAD_TEST_KEY', allowed: only with",
+        ),
+        (["--shape", "steady", "--operator-key-env", "X"], "--operator-key-env is 'X', allowed: only with --host"),
         (["--worker"], "--host is missing"),
         (["--shape", "steady", "--host", "staging"], "--host is 'staging', allowed: http://HOST"),
         (["--shape", "steady", "--host", "http://a:b@c"], "allowed: http://HOST"),
