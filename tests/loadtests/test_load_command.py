@@ -34,7 +34,7 @@ def refused(*arguments: str, key: str = "sk_something-long") -> str:
         (["--shape", "steady", "--rate", "nan"], "--rate is nan, allowed: a number from 0.01"),
         (
             ["--shape", "steady", "--api-key-env", "LOAD_TEST_KEY"],
-            "--api-key-env is 'LOAD_TEST_KEY', allowed: only with",
+            "--api-key-env is 'LOAD_TEST_KEY', allowed: only",
         ),
         (["--shape", "steady", "--operator-key-env", "X"], "--operator-key-env is 'X', allowed: only with --host"),
         (["--worker"], "--host is missing"),
