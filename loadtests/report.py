@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+from loadtests.figures import knee
 from loadtests.judge import Judgement, ended_early, lag_s, to_json
 from loadtests.report_html import page
 from loadtests.view import Line
@@ -47,6 +48,8 @@ def lines_of(judgement: Judgement) -> Iterator[str]:
     if total_s > LAG_SHARE_TOLD * judgement.run.plan.duration_s:
         yield f"the machine was busy: the generator itself had no time for {total_s:.1f} s, {longest_s:.2f} s at once"
     run = judgement.run
+    if found := knee(run, judgement.budgets.get("rate", "window_s")):
+        yield f"the knee: first refused ({found.why}) after {found.at_s:.1f} s, at {found.offered_per_s:.1f} requests/s"
     if run.disk_waits:
         yield f"the disk was slow: the store waited for it in {len(run.disk_waits)} s, up to {run.disk_wait_ms:.0f} ms"
     if early := ended_early(judgement.run):

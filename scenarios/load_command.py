@@ -95,7 +95,7 @@ def load_command(context: click.Context, /, **given: Any) -> None:
         if not list(options.out.glob("requests-*.jsonl")):
             sys.exit(Exit.HARNESS)
     code = _judge(options.out, given["budgets"], as_json=given["as_json"])
-    sys.exit(Exit.HARNESS if problem and code == Exit.OK else code)
+    sys.exit(code if not problem or code == Exit.FAILED else Exit.HARNESS)
 
 
 @load_command.command("judge")

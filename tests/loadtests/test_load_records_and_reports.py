@@ -150,6 +150,8 @@ def test_the_knee_is_the_rate_at_which_the_first_was_turned_away() -> None:
     assert (found.at_s, found.why) == (20.0, "429")
     assert found.offered_per_s == pytest.approx(201 / 20)
     assert knee(Record().run(), 60.0) is None
+    said = "the knee: first refused (429) after 20.0 s, at 10.1 requests/s"
+    assert said in list(lines_of(judge_history(record.history(), BUDGETS)))
 
 
 def test_claims_stand_in_the_report_as_the_certificate_has_them(tmp_path: Path) -> None:
