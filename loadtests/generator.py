@@ -178,6 +178,7 @@ class Generator:
         if isinstance(self.runner, WorkerRunner):
             if rows or lags:
                 data = {"clock": clock_record(), "worker": self.worker, "rows": json.dumps(rows), "lags": lags}
+                data["plan"] = self.plan.to_json()
                 self.runner.send_message(MESSAGE, data)
             return
         if not isinstance(self.runner, MasterRunner):
@@ -193,6 +194,8 @@ class Generator:
         """Rows of a worker arrive at the master."""
         self.write(f"requests-{data['worker']}", json.loads(data["rows"]), data["clock"])
         self._late(int(data["worker"]), data["lags"], data["clock"])
+        if (said := self.plan.differs_from(data["plan"])) and not self.stopping:
+            self.abort(f"worker {data['worker']} was told another plan: {said}")
 
     def _late(self, worker: int, lags: Sequence[Sequence[float]], clock: dict[str, Any] | None = None) -> None:
         if lags:
