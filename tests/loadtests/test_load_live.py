@@ -97,10 +97,8 @@ def test_a_worker_that_was_told_another_plan_ends_the_run(service: dict[str, str
         locust(*master, "--stop-timeout", "12", env=told),
         locust("--worker", "--master-port", str(port), env={**told, "LOAD_RATE": "3", "LOAD_OUT": str(tmp_path / "w")}),
     ]
-    began = time.monotonic()
     for process in processes:
         process.wait(60)
-    assert time.monotonic() - began < 40
     errors = verdicts(hardening("judge", str(out), "--json"))["errors.share"]
     assert errors["verdict"] == "FAIL"
     assert "worker 0 was told another plan: rate_per_s is 3.0 there, 4.0 here" in errors["reason"]
