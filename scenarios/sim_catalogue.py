@@ -59,6 +59,21 @@ def rate_minutes(seed: int) -> Scenario:
     )
 
 
+def permits_and_slots(seed: int) -> Scenario:
+    """Five crowds of 70 on 50 permits, and then who asks for what is cached: what was refused has cost no slot."""
+    crowds = [signal(0.5 + round_ * 9.0, f"SLOT{round_}X{i}") for round_ in range(5) for i in range(70)]
+    shed = [signal(37.5 + i * 0.05, SYMBOLS[i % 6], key="low", priority="low") for i in range(40)]
+    after = [signal(45.0 + i * 0.1, SYMBOLS[i % 6]) for i in range(60)]
+    return Scenario(
+        name="permits-and-slots",
+        summary="crowds on the last permits and work that is shed, and then a rate window that must still have room",
+        steady=calm(seed, "slots", for_s=1.0, per_s=4.0),
+        workload=Workload.of([*crowds, *shed, *after]),
+        latency_s={"ticker": 0.8},
+        recovery_s=6.0,
+    )
+
+
 def breakers_unscaled(seed: int) -> Scenario:
     """Ticker, then alert, comms and user fail until their breakers open for 60, 30, 30 and 45 s; all come back."""
     cold = [signal(1.0 + i * 0.7, f"OPEN{i}") for i in range(30)]
@@ -270,6 +285,7 @@ def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     makers = (
         *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
         *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts, volatile_store),
+        permits_and_slots,
     )
     return tuple(make(seed) for make in makers)
 
