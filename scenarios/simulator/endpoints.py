@@ -8,7 +8,7 @@ from typing import Any
 
 from scenarios.simulator.network import network_of
 from scenarios.simulator.server import SimServer
-from scenarios.simulator.transport import SimSocket
+from scenarios.simulator.sockets import SimSocket
 
 
 class Endpoints:

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from scenarios.judge.history import EVENT_TABLE
 from scenarios.simulator.hosts import Host
-from scenarios.simulator.transport import SimSocket
+from scenarios.simulator.sockets import SimSocket
 from scenarios.worlds import leaky_library
 from scenarios.worlds.processes import ProcessError, until
 from scenarios.worlds.sim_seams import LogPipe, Machine, SignalTable, WatchedFile, drop_connections
