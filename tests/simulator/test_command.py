@@ -29,6 +29,9 @@ async def sound():
 async def rude():
     socket.socket()
 
+async def leaving():
+    raise SystemExit(1)
+
 async def needy(argument):
     pass
 
@@ -103,6 +106,31 @@ def test_workers_find_what_one_process_finds(shell):
     assert together["counterexample"]["plan"] == alone["counterexample"]["plan"]
     assert shell("sound", "--runs", "10", "--workers", "2").exit_code == 0
     assert shell("rude", "--workers", "2").exit_code == 4
+
+
+def test_workers_write_recording_picture_and_corpus_as_one_process_does(shell, tmp_path):
+    words = ["--seed", "8", "--runs", "60", "--corpus", str(tmp_path / "corpus"), "--workers", "2"]
+    done = shell("racy", *words, "--save", str(tmp_path / "r.json"), "--svg", str(tmp_path / "r.svg"))
+    assert done.exit_code == 1
+    assert ET.parse(tmp_path / "r.svg").getroot().tag.endswith("svg")
+    assert json.loads(shell("racy", "--replay", f"@{tmp_path / 'r.json'}", "--json").output)["same_trace"] is True
+    assert json.loads(shell("racy", *words, "--json").output)["from_corpus"] is True
+
+
+def test_a_file_that_cannot_be_imported_and_a_recording_that_is_not_there_are_usage(shell, tmp_path):
+    for text, said in (("import no_such_module", "ModuleNotFoundError"), ("def f(:", "SyntaxError"), ("1 / 0", "Zero")):
+        (tmp_path / "broken.py").write_text(text)
+        done = CliRunner().invoke(explore_command, [f"{tmp_path / 'broken.py'}:f"])
+        assert done.exit_code == 2
+        assert said in done.output
+    done = shell("sound", "--replay", "@nowhere.json")
+    assert (done.exit_code, done.output) == (2, "explore: 'nowhere.json': No such file or directory\n")
+
+
+def test_a_program_that_ends_the_process_is_neither_found_nor_sound(shell):
+    done = shell("leaving", "--runs", "3")
+    assert done.exit_code == 4
+    assert "sys.exit(1)" in done.output
 
 
 def test_a_corpus_directory_is_used(shell, tmp_path):
