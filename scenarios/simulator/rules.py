@@ -16,6 +16,8 @@ import socket
 import subprocess
 import threading
 import time
+import uuid
+from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, Self
 
@@ -29,6 +31,10 @@ EPOCH_S = 1_767_225_600.0
 
 PID = 4321
 """The process id inside a run."""
+
+
+NODE = 0x02_00_00_00_00_01
+"""The network address inside a run: a locally administered one."""
 
 
 class Borders:
@@ -50,6 +56,7 @@ class Borders:
         """A run begins: randomness starts over."""
         self.loop = loop
         random.seed(loop.choices.entropy)
+        uuid._last_timestamp = None  # type: ignore[attr-defined] # noqa: SLF001 - it would go on from the run before
         self._bytes = None
 
     def end(self) -> None:
@@ -95,6 +102,10 @@ class Borders:
             (random, "_urandom", self._urandom),
             (socket.socket, "__init__", self._guard(socket.socket.__init__, "a real socket", self._allowed_socket)),
             (threading.Thread, "start", self._guard(threading.Thread.start, "a real thread")),
+            (BaseSelectorEventLoop, "__init__", self._loop_of_ones_own(BaseSelectorEventLoop.__init__)),
+            # uuid1 by the interpreter's own code: libuuid would read the real clock and the machine's address.
+            (uuid, "_generate_time_safe", None),
+            (uuid, "getnode", self._node(uuid.getnode)),
             (threading.Condition, "wait", self._wait(threading.Condition.wait)),
             # freezegun leaves these two alone; their waits with a limit would count real seconds.
             (threading, "_time", self._monotonic_here),
@@ -190,6 +201,15 @@ class Borders:
         """Libraries log it: the machine of the network, not the one that replays."""
         return lambda: real() if self.loop is None or not self.loop.is_here() else current_host.get().name
 
+    def _loop_of_ones_own(self, real: Callable[..., None]) -> Callable[..., None]:
+        guarded = self._guard(real, "a real event loop")
+
+        def init(loop: Any, *args: Any, **kwargs: Any) -> None:
+            loop._closed = True  # noqa: SLF001 - until it is made: refused, its finaliser has nothing to close
+            guarded(loop, *args, **kwargs)
+
+        return init
+
     def _allowed_socket(self, args: tuple[Any, ...]) -> bool:
         """A duplicate of a descriptor that exists (``fileno=``) opens nothing."""
         return len(args) > 4
@@ -220,6 +240,10 @@ class Borders:
     def _getpid(self, real: Callable[[], int]) -> Callable[[], int]:
         """Libraries log it: it has to be the same in every process that replays."""
         return lambda: real() if self.loop is None else PID
+
+    def _node(self, real: Callable[[], int]) -> Callable[[], int]:
+        """What uuid1 takes for the machine's address; asking the system starts subprocesses."""
+        return lambda: real() if self.loop is None else NODE
 
     def _exit(self, real: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
         def leave(code: int) -> NoReturn:

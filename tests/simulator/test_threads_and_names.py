@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -68,6 +69,27 @@ def test_a_subprocess_in_a_thread_is_refused_with_the_place_that_handed_it_over(
     with pytest.raises(RuleBrokenError) as error:
         explore(program, runs=3, seed=1)
     assert error.value.where.endswith("in program")
+
+
+def test_a_loop_of_ones_own_in_a_thread_is_refused():
+    async def program():
+        await asyncio.to_thread(asyncio.new_event_loop)
+
+    with pytest.raises(RuleBrokenError, match="a real event loop"):
+        explore(program, runs=3, seed=1)
+
+
+def test_ids_made_of_clock_and_address_are_the_same_in_every_replay():
+    made = []
+
+    async def program():
+        made.append((uuid.uuid1().hex, uuid.uuid1().hex))
+        await asyncio.sleep(0)
+
+    for _ in range(2):
+        explore(program, runs=1, seed=1)
+    assert made[0] == made[1]
+    assert made[0][0] != made[0][1]
 
 
 def test_blocking_look_ups_ask_the_simulated_network():
