@@ -4,6 +4,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -131,6 +133,32 @@ def test_a_program_that_ends_the_process_is_neither_found_nor_sound(shell):
     done = shell("leaving", "--runs", "3")
     assert done.exit_code == 4
     assert "sys.exit(1)" in done.output
+
+
+SERVED = """
+import asyncio, fastapi, httpx, uvicorn
+from scenarios.simulator import network
+
+async def served():
+    app = fastapi.FastAPI()
+    app.get("/")(lambda n: {"n": n})
+    server = uvicorn.Server(uvicorn.Config(app, host="0.0.0.0", port=80, log_config=None, http="h11"))
+    with network().host("web"):
+        task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.1)
+    async with httpx.AsyncClient(base_url="http://web", verify=False) as client:
+        assert (await client.get("/", params={"n": "1"})).json() == {"n": "1"}
+    server.should_exit = True
+    await task
+"""
+
+
+def test_a_web_application_runs_in_a_process_that_imported_nothing_else_before(tmp_path):
+    (tmp_path / "web.py").write_text(SERVED)
+    argv = [sys.executable, "-m", "scenarios.simulator.command", f"{tmp_path / 'web.py'}:served", "--runs", "3"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_corpus_directory_is_used(shell, tmp_path):
