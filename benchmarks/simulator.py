@@ -56,6 +56,15 @@ class Group:
     runs_max: int
 
 
+def python_312():
+    """A Python 3.12 that runs: pyenv puts one on the PATH that only says that it is not chosen."""
+    own = sorted(glob.glob(str(Path.home() / ".pyenv/versions/3.12.*/bin/python3.12")))
+    for path in (shutil.which("python3.12"), *own):
+        if path is not None and subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return path
+    return None
+
+
 def groups():
     """The first group always; the second where there is an interpreter for it."""
     yield Group(
@@ -65,9 +74,7 @@ def groups():
         ("ours", "detangle", "detangle-jitter", "looptime"),
         3000,
     )
-    found = shutil.which("python3.12") or next(
-        iter(sorted(glob.glob(str(Path.home() / ".pyenv/versions/3.12.*/bin/python3.12")))), None
-    )
+    found = python_312()
     if found is None:
         print("simloom, simloop, seedloop: not measured, there is no Python 3.12 here")
         return

@@ -19,6 +19,7 @@ from scenarios.simulator.lanes import lanes
 from scenarios.simulator.plan import Plan, PlanError
 from scenarios.simulator.programs import ProgramError, load_program
 from scenarios.simulator.search import Shard
+from scenarios.simulator.trace import Trace
 from scenarios.simulator.workers import WorkerError, explore_with_workers
 
 NOTHING_FOUND = 0
@@ -59,6 +60,12 @@ def explore_command(program: str, **options: Any) -> None:
     except (PlanError, ProgramError) as error:
         click.echo(f"explore: {error}", err=True)
         code = USAGE
+    except OSError as error:
+        click.echo(f"explore: {error.filename!r}: {error.strerror}", err=True)
+        code = USAGE
+    except SystemExit as error:
+        click.echo(f"explore: the program broke the simulator's rules: sys.exit({error.code!r})", err=True)
+        code = RULES_BROKEN
     except RuleBrokenError as error:
         click.echo(f"explore: the program broke the simulator's rules: {error}", err=True)
         code = RULES_BROKEN
@@ -72,9 +79,14 @@ def _explore(reference: str, options: dict[str, Any]) -> int:
     seed = options["seed"] if options["seed"] is not None else int.from_bytes(os.urandom(4), "big")
     if options["workers"] > 1:
         report = _with_workers(reference, seed, options)
+        if report["found"]:
+            plan = Plan.from_json(report["counterexample"]["plan"])
+            done = replay(load_program(reference), plan)
+            _write(Recording(plan, tuple(done.trace.lines()), report["program"]), done.trace, options)
     else:
         exploration = _alone(reference, seed, options)
-        _write(exploration, options)
+        if exploration.counterexample is not None:
+            _write(exploration.counterexample.recording(), exploration.counterexample.trace, options)
         if not options["as_json"]:
             _tell(reference, exploration)
             return FOUND if exploration.found else NOTHING_FOUND
@@ -82,9 +94,11 @@ def _explore(reference: str, options: dict[str, Any]) -> int:
     if options["as_json"]:
         click.echo(json.dumps(report, indent=1))
     elif report["found"]:
-        return _replay(reference, {**options, "plan": json.dumps(report["counterexample"]["plan"])})
+        return _replay(reference, {**options, "svg": None, "plan": json.dumps(report["counterexample"]["plan"])})
     else:
         click.echo(_counts(report["runs"], report["steps"], report["virtual_s"], report["cpu_s"], seed))
+        for line in report["leftovers"]:
+            click.echo(f"left behind: {line}")
     return FOUND if report["found"] else NOTHING_FOUND
 
 
@@ -106,6 +120,19 @@ def _alone(reference: str, seed: int, options: dict[str, Any]) -> Exploration:
 
 
 def _with_workers(reference: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
+    corpus = Corpus(options["corpus"]) if options["corpus"] else None
+    if corpus is not None:
+        # Known plans and run 0 here, before anybody is started; the workers would only repeat each other.
+        known = _alone(reference, seed, {**options, "runs": 1, "shard": "1/1"})
+        if known.found:
+            return known.to_json()
+    report = _asked_of_workers(reference, seed, options)
+    if corpus is not None and report["found"]:
+        corpus.add(report["program"], Plan.from_json(report["counterexample"]["plan"]))
+    return report
+
+
+def _asked_of_workers(reference: str, seed: int, options: dict[str, Any]) -> dict[str, Any]:
     words = ["--runs", str(options["runs"]), "--seed", str(seed)]
     for pattern in options["cancel"]:
         words += ["--cancel", pattern]
@@ -116,12 +143,11 @@ def _with_workers(reference: str, seed: int, options: dict[str, Any]) -> dict[st
     return explore_with_workers(reference, options["workers"], Shard.parse(options["shard"]), words)
 
 
-def _write(exploration: Exploration, options: dict[str, Any]) -> None:
-    found = exploration.counterexample
-    if found is not None and options["save"]:
-        found.recording().save(options["save"])
-    if found is not None and options["svg"]:
-        options["svg"].write_text(lanes(found.trace))
+def _write(recording: Recording, trace: Trace, options: dict[str, Any]) -> None:
+    if options["save"]:
+        recording.save(options["save"])
+    if options["svg"]:
+        options["svg"].write_text(lanes(trace))
 
 
 def _tell(reference: str, exploration: Exploration) -> None:

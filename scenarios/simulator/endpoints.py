@@ -8,7 +8,7 @@ from typing import Any
 
 from scenarios.simulator.network import network_of
 from scenarios.simulator.server import SimServer
-from scenarios.simulator.transport import SimSocket
+from scenarios.simulator.sockets import SimSocket
 
 
 class Endpoints:
@@ -30,8 +30,23 @@ class Endpoints:
             socket.gaierror: when there is no such machine.
         """
         network: Any = network_of(self)  # type: ignore[arg-type]
-        text = host.decode() if isinstance(host, bytes) else host
-        address = network.address(await network.look_up(text))
+        await network.look_up(host.decode() if isinstance(host, bytes) else host)
+        return self.addresses(host, port, type, proto)
+
+    def addresses(
+        self,
+        host: Any,
+        port: Any,
+        type: int = 0,  # noqa: A002 - asyncio's own name
+        proto: int = 0,
+    ) -> list[tuple[int, int, int, str, tuple[Any, ...]]]:
+        """The same at once, as a blocking look-up gives it.
+
+        Raises:
+            socket.gaierror: when there is no such machine.
+        """
+        network: Any = network_of(self)  # type: ignore[arg-type]
+        address = network.address(network.resolve(host.decode() if isinstance(host, bytes) else host))
         kind = type or socket.SOCK_STREAM
         return [(socket.AF_INET, kind, proto or socket.IPPROTO_TCP, "", (address, int(port or 0)))]
 

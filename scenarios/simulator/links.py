@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from faults.toxics import TYPES, Direction, Link, ToxicSpec
 
 if TYPE_CHECKING:
+    from scenarios.simulator.connection import Connection
     from scenarios.simulator.network import Network
-    from scenarios.simulator.transport import Connection
 
 
 class SimLink:

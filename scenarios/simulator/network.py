@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from faults.toxics import End, seeded_draws
+from scenarios.simulator.connection import Connection
 from scenarios.simulator.hosts import Host, current_host
 from scenarios.simulator.links import SimLink
 from scenarios.simulator.server import SimServer
-from scenarios.simulator.transport import Connection, SimTransport
+from scenarios.simulator.transport import SimTransport
 
 if TYPE_CHECKING:
     from scenarios.simulator.loop import SimLoop

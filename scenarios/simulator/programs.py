@@ -32,7 +32,8 @@ def load_program(reference: str) -> Callable[[], Any]:
         reference: ``path/to/file.py:function`` or ``package.module:function``.
 
     Raises:
-        ProgramError: when file or function is missing, or it is no ``async def`` without required arguments.
+        ProgramError: when file or function is missing, the file cannot be imported, or it is no ``async def`` without
+            required arguments.
     """
     where, _, name = reference.rpartition(":")
     if not where or not name:
@@ -62,7 +63,10 @@ def _from_file(reference: str, path: Path) -> Any:
         raise ProgramError(reference, "but it is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ProgramError(reference, f"but its file cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
 

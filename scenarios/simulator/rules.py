@@ -9,25 +9,32 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
+import queue
 import random
 import signal
 import socket
 import subprocess
 import threading
 import time
+import uuid
+from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, Self
 
 from scenarios.simulator.errors import RuleBrokenError
 from scenarios.simulator.hosts import current_host
 from scenarios.simulator.loop import START_S, SimLoop
-from scenarios.simulator.waits import call_site
+from scenarios.simulator.waits import call_site, importing
 
 EPOCH_S = 1_767_225_600.0
 """Wall clock at the start of every run: 2026-01-01 00:00:00 UTC."""
 
 PID = 4321
 """The process id inside a run."""
+
+
+NODE = 0x02_00_00_00_00_01
+"""The network address inside a run: a locally administered one."""
 
 
 class Borders:
@@ -49,6 +56,7 @@ class Borders:
         """A run begins: randomness starts over."""
         self.loop = loop
         random.seed(loop.choices.entropy)
+        uuid._last_timestamp = None  # type: ignore[attr-defined] # noqa: SLF001 - it would go on from the run before
         self._bytes = None
 
     def end(self) -> None:
@@ -58,6 +66,10 @@ class Borders:
     def monotonic(self) -> float:
         """Virtual in a run, else real."""
         return self.loop.now_s if self.loop is not None else _Real.clocks["monotonic"]()
+
+    def _monotonic_here(self) -> float:
+        """The same, but real for other threads of the process."""
+        return self.monotonic() if self.loop is None or self.loop.is_here() else _Real.clocks["monotonic"]()
 
     def wall(self) -> float:
         """Virtual in a run, else real; the world may have set it off."""
@@ -83,10 +95,21 @@ class Borders:
         return [
             (time, "sleep", self._sleep),
             *([] if self.clocks_are_set else self._clock_patches()),
+            (socket, "getaddrinfo", self._look_up(socket.getaddrinfo)),
+            (socket, "gethostbyname", self._look_up_name(socket.gethostbyname)),
+            (socket, "gethostname", self._own_name(socket.gethostname)),
             (os, "urandom", self._urandom),
             (random, "_urandom", self._urandom),
             (socket.socket, "__init__", self._guard(socket.socket.__init__, "a real socket", self._allowed_socket)),
             (threading.Thread, "start", self._guard(threading.Thread.start, "a real thread")),
+            (BaseSelectorEventLoop, "__init__", self._loop_of_ones_own(BaseSelectorEventLoop.__init__)),
+            # uuid1 by the interpreter's own code: libuuid would read the real clock and the machine's address.
+            (uuid, "_generate_time_safe", None),
+            (uuid, "getnode", self._node(uuid.getnode)),
+            (threading.Condition, "wait", self._wait(threading.Condition.wait)),
+            # freezegun leaves these two alone; their waits with a limit would count real seconds.
+            (threading, "_time", self._monotonic_here),
+            (queue, "time", self._monotonic_here),
             (subprocess.Popen, "__init__", self._guard(subprocess.Popen.__init__, "a subprocess")),
             (os, "fork", self._guard(os.fork, "a fork")),
             (os, "system", self._guard(os.system, "a subprocess")),
@@ -132,13 +155,60 @@ class Borders:
     ) -> Callable[..., Any]:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             loop = self.loop
-            if loop is None or (allowed is not None and allowed(args)):
+            if loop is None or (allowed is not None and allowed(args)) or importing():
                 return real(*args, **kwargs)
             error = RuleBrokenError(what, call_site(), "inside a simulation")
             loop.fail(error)
             raise error
 
         return guarded
+
+    def _wait(self, real: Callable[..., bool]) -> Callable[..., bool]:
+        """Of ``threading`` conditions, events and queues: no other thread will ever wake who waits in the only one."""
+
+        def wait(condition: threading.Condition, timeout: float | None = None) -> bool:
+            loop = self.loop
+            if loop is None or not loop.is_here():
+                return real(condition, timeout)
+            if timeout is not None:
+                loop.stall(timeout)
+                return False
+            error = RuleBrokenError("a wait for another thread", call_site(), "inside a simulation")
+            loop.fail(error)
+            raise error
+
+        return wait
+
+    def _look_up(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        """A blocking look-up, as threads do it, asks the simulated network too."""
+
+        def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:  # noqa: A002
+            if self.loop is None or not self.loop.is_here():
+                return real(host, port, family, type, proto, flags)
+            return self.loop.addresses(host, port, type, proto)
+
+        return getaddrinfo
+
+    def _look_up_name(self, real: Callable[[str], str]) -> Callable[[str], str]:
+        def gethostbyname(hostname: str) -> str:
+            if self.loop is None or not self.loop.is_here():
+                return real(hostname)
+            return str(self.loop.addresses(hostname, 0)[0][4][0])
+
+        return gethostbyname
+
+    def _own_name(self, real: Callable[[], str]) -> Callable[[], str]:
+        """Libraries log it: the machine of the network, not the one that replays."""
+        return lambda: real() if self.loop is None or not self.loop.is_here() else current_host.get().name
+
+    def _loop_of_ones_own(self, real: Callable[..., None]) -> Callable[..., None]:
+        guarded = self._guard(real, "a real event loop")
+
+        def init(loop: Any, *args: Any, **kwargs: Any) -> None:
+            loop._closed = True  # noqa: SLF001 - until it is made: refused, its finaliser has nothing to close
+            guarded(loop, *args, **kwargs)
+
+        return init
 
     def _allowed_socket(self, args: tuple[Any, ...]) -> bool:
         """A duplicate of a descriptor that exists (``fileno=``) opens nothing."""
@@ -170,6 +240,10 @@ class Borders:
     def _getpid(self, real: Callable[[], int]) -> Callable[[], int]:
         """Libraries log it: it has to be the same in every process that replays."""
         return lambda: real() if self.loop is None else PID
+
+    def _node(self, real: Callable[[], int]) -> Callable[[], int]:
+        """What uuid1 takes for the machine's address; asking the system starts subprocesses."""
+        return lambda: real() if self.loop is None else NODE
 
     def _exit(self, real: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
         def leave(code: int) -> NoReturn:

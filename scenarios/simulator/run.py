@@ -101,6 +101,21 @@ def run_traced(program: Any, choices: Choices, bounds: Bounds, borders: Borders)
     return _run(program, choices, bounds, borders, trace, True), trace
 
 
+class NoProgramError(TypeError):
+    """What is to be explored is no ``async def``."""
+
+
+NOT_JUDGED = (NoProgramError, RuleBrokenError, KeyboardInterrupt, SystemExit)
+"""No failures of the program: they go to whoever asked for the search."""
+
+
+def _coroutine_of(program: Any) -> Any:
+    coroutine = program()
+    if not asyncio.iscoroutine(coroutine):
+        raise NoProgramError(f"program {program!r} returned {coroutine!r}, allowed: an async def without arguments")
+    return coroutine
+
+
 def _run(
     program: Any,
     choices: Choices,
@@ -118,7 +133,7 @@ def _run(
     try:
         with Holders(loop) if loop.tracing else _NOTHING:
             try:
-                result = loop.run_program(program())
+                result = loop.run_program(_coroutine_of(program))
             except BaseException as failure:  # noqa: BLE001 - judged below
                 error = failure
             steps, end_s = loop.steps, loop.now_s
@@ -128,7 +143,7 @@ def _run(
             _say_good_bye(loop)
     finally:
         borders.end()
-    if error is not None and isinstance(error, (RuleBrokenError, KeyboardInterrupt, SystemExit, *loop.steering)):
+    if error is not None and isinstance(error, (*NOT_JUDGED, *loop.steering)):
         raise error
     if error is None:
         error = _judge_remains(left, lost, bounds)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from scenarios.simulator.hosts import Host
-from scenarios.simulator.transport import SimSocket, SimTransport
+from scenarios.simulator.sockets import SimSocket
+from scenarios.simulator.transport import SimTransport
 
 if TYPE_CHECKING:
     from scenarios.simulator.loop import SimLoop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -28,6 +29,10 @@ def surroundings(bounds: Bounds) -> Iterator[Borders]:
         borders = Borders()
         Borders.current = borders
         stack.callback(setattr, Borders, "current", None)
+        if "pydantic" in sys.modules:
+            # FastAPI imports it at its first route, and its classes cannot be made while ``date`` is a fake.
+            with contextlib.suppress(ImportError):
+                importlib.import_module("pydantic.v1")
         if bounds.clock == "freeze" and importlib.util.find_spec("freezegun") is not None:
             from scenarios.simulator.adapters.frozen_clock import FrozenClock  # noqa: PLC0415 - optional
 

@@ -1,8 +1,4 @@
-"""One connection of the simulated network: two transports, and what travels between them in virtual time.
-
-Bytes and ends travel as packets, each with a latency of its own; a packet never overtakes another in its direction.
-The toxics of a link see the bytes first, as a proxy beside the client would.
-"""
+"""One end of a connection of the simulated network, as protocols see it."""
 
 from __future__ import annotations
 
@@ -10,78 +6,20 @@ import asyncio
 import contextvars
 import errno
 import os
-import socket
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Self, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
-from faults.toxics import NEVER, OPPOSITE, Direction, End, Link, Payload
+from faults.toxics import Direction, End, Payload
 from scenarios.simulator.hosts import Host
+from scenarios.simulator.sockets import SimSocket
 
 if TYPE_CHECKING:
-    from scenarios.simulator.network import Network
+    from scenarios.simulator.connection import Connection
 
 HIGH_WATER_BYTES = 64 * 1024
 KERNEL_BYTES = 128 * 1024
 """What the two kernels' buffers take before a sender notices that nobody reads."""
-
-
-class SimSocket:
-    """What ``get_extra_info("socket")`` gives: names, and options that are remembered and change nothing."""
-
-    family = socket.AF_INET
-    type = socket.SOCK_STREAM
-    proto = socket.IPPROTO_TCP
-
-    def __init__(self, own: Any, peer: Any = None, *, target: Any = None) -> None:
-        self.target = target
-        self._own = own
-        self._peer = peer
-        self._options: dict[tuple[int, int], Any] = {}
-
-    def getsockname(self) -> Any:
-        """Own address."""
-        return self._own
-
-    def getpeername(self) -> Any:
-        """The peer's address."""
-        if self._peer is None:
-            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
-        return self._peer
-
-    def setsockopt(self, level: int, option: int, value: Any, *_: Any) -> None:
-        """Remembered."""
-        self._options[level, option] = value
-
-    def getsockopt(self, level: int, option: int, *_: Any) -> Any:
-        """What was set, else 0."""
-        return self._options.get((level, option), 0)
-
-    def fileno(self) -> int:
-        """There is no descriptor."""
-        return -1
-
-    def setblocking(self, flag: bool) -> None:
-        """Nothing blocks here."""
-
-    def settimeout(self, value: float | None) -> None:
-        """Nothing blocks here."""
-
-    def gettimeout(self) -> float:
-        """As asyncio's sockets: non-blocking."""
-        return 0.0
-
-    def shutdown(self, how: int) -> None:
-        """The transport does that."""
-
-    def close(self) -> None:
-        """The transport does that."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
 
 class SimTransport(asyncio.Transport):
@@ -150,7 +88,7 @@ class SimTransport(asyncio.Transport):
         self.unacked_bytes += len(payload)
         self.bytes_sent += len(payload)
         self.connection.send(self.outward, payload)
-        if not self._writing_paused and self.get_write_buffer_size() > self._high:
+        if self.unacked_bytes > KERNEL_BYTES + self._high and not self._writing_paused:
             self._writing_paused = True
             self.protocol.pause_writing()
 
@@ -267,138 +205,3 @@ class SimTransport(asyncio.Transport):
         self.connection.over(self)
         if self.protocol is not None:
             self.protocol.connection_lost(error)
-
-
-class Connection:
-    """Two ends and the way between them.
-
-    Attributes:
-        name: ``client->server:port #n``.
-        ends: the client's (it sends ``upstream``) and the server's (``downstream``).
-        link: the toxics on the way, if any.
-    """
-
-    def __init__(self, network: Network, name: str, link: Link | None) -> None:
-        self.network = network
-        self.loop = network.loop
-        self.name = name
-        self.link = link
-        self.ends: dict[Direction, SimTransport] = {}
-        self.on_over: Callable[[], None] | None = None
-        self._last_at: dict[Direction, float] = {"upstream": 0.0, "downstream": 0.0}
-        self._held: list[tuple[Direction, Payload]] = []
-        self.under_way: dict[Direction, int] = {"upstream": 0, "downstream": 0}
-        self._timer: asyncio.TimerHandle | None = None
-        self._closed: set[Direction] = set()
-
-    def other(self, end: SimTransport) -> SimTransport:
-        """The other end."""
-        return self.ends[OPPOSITE[end.outward]]
-
-    def send(self, direction: Direction, payload: Payload) -> None:
-        """A packet leaves the end that sends in ``direction``."""
-        if self.network.links and isinstance(payload, bytes):
-            link = self.network.links.get(self.ends["downstream"].host.name)
-            if link is not None:
-                link.passed(direction, len(payload))
-        if self.link is None or self.link.is_clear or payload is End.RESET:
-            self._carry(direction, payload)
-        else:
-            self._through(self.link.feed(direction, payload, self.loop.time()))
-
-    def advance(self) -> None:
-        """The link has something due, or its toxics were changed."""
-        if self.link is not None:
-            self._through(self.link.advance(self.loop.time()))
-
-    def hang_up(self) -> None:
-        """Both ends are reset, as by a proxy that goes down."""
-        for end in self.ends.values():
-            if not end.is_lost:
-                self.loop.call_soon(end.arrive, End.RESET, context=end.context)
-
-    def over(self, end: SimTransport) -> None:
-        """An end is done; when both are, the network forgets the connection."""
-        if all(each.is_lost for each in self.ends.values()):
-            self.network.forget(self)
-            if self._timer is not None:
-                self._timer.cancel()
-        if end.outward == "downstream" and self.on_over is not None:
-            self.on_over()
-
-    def left_open(self) -> int:
-        """Ends that nobody closed, and that no packet is on its way to."""
-        return sum(
-            not end.is_closing() and end.host.alive and not self.under_way[OPPOSITE[direction]]
-            for direction, end in self.ends.items()
-        )
-
-    def held_count(self) -> int:
-        """Packets held by a partition."""
-        return len(self._held)
-
-    def carry_on(self) -> None:
-        """The partition is healed: what was held goes on its way."""
-        held, self._held = self._held, []
-        for direction, payload in held:
-            self._carry(direction, payload)
-
-    def _through(self, due: list[tuple[Direction, Payload]]) -> None:
-        link = cast(Link, self.link)
-        for direction, payload in due:
-            if payload is End.RESET:
-                self.hang_up()
-                return
-            self._carry(direction, payload)
-            if payload is End.CLOSE and OPPOSITE[direction] not in self._closed:
-                self._closed.update((direction, OPPOSITE[direction]))
-                self._through(link.feed(OPPOSITE[direction], End.CLOSE, self.loop.time()))
-        at = link.next_at()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if at < NEVER:
-            self._timer = self.loop.call_at(max(at, self.loop.time()), self.advance)
-
-    def _carry(self, direction: Direction, payload: Payload) -> None:
-        """Give a packet its latency; rarely it is split in two."""
-        choices = self.loop.choices
-        who = f"{self.name} {direction}"
-        if isinstance(payload, bytes) and len(payload) > 1:
-            cut = int(choices.rare(f"{who} split", 0, len(payload) - 1))
-            if cut:
-                self._launch(direction, payload[:cut], who)
-                payload = payload[cut:]
-        self._launch(direction, payload, who)
-
-    def _launch(self, direction: Direction, payload: Payload, who: str) -> None:
-        loop = self.loop
-        low, high = self.network.latency_between(*(end.host.name for end in self.ends.values()))
-        delay_s = loop.choices.wait(who, low, high, loop.now_s, loop.timers)
-        at = self._last_at[direction] = max(loop.time() + delay_s, self._last_at[direction])
-        if loop.tracing:
-            loop.trace.note(loop, "delay", who, f"{delay_s:.6g} of {low:g}..{high:g}")
-            loop.trace.note(loop, "send", who, describe(payload))
-        end = self.ends[OPPOSITE[direction]]
-        self.under_way[direction] += 1
-        loop.call_at(at, self._arrive, direction, payload, context=end.context)
-
-    def _arrive(self, direction: Direction, payload: Payload) -> None:
-        self.under_way[direction] -= 1
-        sender, end = self.ends[direction], self.ends[OPPOSITE[direction]]
-        if self._held or self.network.is_parted(sender.host.name, end.host.name):
-            self._held.append((direction, payload))
-            return
-        if self.loop.tracing:
-            self.loop.trace.note(self.loop, "receive", f"{self.name} {direction}", describe(payload))
-        if end.is_lost and isinstance(payload, bytes) and end.host.alive and not sender.is_lost:
-            self._carry(OPPOSITE[direction], End.RESET)
-        elif not end.is_lost:
-            end.arrive(payload)
-
-
-def describe(payload: Payload) -> str:
-    """A packet, for the trace: its size and its beginning."""
-    if isinstance(payload, End):
-        return payload.value
-    return f"{len(payload)} bytes {payload[:40]!r}"

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 from asyncio import events
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,8 +24,9 @@ class Unreal:
         """Run ``func`` inline, from a timer: as a thread would, it ends some time later."""
         future: SimFuture = self.create_future()
         context = contextvars.copy_context()
+        handed_over_at = call_site(2)
 
-        def work() -> None:
+        def work(_handed_over_at: str = handed_over_at) -> None:  # ``call_site`` finds it there
             if future.cancelled():
                 return
             try:
@@ -63,6 +65,10 @@ class Unreal:
             return False
         handler()
         return True
+
+    def is_here(self) -> bool:
+        """Whether the caller runs on this loop's thread: the process may have others, which live as always."""
+        return bool(threading.get_ident() == self._thread_id)
 
     def _refuse(self, what: str) -> NoReturn:
         error = RuleBrokenError(what, call_site(), "the simulator has no such thing")

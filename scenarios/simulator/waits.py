@@ -51,14 +51,32 @@ def place(code: CodeType, line: int) -> str:
 
 
 def call_site(depth: int = 1) -> str:
-    """The innermost caller outside the standard library and the simulator, from ``depth`` frames up."""
+    """The innermost caller outside the standard library and the simulator, from ``depth`` frames up.
+
+    For a library's function that was handed to a thread as it is, the place where it was handed over.
+    """
     frame: FrameType | None = sys._getframe(depth)
     outermost = frame
     while frame is not None:
-        if is_own(frame.f_code.co_filename):
-            return place(frame.f_code, frame.f_lineno)
+        code = frame.f_code
+        if is_own(code.co_filename):
+            return place(code, frame.f_lineno)
+        if code.co_name == "work" and code.co_filename.startswith(HERE):
+            return str(frame.f_locals["_handed_over_at"])
         outermost, frame = frame, frame.f_back
     return place(outermost.f_code, outermost.f_lineno) if outermost else "nowhere"
+
+
+def importing() -> bool:
+    """Whether the caller runs because a module is being imported: what that does is no behaviour of the program."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        if frame.f_code.co_filename.startswith(HERE + "loop"):
+            return False
+        frame = frame.f_back
+    return False
 
 
 def where_is(task: asyncio.Task[Any]) -> str:

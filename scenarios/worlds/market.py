@@ -47,8 +47,12 @@ class SeededMarket:
         base = 10 + _noise(self.seed, symbol, 0, 0) % 49_000 / 100
         phase = _noise(self.seed, symbol, 1, 0) % 628 / 100
         closed = _price(base, phase, last + 1, _noise(self.seed, symbol, step_s, last + 1))
+        # What all bars have in common is digested once: a cold read takes hundreds of them.
+        common = hashlib.blake2b(f"{self.seed}:{symbol}:{step_s}:".encode(), digest_size=8)
         for index in itertools.count(last, -1):
-            noise = _noise(self.seed, symbol, step_s, index)
+            own = common.copy()
+            own.update(b"%d" % index)
+            noise = int.from_bytes(own.digest(), "big")
             opened = _price(base, phase, index, noise)
             if index % _GAP_EVERY_BARS >= _GAP_LENGTH_BARS and noise % _MISSING_ONE_IN:
                 yield _bar(index * step_s, opened, closed, noise)
@@ -57,11 +61,12 @@ class SeededMarket:
 
 def _bar(t: int, opened: float, closed: float, noise: int) -> dict[str, float]:
     spread = (noise >> 8 & 0xFFFF) / 0xFFFF * 0.002
+    low, high = (opened, closed) if opened < closed else (closed, opened)
     return {
         "t": t,
         "o": round(opened, 4),
-        "h": round(max(opened, closed) * (1 + spread), 4),
-        "l": round(min(opened, closed) * (1 - spread), 4),
+        "h": round(high * (1 + spread), 4),
+        "l": round(low * (1 - spread), 4),
         "c": round(closed, 4),
         "v": 100 + (noise >> 24) % 9900,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from service.seams import Reading
+from service.security.writer import GATHER_S, IDLE_ROUNDS
 
 RSS_BYTES = 70 << 20
 """What the idle service takes, measured in the live world."""
@@ -79,6 +81,7 @@ class LogPipe:
         is_full: writes fail as on a full disk; ``refused`` counts them.
         is_blocked: nobody reads, so what was written waits in the writer; ``held`` counts what came meanwhile.
         is_dead: the process was killed: what it had not written yet is lost.
+        looked_at_s: when the writer last took what waited, on the loop's clock.
     """
 
     take: Callable[[str], None]
@@ -87,6 +90,7 @@ class LogPipe:
     is_dead: bool = False
     refused: int = 0
     held: int = 0
+    looked_at_s: float = -math.inf
     _waiting: list[Callable[[], None]] = field(default_factory=list)
 
     def write(self, data: bytes) -> int:
@@ -103,16 +107,23 @@ class LogPipe:
         """Nothing waits here."""
 
     def schedule(self, pump: Callable[[], None]) -> None:
-        """Let the writer write soon, or when somebody reads again."""
+        """Let the writer write when its thread would look, or when somebody reads again.
+
+        The thread looks every ``GATHER_S`` while lines come, and is woken by the first one after a while of none.
+        """
         if self.is_blocked:
             self._waiting.append(pump)
-        else:
-            asyncio.get_running_loop().call_soon(self._run, pump)
+            return
+        loop = asyncio.get_running_loop()
+        since_s = loop.time() - self.looked_at_s
+        wait_s = GATHER_S - since_s % GATHER_S if since_s < GATHER_S * IDLE_ROUNDS else 0.0
+        loop.call_later(wait_s, self._run, pump)
 
     def _run(self, pump: Callable[[], None]) -> None:
         if self.is_blocked:
             self._waiting.append(pump)
         elif not self.is_dead:
+            self.looked_at_s = asyncio.get_running_loop().time()
             pump()
 
     def unblock(self) -> None:

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from scenarios.judge.history import EVENT_TABLE
 from scenarios.simulator.hosts import Host
-from scenarios.simulator.transport import SimSocket
+from scenarios.simulator.sockets import SimSocket
 from scenarios.worlds import leaky_library
 from scenarios.worlds.processes import ProcessError, until
 from scenarios.worlds.sim_seams import LogPipe, Machine, SignalTable, WatchedFile, drop_connections
@@ -64,6 +64,8 @@ class SimService:
         self._task: asyncio.Task[int] | None = None
         self._logs: SecureLogging | None = None
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        # What it says on stderr, tracebacks included; whether log lines that wait come before it or after is chance.
+        self._words: deque[str] = deque(maxlen=TAIL_LINES)
         self._refused: set[str] = set()
         self._redis: list[Redis] = []
         self._lives = 0
@@ -81,7 +83,7 @@ class SimService:
     @property
     def last_words(self) -> list[str]:
         """See ``contract.ServiceHandle``."""
-        return list(self._tail)
+        return [*self._tail, *self._words]
 
     def write_config(self, settings: Mapping[str, Any] | str) -> None:
         """See ``contract.ServiceHandle``."""
@@ -106,6 +108,7 @@ class SimService:
         self.signals = SignalTable()
         self.pipe = LogPipe(self._line)
         self._tail.clear()
+        self._words.clear()
         with self._world.network.host(HOST) as self.host:
             self.host.on_exit = self._vanish
             self._task = asyncio.get_running_loop().create_task(self._main(), name=f"service-{self._lives}")
@@ -285,10 +288,11 @@ class SimService:
 
     def _line(self, text: str) -> None:
         world = self._world
-        self._tail.append(text)
         world.recorder.add(world.now(), "service", "log", "line", {"surface": "stdout", "text": text})
         if not text.startswith("{"):
+            self._words.append(text)
             return
+        self._tail.append(text)
         record = json.loads(text)
         name, fields = str(record.get("event")), record.get("fields")
         needed = EVENT_TABLE.get(("state", name))

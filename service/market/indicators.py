@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from service.market.candles import Candle
 
@@ -51,16 +52,17 @@ def rsi(closes: Sequence[float], period: int = 14) -> Series:
     """Relative strength index after Wilder, 0 to 100; 0 when nothing moved."""
     out: Series = [None] * min(period, len(closes))
     gain = loss = 0.0
-    for index in range(1, len(closes)):
-        change = closes[index] - closes[index - 1]
-        if index <= period:
-            gain, loss = gain + max(change, 0.0), loss + max(-change, 0.0)
-            if index < period:
-                continue
-            gain, loss = gain / period, loss / period
+    for index, (before, close) in enumerate(pairwise(closes), 1):
+        change = close - before
+        if index > period:
+            gain, loss = gain * (period - 1), loss * (period - 1)
+        if change > 0.0:
+            gain += change
         else:
-            gain = (gain * (period - 1) + max(change, 0.0)) / period
-            loss = (loss * (period - 1) + max(-change, 0.0)) / period
+            loss -= change
+        if index < period:
+            continue
+        gain, loss = gain / period, loss / period
         moved = gain + loss
         out.append(100.0 * (gain / moved) if moved >= ZERO else 0.0)
     return out

@@ -4,6 +4,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -28,6 +30,9 @@ async def sound():
 
 async def rude():
     socket.socket()
+
+async def leaving():
+    raise SystemExit(1)
 
 async def needy(argument):
     pass
@@ -103,6 +108,57 @@ def test_workers_find_what_one_process_finds(shell):
     assert together["counterexample"]["plan"] == alone["counterexample"]["plan"]
     assert shell("sound", "--runs", "10", "--workers", "2").exit_code == 0
     assert shell("rude", "--workers", "2").exit_code == 4
+
+
+def test_workers_write_recording_picture_and_corpus_as_one_process_does(shell, tmp_path):
+    words = ["--seed", "8", "--runs", "60", "--corpus", str(tmp_path / "corpus"), "--workers", "2"]
+    done = shell("racy", *words, "--save", str(tmp_path / "r.json"), "--svg", str(tmp_path / "r.svg"))
+    assert done.exit_code == 1
+    assert ET.parse(tmp_path / "r.svg").getroot().tag.endswith("svg")
+    assert json.loads(shell("racy", "--replay", f"@{tmp_path / 'r.json'}", "--json").output)["same_trace"] is True
+    assert json.loads(shell("racy", *words, "--json").output)["from_corpus"] is True
+
+
+def test_a_file_that_cannot_be_imported_and_a_recording_that_is_not_there_are_usage(shell, tmp_path):
+    for text, said in (("import no_such_module", "ModuleNotFoundError"), ("def f(:", "SyntaxError"), ("1 / 0", "Zero")):
+        (tmp_path / "broken.py").write_text(text)
+        done = CliRunner().invoke(explore_command, [f"{tmp_path / 'broken.py'}:f"])
+        assert done.exit_code == 2
+        assert said in done.output
+    done = shell("sound", "--replay", "@nowhere.json")
+    assert (done.exit_code, done.output) == (2, "explore: 'nowhere.json': No such file or directory\n")
+
+
+def test_a_program_that_ends_the_process_is_neither_found_nor_sound(shell):
+    done = shell("leaving", "--runs", "3")
+    assert done.exit_code == 4
+    assert "sys.exit(1)" in done.output
+
+
+SERVED = """
+import asyncio, fastapi, httpx, uvicorn
+from scenarios.simulator import network
+
+async def served():
+    app = fastapi.FastAPI()
+    app.get("/")(lambda n: {"n": n})
+    server = uvicorn.Server(uvicorn.Config(app, host="0.0.0.0", port=80, log_config=None, http="h11"))
+    with network().host("web"):
+        task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.1)
+    async with httpx.AsyncClient(base_url="http://web", verify=False) as client:
+        assert (await client.get("/", params={"n": "1"})).json() == {"n": "1"}
+    server.should_exit = True
+    await task
+"""
+
+
+def test_a_web_application_runs_in_a_process_that_imported_nothing_else_before(tmp_path):
+    (tmp_path / "web.py").write_text(SERVED)
+    argv = [sys.executable, "-m", "scenarios.simulator.command", f"{tmp_path / 'web.py'}:served", "--runs", "3"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_corpus_directory_is_used(shell, tmp_path):

@@ -14,7 +14,7 @@ from scenarios.simulator.adapters.redis_server import SimRedis
 from scenarios.simulator.network import NameFault
 from scenarios.simulator.program import current_loop
 from scenarios.simulator.rules import EPOCH_S, PID
-from scenarios.simulator.transport import SimSocket
+from scenarios.simulator.sockets import SimSocket
 
 RUNS = 15
 

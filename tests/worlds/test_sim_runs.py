@@ -139,6 +139,7 @@ def test_a_full_log_disk_and_a_blocked_reader_hold_nobody_up():
             answer = await world.client.send(signal(0.0, where.upper().replace("_", "")))
             assert answer is not None
             assert answer[0] == 200
+            await asyncio.sleep(0.05)  # the writer's thread looks every 20 ms
             stdout = [e for e in world.recorder.history().select("log", "line")[before:] if e.process == "service"]
             assert stdout == []
             await files.drain(where)

@@ -12,6 +12,7 @@ from typing import Any
 
 from anyio import to_thread
 from anyio._backends import _asyncio as backend
+from anyio._core import _eventloop as eventloop
 
 from scenarios.simulator.errors import RuleBrokenError
 from scenarios.simulator.loop import SimLoop
@@ -27,6 +28,13 @@ def inline_threads(borders: Borders) -> Iterator[None]:
     real_run = kind.__dict__["run_async_from_thread"]
     real_run_sync = kind.__dict__["run_sync_from_thread"]
 
+    # What makes ``anyio.from_thread`` know that it is asked from a worker; older versions of AnyIO do without.
+    claim: Any = getattr(eventloop, "claim_worker_thread", contextlib.nullcontext)
+
+    def claimed(cls: Any, loop: Any, func: Callable[..., Any], args: Any) -> Any:
+        with claim(cls, loop) if claim is not contextlib.nullcontext else claim():
+            return func(*args)
+
     async def in_thread(
         cls: Any, func: Callable[..., Any], args: Any, abandon_on_cancel: bool = False, limiter: Any = None
     ) -> Any:
@@ -37,7 +45,7 @@ def inline_threads(borders: Borders) -> Iterator[None]:
         async with limiter or to_thread.current_default_thread_limiter():
             # A thread cannot be cancelled: unless it may be abandoned, the wait for it is shielded.
             with backend.CancelScope(shield=not abandon_on_cancel):
-                return await loop.run_in_executor(None, func, *args)
+                return await loop.run_in_executor(None, claimed, cls, loop, func, args)
 
     def from_thread_async(cls: Any, func: Any, args: Any, token: Any) -> Any:
         if borders.loop is None:

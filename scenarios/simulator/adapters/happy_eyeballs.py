@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from scenarios.simulator.rules import Borders
-from scenarios.simulator.transport import SimSocket
+from scenarios.simulator.sockets import SimSocket
 
 
 @contextlib.contextmanager

@@ -207,22 +207,22 @@ class RespSocket(AsyncFakeSocket):
     def _process_command(self, fields: list[bytes]) -> None:
         if not fields:
             return
-        words = [field.decode("utf-8", "replace") for field in fields]
-        name = words[0].lower()
+        name = _text(fields[0]).lower()
+        full = f"{name} {_text(fields[1]).lower()}" if len(fields) > 1 and name in SUBCOMMANDS else name
         engine = self.engine
-        if engine.is_paused(name if name != "client" else " ".join(words[:2]).lower()):
+        if engine.is_paused(full):
             self._held.append(fields)
             self._paused = True
             return
         engine.commands += 1
         if not self.known and engine.settings["requirepass"] and name not in ("auth", "quit"):
-            fields = self._introduced(name, words, fields)
+            fields = self._introduced(name, [_text(field) for field in fields], fields)
             if not fields:
                 return
         engine.sweep()
-        own = OWN.get(name) or OWN.get(" ".join(words[:2]).lower())
+        own = OWN.get(full)
         if own is not None:
-            reply = own(self, words)
+            reply = own(self, [_text(field) for field in fields])
             if not isinstance(reply, NoResponse):
                 self.put_response(_plain(reply))
             return
@@ -233,6 +233,10 @@ class RespSocket(AsyncFakeSocket):
             self.put_response(SimpleError(refusal))
             return
         super()._process_command(fields)
+
+
+def _text(field: bytes) -> str:
+    return field.decode("utf-8", "replace")
 
 
 def _plain(result: Any) -> Any:
@@ -352,3 +356,6 @@ OWN: dict[str, Callable[[RespSocket, list[str]], Any]] = {
     "client pause": _client_pause,
     "client unpause": _client_unpause,
 }
+
+SUBCOMMANDS = frozenset(name.partition(" ")[0] for name in OWN if " " in name)
+"""Of these the second word decides too."""
