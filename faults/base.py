@@ -154,6 +154,10 @@ class Fault(ABC):
             HealError: when it is still broken.
         """
 
+    def details(self, token: object) -> Mapping[str, Any]:
+        """What only the injection knows of what it did, as plain JSON: ``{"entries": {key: kind}}`` for a cache's."""
+        return {}
+
     def to_json(self) -> dict[str, Any]:
         """``{"kind": ..., "target": ..., parameter: value ...}``."""
         return {"kind": self.kind, **dataclasses.asdict(self)}

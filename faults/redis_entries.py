@@ -38,13 +38,29 @@ def _truncated(value: bytes, rng: random.Random) -> bytes:
     return value[: len(value) // 2]
 
 
+def _digit(value: bytes, rng: random.Random) -> bytes:
+    """One digit is another one: as well-formed as before, and wrong. Of the second half, where the data are."""
+    places = [at for at in range(len(value) // 2, len(value)) if value[at : at + 1].isdigit()]
+    if not places:
+        return _corrupt(value, rng)
+    at = rng.choice(places)
+    other = rng.choice([digit for digit in b"123456789" if digit != value[at]])
+    return value[:at] + bytes([other]) + value[at + 1 :]
+
+
 def _emptied(value: bytes, rng: random.Random) -> bytes:
     """Nothing at all."""
     return b""
 
 
 DAMAGE: Mapping[str, Callable[[bytes, random.Random], bytes]] = MappingProxyType(
-    {"corrupt": _corrupt, "wrong_version": _wrong_version, "truncate": _truncated, "empty": _emptied}
+    {
+        "corrupt": _corrupt,
+        "digit": _digit,
+        "wrong_version": _wrong_version,
+        "truncate": _truncated,
+        "empty": _emptied,
+    }
 )
 
 
@@ -52,9 +68,9 @@ DAMAGE: Mapping[str, Callable[[bytes, random.Random], bytes]] = MappingProxyType
 class RedisEntriesDamaged(RedisFault):
     """Up to ``entries_max`` string values below ``prefix`` are damaged; their time to live stays.
 
-    ``how``: ``corrupt``, ``wrong_version``, ``truncate``, ``empty``, ``swap`` (entries change places, each
-    then lies under a wrong key) or ``wrong_type`` (a list stands where a string was). Healing removes what is
-    still as we left it.
+    ``how``: ``corrupt``, ``digit`` (one digit is another one), ``wrong_version``, ``truncate``, ``empty``, ``swap``
+    (entries change places, each then lies under a wrong key) or ``wrong_type`` (a list stands where a string was).
+    Healing removes what is still as we left it.
     """
 
     kind: ClassVar[str] = "redis_entries_damaged"
@@ -86,6 +102,11 @@ class RedisEntriesDamaged(RedisFault):
             if hurt != value and await self._plant(target, key, hurt):
                 planted[key] = hurt
         return planted
+
+    def details(self, token: object) -> Mapping[str, Any]:
+        """The entries that were damaged, named as their owner names them, and how."""
+        planted = token if isinstance(token, dict) else {}
+        return {"entries": {text(key).removeprefix(self.prefix): self.how for key in planted}}
 
     async def _plant(self, target: RedisServer, key: bytes, hurt: bytes) -> bool:
         """False when the key expired meanwhile: nothing was damaged."""

@@ -18,7 +18,7 @@ from faults.catalogue import build
 
 _T = TypeVar("_T")
 
-Observer = Callable[[str, str, Fault, Bite | None], None]
+Observer = Callable[[str, str, Fault, Bite | None, Mapping[str, Any]], None]
 """Told of each change: (``inject`` or ``heal``, the fault's id, the fault, its bite when healed)."""
 
 
@@ -126,6 +126,11 @@ class Injection:
             raise
         return self
 
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What the injected fault knows of what it did; see ``Fault.details``."""
+        return self.fault.details(self._token)
+
     async def __aexit__(self, *exc: object) -> None:
         await _to_the_end(self._heal())
 
@@ -170,13 +175,13 @@ async def run_schedule(
         injection = Injection(timed.fault, world)
         try:
             async with injection:
-                observe("inject", fault_id, timed.fault, None)
+                observe("inject", fault_id, timed.fault, None, injection.details)
                 await sleep(timed.for_s)
         finally:
             # Cut short, it is healed all the same, and whoever watches hears of that too.
             if injection.bite is not None:
                 bites[fault_id] = injection.bite
-                observe("heal", fault_id, timed.fault, injection.bite)
+                observe("heal", fault_id, timed.fault, injection.bite, {})
 
     async with asyncio.TaskGroup() as group:
         for i, timed in enumerate(schedule.faults):

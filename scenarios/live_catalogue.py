@@ -48,7 +48,9 @@ def cancelled_herd(seed: int) -> Scenario:
     for round_number in range(3):
         at_s = 0.2 + round_number * 1.2
         herds += herd(at_s, 20, f"HERD{round_number}")
-        herds += herd(at_s, 20, f"HERD{round_number}", disconnect_after_s=0.12)
+        # In the second round who comes first, and loads for all, goes away.
+        first_s = 0.005 if round_number == 1 else 0.0
+        herds += herd(at_s - first_s, 20, f"HERD{round_number}", disconnect_after_s=0.12)
     crowd = Workload.of(signal(4.0, f"CROWD{i}", disconnect_after_s=0.2 if i % 3 == 0 else None) for i in range(90))
     lonely = Workload.of(signal(0.5 + i * 0.4, f"LONELY{i}", disconnect_after_s=0.25) for i in range(8))
     return Scenario(
@@ -131,6 +133,10 @@ def planted_secrets(seed: int) -> tuple[dict[str, str], ...]:
         "jwt": ("jwt", jwt),
         "database_url": ("url", f"postgresql://app:{text(16)}@db.internal:5432/prices"),
         "phone": ("phone", f"+49 30 {rng.randrange(10**7, 10**8)}"),
+        "national_phone": ("phone", f"(555) 234-{rng.randrange(1000, 10_000)}"),
+        "redis_url": ("url_password", text(24)),
+        "private_key": ("pem", f"MIIEvQ{text(58)}"),
+        "bearer_token": ("bearer", text(40)),
     }
     return tuple({"name": name, "kind": kind, "value": value} for name, (kind, value) in kinds.items())
 
@@ -141,6 +147,7 @@ KEEP = (
     "request 0f8fad5b-d9cb-469f-a165-70867728950e done at 2026-11-23T14:01:22.842287+00:00",
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "generation 17 epoch 1795442340123 bars 200",
+    "order 4929731084426098 filled, trade 5105105105105101",
 )
 
 
@@ -163,6 +170,13 @@ def secrets(seed: int) -> Scenario:
         Operation(1.1, "signal", path=f"/no/such/{query}?password={password}", key="demo"),
         Operation(1.2, "signal", path="/v2/signals/AAPL", headers={"X-Trace": f"token={query} {email}"}, key="demo"),
         signal(1.3, "AAPL", key="inactive"),
+    ]
+    closed = ("/docs", "/openapi.json", "/metrics", "/admin/state", "/admin/config")
+    rude += [Operation(1.5 + i * 0.02, "other", path=path, sends="none") for i, path in enumerate(closed)]
+    changing = ("/admin/reload", "/admin/rollback", "/admin/cache/invalidate", "/v2/alerts", "/v2/signals/batch")
+    rude += [
+        Operation(1.6 + i * 0.02, "other", "POST", path, body={"symbol": "AAPL"}, sends="none")
+        for i, path in enumerate(changing)
     ]
     good = [signal(0.15 + i * 0.1, SYMBOLS[i % 6], key=("demo", "high")[i % 2]) for i in range(16)]
     admin = [Operation(1.4, "admin", path=f"/admin/{what}", key="operator") for what in ("state", "config")]

@@ -155,6 +155,8 @@ def alert_outage(seed: int) -> Scenario:
     again = Workload.of(alert(3.0 + i * 0.1, SYMBOLS[i % 6], f"out-{seed}-{i}") for i in range(3))
     rule = {"indicator": "price", "op": ">", "value": 0.5}
     other = [alert(3.4, "AAPL", f"out-{seed}-0", body={"symbol": "AAPL", "rule": rule, "channel": "sms"})]
+    # The same key and body of somebody else: a key is its user's own.
+    other += [alert(3.5, SYMBOLS[i], f"out-{seed}-{i}", key="high") for i in range(2)]
     return Scenario(
         name="alert-outage",
         summary="the alert service fails; signals do not notice, alerts wait and are delivered",

@@ -264,7 +264,7 @@ class _Embedded:
             steady = is_steady(await probe_ready(self.world))
         self.phase("quiet")
 
-    def _note(self, what: str, fault_id: str, fault: Fault, bite: Bite | None) -> None:
+    def _note(self, what: str, fault_id: str, fault: Fault, bite: Bite | None, _: Mapping[str, Any]) -> None:
         value: dict[str, Any] = {"kind": fault.kind, "target": fault.target}
         if bite is None:
             value["parameters"] = fault.to_json()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -157,7 +157,7 @@ class Phases:
             group.create_task(self.world.client.run(self.scenario.workload, self._stopped))
             self._breaking = [faults, *(group.create_task(work) for work in self.beside())]
 
-    def fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None) -> None:
+    def fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None, details: Mapping[str, Any]) -> None:
         """A fault was injected, or (with its bite) healed."""
         value: dict[str, Any] = {"kind": fault.kind, "target": fault.target}
         if bite is None:
@@ -165,3 +165,6 @@ class Phases:
         else:
             value |= {"bit": bite.bit, "bite": dict(bite.counts), "verified": True}
         self.world.recorder.add(self.world.now(), "harness", "fault", what, value, fault_id)
+        for key, kind in details.get("entries", {}).items():
+            planted = {"probe": "planted_entry", "key": key, "kind": kind}
+            self.world.recorder.add(self.world.now(), "harness", "state", "probe", planted, fault_id)

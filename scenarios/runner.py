@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from faults.base import Bite, Fault
@@ -184,7 +184,7 @@ class _Run(Phases):
             path = "/admin/reload" if reload.by == "admin" else "/admin/rollback"
             await self.world.client.send(Operation(0, "admin", "POST", path, "operator", "critical"))
 
-    def fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None) -> None:
+    def fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None, details: Mapping[str, Any]) -> None:
         now = self.world.now()
         if bite is None:
             self._since_s[fault_id] = now
@@ -196,7 +196,7 @@ class _Run(Phases):
         if bite is None and fault.kind == "dns_failure":
             probe = {"probe": "unresolved_name", "downstream": fault.target}
             self.world.recorder.add(now, "harness", "state", "probe", probe)
-        super().fault(what, fault_id, fault, bite)
+        super().fault(what, fault_id, fault, bite, details)
 
     def _rude(self, fault: Fault, bite: Bite, fault_id: str) -> None:
         probe_rude_clients(self.stage, fault.kind, bite.counts, self._since_s[fault_id])

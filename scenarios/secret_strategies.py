@@ -47,6 +47,9 @@ def canaries() -> SearchStrategy[Canary]:
         "jwt": st.tuples(_text(20, 40), _text(43, 43)).map(lambda p: f"eyJhbGciOiJIUzI1NiJ9.eyJ{p[0]}.{p[1]}"),
         "url": _text(12, 20).map("postgresql://app:{}@db.internal:5432/prices".format),
         "phone": st.integers(10**7, 10**8 - 1).map("+49 30 {}".format),
+        "pem": _text(48, 64).map("MIIE{}".format),
+        "bearer": _text(20, 48),
+        "url_password": _text(12, 24),
     }
     return st.one_of(*(value.map(lambda v, kind=kind: _canary(kind, v)) for kind, value in kinds.items()))  # type: ignore[misc]
 
@@ -64,8 +67,7 @@ def own_secrets(seed: int = 0) -> list[Canary]:
 def places(draw: st.DrawFn, canary: Canary) -> dict[str, Any]:
     """One secret in something that a library says: bare, named, encoded, nested, in somebody else's error message."""
     kind, value = canary["kind"], canary["value"]
-    bare = kind in leaky_library.BARE_KINDS
-    shown = value if bare else draw(st.sampled_from(["password={}", "token: {}", "secret={}"])).format(value)
+    shown = leaky_library.framed(kind, value, draw(st.sampled_from(["password={}", "token: {}", "secret={}"])))
     wraps = {
         "sentence": f"could not reach the peer with {shown}, trying again",
         "foreign": f"ERR invalid credential near '{shown}' at line 1",

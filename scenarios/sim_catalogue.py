@@ -154,6 +154,41 @@ def rude_unscaled(seed: int) -> Scenario:
     )
 
 
+def every_damage(seed: int) -> Scenario:
+    """Entries in Redis change places, are altered, cut, emptied, of another version or type, while they are read."""
+    ways = ("swap", "wrong_version", "digit", "corrupt", "truncate", "empty", "wrong_type")
+    damage = [
+        (1.0 + i * 5.0, 4.0, {"kind": "redis_entries_damaged", "how": how, "seed": seed % 1000 + i})
+        for i, how in enumerate(ways)
+    ]
+    return Scenario(
+        name="every-damage",
+        summary="all entries in Redis are damaged in seven ways, one after the other, and read in between",
+        steady=calm(seed, "every", for_s=3.0, per_s=6.0),
+        workload=_every(0.25, 0.2, 38.0, SYMBOLS[:4]),
+        schedule=schedule(*damage),
+        recovery_s=3.0,
+    )
+
+
+def refused_alerts(seed: int) -> Scenario:
+    """Comms refuses alerts for good while the alert service fails for long; the service is killed in between."""
+    posted = [alert(0.6 + i * 0.2, SYMBOLS[i], f"refused-{seed}-{i}", key=("demo", "high")[i % 2]) for i in range(4)]
+    fail = {"kind": "http_fault", "how": "status"}
+    return Scenario(
+        name="refused-alerts",
+        summary="comms refuses alerts for good, the alert service fails until its breaker opens twice; SIGKILL on top",
+        steady=calm(seed, "refused", for_s=2.0, per_s=4.0),
+        workload=Workload.of(posted) + _every(1.0, 0.3, 50.0),
+        schedule=schedule(
+            (0.5, 2.5, {**fail, "target": "comms", "status": 422}),
+            (0.5, 40.0, {**fail, "target": "alert", "status": 500}),
+            (2.0, 0.3, {"kind": "process_signal", "signal": "KILL"}),
+        ),
+        recovery_s=BREAKERS_S + 10.0,
+    )
+
+
 def late_answers(seed: int) -> Scenario:
     """Answers that were asked for before a breaker opened come while it is half open, and after it closed; and 4xx."""
     slow = {"kind": "http_fault", "target": "ticker", "how": "latency"}
@@ -207,7 +242,7 @@ def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every scenario that is made for virtual time."""
     makers = (
         *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
-        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers),
+        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts),
     )
     return tuple(make(seed) for make in makers)
 

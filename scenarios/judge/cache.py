@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from scenarios.judge.figures import CLOCK_SLACK_S, CROSSING_SLACK_S
+from scenarios.judge.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, smallest
 from scenarios.judge.history import Event, History
 from scenarios.judge.security import spoken
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
-from scenarios.judge.views import SERVER_ERROR_MIN, Life, arrivals, asked, lives, probes
+from scenarios.judge.views import (
+    SERVER_ERROR_MIN,
+    Life,
+    arrivals,
+    asked,
+    faults,
+    frozen_spans,
+    lives,
+    overlaps,
+    probes,
+)
 
 IDLE_S = 1.0
 """After that a load that nobody waits for has been given up."""
@@ -110,8 +121,11 @@ def _together_downstream(history: History) -> list[Event]:
 
 def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
     """How many leaders or followers were cancelled, and a follower that suffered from it."""
-    gone = {e.id: e for e in life.states("permit_returned") if e.value["why"] in {"cancelled", "disconnect"}}
     rows = {a.id: a for a in asked(history)}
+    # Who was answered did not go away: a follower that is cancelled with its leader is told so by a 500.
+    ended = [e for e in life.states("permit_returned") if e.value["why"] in {"cancelled", "disconnect"}]
+    gone = {e.id: e for e in ended if e.id not in rows or not rows[e.id].status}
+    out_of_time = {e.id for e in life.states("permit_returned", why="timeout")}
     joins = life.states("cache", event="join")
     harmed: list[Event] = []
     concerned = 0
@@ -125,7 +139,7 @@ def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
         if not mine or not left:
             continue
         concerned += len(left)
-        others = [j for j in mine if j.id not in gone]
+        others = [j for j in mine if j.id not in gone and j.id not in out_of_time]
         if others and load.ended is not None and _ended_by_cancellation(life, load):
             return concerned, [load.began, gone[left[0].id], load.ended, others[0]]
         well = load.ended is not None and load.ended.value["event"] == "loaded"
@@ -143,7 +157,7 @@ def _ended_by_cancellation(life: Life, load: Load) -> bool:
     why = load.ended.value.get("why")
     calls = [c for c in life.states("call", outcome="cancelled") if c.id == load.began.id]
     near = any(abs(c.t - load.ended.t) <= CROSSING_SLACK_S for c in calls)
-    return why in {"cancelled", "disconnect"} or (why is None and near)
+    return why in {"abandoned", "cancelled", "disconnect"} or (why is None and near)
 
 
 def judge_one_load(history: History) -> Verdict:
@@ -244,13 +258,56 @@ def _served_corrupt(history: History) -> tuple[str, list[Event]]:
         if shown is not None:
             return "what a bad entry held was served", [plant, shown]
         for event in met:
-            if event.t < plant.t or event.value["key"] != plant.value["key"]:
+            # What was read just before is told just after.
+            if event.t < plant.t + CROSSING_SLACK_S or event.value["key"] != plant.value["key"]:
                 continue
             if event.value["event"] in {"corrupt", "write"}:
                 break
-            if event.value["event"] in {"hit", "stale"} and event.value.get("layer") == "redis":
+            # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
+            newer = float(event.value.get("age_s", math.inf)) < event.t - plant.t
+            if event.value["event"] in {"hit", "stale"} and event.value.get("layer") == "redis" and not newer:
                 return "a bad entry was taken for a good one", [plant, event]
     return "", []
+
+
+def _redis_is_hurt(history: History, begin_s: float, end_s: float) -> bool:
+    """True when Redis or the way to it was broken by anything but damaged entries: then nothing is known of them."""
+    about = [b for b in faults(history) if b.target == "redis" and b.kind != "redis_entries_damaged"]
+    return any(b.touches(begin_s - CROSSING_SLACK_S, end_s) for b in about) or overlaps(
+        frozen_spans(history), begin_s, end_s
+    )
+
+
+def _met_uncounted(history: History) -> list[Event]:
+    """A bad entry after which its key was missed, although it stood there still: it was met, and counted nowhere."""
+    keep_s = smallest(history, "cache", "ttl_s") + smallest(history, "cache", "stale_s")
+    by_key: dict[str, list[Event]] = {}
+    for event in history.states("cache"):
+        by_key.setdefault(str(event.value["key"]), []).append(event)
+    healed_s = {broken.inject.id: broken.healed_s for broken in faults(history)}
+    for plant in probes(history, "planted_entry"):
+        mine = by_key.get(str(plant.value["key"]), [])
+        written = [e.t for e in mine if e.t < plant.t and e.value["event"] == "write"]
+        for event in mine:
+            if event.t < plant.t + CROSSING_SLACK_S:
+                continue
+            if event.value["event"] in {"corrupt", "write", "invalidate"} or event.t >= healed_s.get(plant.id, 0.0):
+                break
+            if event.value["event"] != "miss" or not written or event.t >= written[-1] + keep_s - CROSSING_SLACK_S:
+                continue
+            if not _redis_is_hurt(history, plant.t, event.t):
+                return [plant, event]
+    return []
+
+
+def _met_again(history: History, event: Event, after: list[Event]) -> list[Event]:
+    """The same bad entry met once more: it was not deleted."""
+    again = next((e for e in after if e.value["event"] in {"corrupt", "write"}), None)
+    if again is None or again.value["event"] == "write" or again.t - event.t < CROSSING_SLACK_S:
+        return []
+    fresh = [p for p in probes(history, "planted_entry") if event.t <= p.t <= again.t]
+    anew = any(p.value["key"] == event.value["key"] for p in fresh)
+    return [] if anew or _redis_is_hurt(history, event.t, again.t) else [event, again]
 
 
 def judge_bad_entries(history: History) -> Verdict:
@@ -260,6 +317,8 @@ def judge_bad_entries(history: History) -> Verdict:
     reason, evidence = _served_corrupt(history)
     if evidence:
         return failed(claim, len(found), reason, evidence)
+    if evidence := _met_uncounted(history):
+        return failed(claim, len(found), "a bad entry was met and not counted", evidence)
     rows = {a.id: a for a in asked(history)}
     commands = history.select("invoke", "redis_command")
     for event in found:
@@ -267,6 +326,8 @@ def judge_bad_entries(history: History) -> Verdict:
         if row is not None and row.status == SERVER_ERROR_MIN:
             return failed(claim, len(found), "a bad entry was raised to the client", [event, *row.events()])
         after = [e for e in history.states("cache") if e.index > event.index and e.value["key"] == event.value["key"]]
+        if evidence := _met_again(history, event, after):
+            return failed(claim, len(found), "a bad entry was not deleted", evidence)
         again = [e for e in after if e.value["event"] in {"hit", "stale", "corrupt", "write"}][:1]
         # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
         age_s = again[0].value.get("age_s") if again else None

@@ -131,6 +131,38 @@ def _invented(found: Post) -> list[Event]:
     return []
 
 
+def _without_dead_letter(history: History, found: Post) -> list[Event]:
+    """A refusal for good that was passed over in silence."""
+    last_s = end_s(history)
+    for mark, arrival in found.refused.items():
+        if mark not in found.dead and last_s - arrival.ended_s > _patience_s(history):
+            return arrival.events()
+    return []
+
+
+def _given_up(history: History, found: Post) -> list[Event]:
+    """A dead letter of an alert that its receiver never refused for good, as far as every attempt's end is known."""
+    for event in history.states("outbox", event="dead"):
+        alert, name = str(event.value.get("alert_id", "")), str(event.value.get("receiver", ""))
+        if alert not in found.accepted or (name, alert) in found.refused or (name, alert) in found.taken:
+            continue
+        tried = [a for a in arrivals(history, name) if a.key == alert]
+        if all(a.status for a in tried):
+            return [*found.accepted[alert].events(), *[e for a in tried[-1:] for e in a.events()], event]
+    return []
+
+
+def _not_counted(history: History, found: Post) -> list[Event]:
+    """A dead letter that the outbox did not show once it was empty: what is refused for good must be seen."""
+    dead = history.states("outbox", event="dead")
+    for probe in probes(history, "outbox"):
+        before = [e for e in dead if e.t < probe.t - CROSSING_SLACK_S]
+        marks = {(e.value.get("receiver"), e.value.get("alert_id")) for e in before}
+        if int(probe.value["depth"]) == 0 and int(probe.value["dead"]) < len(marks):
+            return [before[-1], probe]
+    return []
+
+
 def judge_delivery(history: History) -> Verdict:
     """C6.2: an accepted alert is delivered, once in effect, whatever is killed; none is invented."""
     claim = "C6.2"
@@ -146,10 +178,13 @@ def judge_delivery(history: History) -> Verdict:
         return unknown(claim, "an answer 202 carries no delivery id", accepted=len(found.accepted))
     if evidence := _invented(found):
         return failed(claim, len(found.accepted), "an alert was delivered that nobody sent", evidence)
-    last_s = end_s(history)
-    for mark, arrival in found.refused.items():
-        if mark not in found.dead and last_s - arrival.ended_s > _patience_s(history):
-            return failed(claim, len(found.accepted), "refused for good, and no dead letter", arrival.events())
+    for reason, evidence in (
+        ("refused for good, and no dead letter", _without_dead_letter(history, found)),
+        ("given up although nobody refused it for good", _given_up(history, found)),
+        ("a dead letter is neither visible nor counted", _not_counted(history, found)),
+    ):
+        if evidence:
+            return failed(claim, len(found.accepted), reason, evidence)
     one, certain, evidence = _lost(history, found)
     if one is not None and certain:
         return failed(claim, len(found.accepted), "an accepted alert was not delivered", evidence)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from scenarios.judge.history import Event, History
 from scenarios.judge.secrets_seen import forms, split_over_fields
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
-from scenarios.judge.views import PRODUCT_OPERATIONS, PUBLIC_OPERATIONS, asked, probes
+from scenarios.judge.views import PRODUCT_OPERATIONS, PUBLIC_OPERATIONS, Asked, asked, probes
 
 REFUSED_KEYS = {"none": 401, "wrong": 401, "other_scope": 403}
 
@@ -96,6 +96,19 @@ def judge_kept(history: History) -> Verdict:
     return passed(claim, len(planted), texts_kept=len(planted))
 
 
+def _alert_of_another(history: History) -> list[Event]:
+    """Two users who were told the same alert: one of them used a key that the other had used."""
+    owners: dict[str, Asked] = {}
+    for one in asked(history):
+        alert, user = one.get("delivery_id"), one.invoke.value["user"]
+        if not (one.served and alert and user):
+            continue
+        first = owners.setdefault(str(alert), one)
+        if first.invoke.value["user"] != user:
+            return [*first.events(), *one.events()]
+    return []
+
+
 def judge_keys(history: History) -> Verdict:
     """C4.5: no route but the public ones without a valid key of its scope; nobody sees another user's data.
 
@@ -103,6 +116,8 @@ def judge_keys(history: History) -> Verdict:
     """
     claim = "C4.5"
     refused, users = 0, set()
+    if evidence := _alert_of_another(history):
+        return failed(claim, refused, "two users got one alert", evidence)
     for one in asked(history):
         if not one.status:
             continue

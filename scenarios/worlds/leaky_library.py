@@ -20,8 +20,15 @@ from typing import Any
 
 VARIABLE = "HARDENING_LEAKY_LIBRARY"
 LOGGER = "some.library"
-BARE_KINDS = frozenset({"own", "api_key", "jwt", "url", "card", "email", "phone", "pem"})
+BARE_KINDS = frozenset({"own", "api_key", "jwt", "url", "card", "email", "phone"})
 """Kinds that are known for what they are; any other text is a secret only beside a name such as ``password``."""
+
+FRAMED = {
+    "pem": "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----",
+    "bearer": "Authorization: Bearer {}",
+    "url_password": "redis://:{}@cache:6379/0",
+}
+"""Kinds that are known by what stands around them."""
 
 HOSTILE_MARK = "hostile line"
 HOSTILE_UNITS = ("a@", "1234 ", "password=", "Bearer eyJ", "sk_", "%41%40", "://u:", '\\u0041"', "-----BEGIN ")
@@ -98,10 +105,15 @@ def _leak_plan(plan: Mapping[str, Any]) -> None:
         logging.getLogger(LOGGER).warning("%s", text)
 
 
+def framed(kind: str, value: str, beside: str = "password={}") -> str:
+    """A secret as it stands in a text: with what it is known by, ``beside`` for what is known by its name alone."""
+    return FRAMED.get(kind, "{}" if kind in BARE_KINDS else beside).format(value)
+
+
 def leak(kind: str, value: str) -> None:
     """Log one secret: message, argument, extra, nested, URL-encoded, exception text, chained traceback, warning."""
     log = logging.getLogger(LOGGER)
-    shown = value if kind in BARE_KINDS else f"password={value}"
+    shown = framed(kind, value)
     encoded = urllib.parse.quote(value, safe="")
     log.warning(f"connecting with {shown} failed")
     log.warning("retrying with %s", shown)

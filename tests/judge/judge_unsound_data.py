@@ -33,6 +33,12 @@ DATA: list[tuple[str, str, Change, list[Guilty]]] = [
     ("C4.5", "served out of scope", edited("request", 2, of="ok", status=200), [("request", {"key": "other_scope"})]),
     ("C4.5", "another's data", edited("request", 5, of="ok", answered_user="ann"), [("request", {"user": "bob"})]),
     (
+        "C4.5",
+        "another's alert",
+        chain(edited("request", 9, delivery_id="d1", status=202), edited("request", 11, delivery_id="d1", status=202)),
+        [("request", {"user": "bob"}), ("request", {"delivery_id": "d1"})],
+    ),
+    (
         "C4.6",
         "blocked",
         edited("request", 0, of="ok", latency_s=7.0),
@@ -50,6 +56,12 @@ DATA: list[tuple[str, str, Change, list[Guilty]]] = [
         "C5.1",
         "the leader's cancellation ended the load",
         chain(edited("cache", 2, event="load_failed", why="cancelled"), without("cache", event="write")),
+        [("permit_returned", {"why": "disconnect"})],
+    ),
+    (
+        "C5.1",
+        "the leader took the load with it",
+        chain(edited("cache", 2, event="load_failed", why="abandoned"), without("cache", event="write")),
         [("permit_returned", {"why": "disconnect"})],
     ),
     ("C5.1", "the follower got an error", edited("request", -1, of="ok", status=500), [("request", {"status": 500})]),
@@ -156,6 +168,18 @@ DATA: list[tuple[str, str, Change, list[Guilty]]] = [
         "an alert invented",
         arrival(2.0, "alert", "x", 201, idempotency_key="nobody"),
         [("arrival", {"idempotency_key": "nobody"})],
+    ),
+    ("C6.2", "a dead letter not counted", edited("probe", dead=0), [("probe", {"dead": 0})]),
+    (
+        "C6.2",
+        "given up although it might be taken",
+        lambda es: [
+            Event(e.t, e.process, e.type, e.f, {**e.value, "status": 500}, e.id, e.index)
+            if e.value.get("status") == 410
+            else e
+            for e in es
+        ],
+        [("outbox", {"event": "dead"}), ("arrival", {"status": 500})],
     ),
     ("C6.2", "a dead letter unseen", without("outbox", event="dead"), [("request", {"idempotency_key": "k2"})]),
     (

@@ -46,9 +46,13 @@ def test_names_are_unlike_and_every_fault_bites(ran: dict[str, SimOutcome]) -> N
         assert not blunt, scenario.name
 
 
-def test_figures_run_unscaled_but_for_the_one_that_is_named() -> None:
+def test_figures_run_unscaled_but_for_those_that_are_named() -> None:
     scaled = {one.name: dict(one.settings) for one in sim_scenarios(0) if one.settings}
-    assert scaled == {"hung-probe": {"downstreams": {"ticker": {"timeout_s": 30.0}}}}
+    assert scaled == {
+        "hung-probe": {"downstreams": {"ticker": {"timeout_s": 30.0}}},
+        # Late answers come within a request's time only if the breaker opens and closes within it.
+        "late-answers": {"downstreams": {"ticker": {"timeout_s": 4.0, "retries": 1, "breaker": {"open_s": 2.0}}}},
+    }
 
 
 def test_each_of_the_four_breakers_opens_and_closes_again(ran: dict[str, SimOutcome]) -> None:
