@@ -9,7 +9,6 @@ import pytest
 from scenarios.sabotage.catalogue import SABOTAGES
 from scenarios.worlds.launcher import SabotageError, load_sabotage, main
 
-
 SABOTAGES_MIN = 45
 
 
