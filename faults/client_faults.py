@@ -69,7 +69,7 @@ class SlowBody(_ClientFault):
     connections: int = 20
     byte_ms: float = 200.0
     body_bytes: int = 1000
-    path: str = "/v1/alerts"
+    path: str = "/v2/alerts"
 
     def validate(self) -> None:
         """A crowd that one machine can hold."""

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ MESSAGE = "load-rows"
 FLUSH_S = 0.5
 KEY_NAMES = ("demo", "high", "low", "reader")
 OPERATOR_NAMES = ("operator", "scraper")
+LAG_EVERY_S = 0.05
+LAG_S_MIN = 0.02
+"""A timer that comes this much too late says that the generator had no time: what it measured then is its own."""
 
 
 def plan_from(environ: Mapping[str, str]) -> Plan | None:
@@ -77,7 +80,9 @@ class Generator:
         self.began_s = 0.0
         self.stopping = False
         self.stopped_why = ""
+        self.asked_to_stop = False
         self._rows: list[list[Any]] = []
+        self._lags: list[tuple[float, float]] = []
         self._logs: dict[str, Log] = {}
         self._speaks = environ.get("LOAD_PROGRESS") == "json"
         self._greenlets: list[gevent.Greenlet] = []
@@ -106,6 +111,7 @@ class Generator:
         """A test begins."""
         self.began_s = time.monotonic()
         self.stopping, self.stopped_why, self.tally = False, "", Tally()
+        self.asked_to_stop = False
         self.ids = Ids(f"L{self.worker}-{os.getpid()}-")
         if self.collects:
             self.out.mkdir(parents=True, exist_ok=True)
@@ -115,7 +121,8 @@ class Generator:
             began = {"plan": plan.to_json(), "began_s": self.began_s, "clock": clock_record()}
             (self.out / "plan.json").write_text(json.dumps(began, indent=1) + "\n", encoding="utf-8")
         self.say({"state": "began", "mono_s": self.began_s})
-        self._greenlets = [gevent.spawn(self._carry)]
+        self._lags = []
+        self._greenlets = [gevent.spawn(self._carry), gevent.spawn(self._watch_lag)]
 
     def end(self) -> None:
         """The test is over: nothing more is written after this."""
@@ -156,16 +163,27 @@ class Generator:
             gevent.sleep(FLUSH_S)
             self.carry()
 
+    def _watch_lag(self) -> None:
+        while True:
+            due_s = time.monotonic() + LAG_EVERY_S
+            gevent.sleep(LAG_EVERY_S)
+            now_s = time.monotonic()
+            if now_s - due_s >= LAG_S_MIN:
+                self._lags.append((due_s, now_s))
+
     def carry(self) -> None:
-        """Take the rows of late to where they belong."""
+        """Take the rows of late, and when we ourselves were late, to where they belong."""
         rows, self._rows = self._rows, []
+        lags, self._lags = self._lags, []
         if isinstance(self.runner, WorkerRunner):
-            if rows:
-                data = {"clock": clock_record(), "worker": self.worker, "rows": json.dumps(rows)}
+            if rows or lags:
+                data = {"clock": clock_record(), "worker": self.worker, "rows": json.dumps(rows), "lags": lags}
+                data["plan"] = self.plan.to_json()
                 self.runner.send_message(MESSAGE, data)
             return
         if not isinstance(self.runner, MasterRunner):
             self.write("requests-0", rows)
+            self._late(self.worker, lags)
         now_s = time.monotonic()
         self.say({"state": "running", "t_s": round(now_s - self.began_s, 1), **self.tally.to_json()})
         share = self.tally.error_share(now_s)
@@ -175,6 +193,14 @@ class Generator:
     def receive(self, data: Mapping[str, Any]) -> None:
         """Rows of a worker arrive at the master."""
         self.write(f"requests-{data['worker']}", json.loads(data["rows"]), data["clock"])
+        self._late(int(data["worker"]), data["lags"], data["clock"])
+        if (said := self.plan.differs_from(data["plan"])) and not self.stopping:
+            self.abort(f"worker {data['worker']} was told another plan: {said}")
+
+    def _late(self, worker: int, lags: Sequence[Sequence[float]], clock: dict[str, Any] | None = None) -> None:
+        if lags:
+            record = {"type": "lag", "worker": worker, "spans": [list(one) for one in lags]}
+            self.observe(f"observed-lag-{worker}", record, clock)
 
     def write(self, name: str, rows: list[list[Any]], clock: dict[str, Any] | None = None) -> None:
         """Append rows to a file of the run."""
@@ -185,11 +211,11 @@ class Generator:
         log.rows += rows
         log.flush(clock)
 
-    def observe(self, log_name: str, record: Mapping[str, Any]) -> None:
-        """Write down what was seen of the service itself."""
+    def observe(self, log_name: str, record: Mapping[str, Any], clock: dict[str, Any] | None = None) -> None:
+        """Write down what was seen of the service, or of a generator, itself."""
         log = self._logs.setdefault(log_name, Log(self.out / f"{log_name}.jsonl"))
         log.add(dict(record))
-        log.flush()
+        log.flush(clock)
 
     def abort(self, why: str) -> None:
         """End the test early, and say why."""
@@ -198,6 +224,17 @@ class Generator:
         self.say({"state": "aborted", "why": why})
         if self.runner is not None:
             gevent.spawn(self.runner.quit)
+
+    def stop_early(self) -> None:
+        """End the test now, because somebody asked for it; what was asked of the service is still answered.
+
+        Asked twice, it ends without looking back.
+        """
+        if self.asked_to_stop:
+            os._exit(1)
+        self.asked_to_stop = self.stopping = True
+        self.observe("observed", {"type": "stopped", "t_s": time.monotonic(), "why": "somebody asked for it"})
+        gevent.spawn(self.runner.quit)
 
     def say(self, record: Mapping[str, Any]) -> None:
         """A line of progress for whoever started us."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ class Judgement:
         verdicts: the claims, in the format of the certificate.
         exit_code: 0 all held, 1 one did not, 3 one that this shape is there for could not be told.
         missing: names of those.
+        history_digest: ``sha256:...`` of the file that was judged; empty when it was none.
     """
 
     run: Run
@@ -61,6 +63,7 @@ class Judgement:
     exit_code: Exit
     missing: Sequence[str]
     budgets: Budgets
+    history_digest: str = ""
 
     @property
     def result(self) -> str:
@@ -112,9 +115,23 @@ def judge_directory(directory: Path, budgets: Budgets) -> Judgement:
     Raises:
         MergeError, RecordError, HistoryError: when the directory holds no run, or a damaged one.
     """
-    history = merge(directory)
-    history.write(directory / "load.jsonl")
-    return judge_history(history, budgets)
+    history, path = merge(directory), directory / "load.jsonl"
+    history.write(path)
+    digest = f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return replace(judge_history(history, budgets), history_digest=digest)
+
+
+def ended_early(run: Run) -> str:
+    """Why and when the run was ended before its time, empty when it was not."""
+    if run.aborted:
+        return run.aborted
+    return "" if run.stopped_s is None else f"after {run.stopped_s:.0f} s, for somebody asked for it"
+
+
+def lag_s(run: Run) -> tuple[float, float]:
+    """How long in all, and how long at once, a generator had no time for its requests while the load lasted."""
+    spans = [end - begin for one in run.lags.values() for begin, end in one if begin <= run.ended_t]
+    return sum(spans), max(spans, default=0.0)
 
 
 def to_json(judgement: Judgement) -> dict[str, Any]:
@@ -138,10 +155,14 @@ def to_json(judgement: Judgement) -> dict[str, Any]:
         "result": judgement.result,
         "exit_code": int(judgement.exit_code),
         "missing": list(judgement.missing),
+        "ended_early": ended_early(judgement.run),
+        "history_digest": judgement.history_digest,
         "plan": judgement.run.plan.to_json(),
         "budgets": [line.to_json() for line in judgement.lines],
         "claims": claims,
         "figures": judgement.budgets.to_json(),
         "requests": len(judgement.run.sent),
+        "generator_lag_s": dict(zip(("total", "longest"), lag_s(judgement.run), strict=True)),
+        "disk_waits": {"count": len(judgement.run.disk_waits), "longest_ms": judgement.run.disk_wait_ms},
         "knee": None if found is None else found.to_json(),
     }

@@ -8,6 +8,7 @@ command line: ``LOAD_SHAPE``, ``LOAD_RATE``, ``LOAD_DURATION``, ``LOAD_SEED`` (e
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def _end(own: Generator, observer: Observer | None) -> None:
         observer.stop()
         own.say({"state": "resting"})
         observer.rest()
-        if own.plan.lone_client and own.shaped and not own.stopped_why:
+        if own.plan.lone_client and own.shaped and not own.stopped_why and not own.asked_to_stop:
             observer.lone_client(lambda text: own.say({"state": "resting", "why": text}))
             observer.look()
     own.end()
@@ -89,6 +90,9 @@ def _init(environment: Environment, **_: Any) -> None:
             gevent.sleep(1.0)  # the workers' last rows are under way
         _end(own, observers[0] if observers else None)
 
+    if own.shaped and own.collects:
+        # Locust begins to heed this signal only after a run with a shape: until then it would die of it.
+        gevent.signal_handler(signal.SIGTERM, own.stop_early)
     environment.events.test_start.add_listener(started)
     environment.events.test_stopping.add_listener(stopping)
     environment.events.test_stop.add_listener(stopped)

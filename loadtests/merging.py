@@ -107,11 +107,16 @@ def _request(row: list[Any], shift_s: float) -> Iterable[Event]:
 
 
 def _observed(records: Iterable[Mapping[str, Any]], shift_s: float, *, beside_events: bool) -> Iterable[Event]:
-    """Scrapes; where the service's own events were recorded, with the counters to set beside them."""
+    """An early end, when a generator was late itself, and scrapes; beside the service's own events with counters."""
     for one in records:
-        if one["type"] == "aborted":
-            value = {"probe": "aborted", "why": one["why"]}
+        if one["type"] in {"aborted", "stopped"}:
+            value = {"probe": one["type"], "why": one["why"]}
             yield Event(one["t_s"] + shift_s, "harness", "state", "probe", value)
+            continue
+        if one["type"] == "lag":
+            spans = [[begin + shift_s, end + shift_s] for begin, end in one["spans"]]
+            value = {"probe": "generator_lag", "worker": one["worker"], "spans": spans}
+            yield Event(spans[-1][1], "harness", "state", "probe", value)
             continue
         series = one["series"]
         value = {"probe": "metrics", "series": series, "round_trip_s": one["end_s"] - one["begin_s"]}

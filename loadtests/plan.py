@@ -24,6 +24,10 @@ LOADS: Mapping[str, tuple[float, float]] = {
 """Requests a second and seconds of each shape, when none are given."""
 
 
+SHARED = ("shape", "rate_per_s", "duration_s", "seed", "workers", "pace_s")
+"""What all processes of a run must have been told alike, or they offer something else than is judged."""
+
+
 class PlanError(ValueError):
     """A plan that cannot be; the message names the field, its value and what is allowed."""
 
@@ -129,6 +133,13 @@ class Plan:
             if name not in names:
                 raise PlanError(f"plan.{name}", data[name], ", ".join(names))
         return cls(**data)
+
+    def differs_from(self, other: Mapping[str, Any]) -> str:
+        """The first thing in which a worker's plan offers something else, in words; empty when it offers the same."""
+        for name in SHARED:
+            if getattr(self, name) != other[name]:
+                return f"{name} is {other[name]!r} there, {getattr(self, name)!r} here"
+        return ""
 
     def with_host(self, host: str) -> Plan:
         """The same against another host."""

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
-from loadtests.judge import Judgement, to_json
+from loadtests.figures import knee
+from loadtests.judge import Judgement, ended_early, lag_s, to_json
 from loadtests.report_html import page
 from loadtests.view import Line
 from scenarios.judge.verdict import Outcome
@@ -17,6 +18,9 @@ COLUMNS = (
     *("id", "persona", "operation", "priority", "intended_s", "begin_s", "end_s", "latency_ms"),
     *("status", "problem", "error", "retry_after_s"),
 )
+
+LAG_SHARE_TOLD = 0.02
+"""From this share of the run on it is said that the generator had no time."""
 
 
 def number(value: float | None) -> str:
@@ -40,6 +44,16 @@ def lines_of(judgement: Judgement) -> Iterator[str]:
     width = max(len(line.name) for line in judgement.lines)
     for line in judgement.lines:
         yield line_text(line, width)
+    total_s, longest_s = lag_s(judgement.run)
+    if total_s > LAG_SHARE_TOLD * judgement.run.plan.duration_s:
+        yield f"the machine was busy: the generator itself had no time for {total_s:.1f} s, {longest_s:.2f} s at once"
+    run = judgement.run
+    if found := knee(run, judgement.budgets.get("rate", "window_s")):
+        yield f"the knee: first refused ({found.why}) after {found.at_s:.1f} s, at {found.offered_per_s:.1f} requests/s"
+    if run.disk_waits:
+        yield f"the disk was slow: the store waited for it in {len(run.disk_waits)} s, up to {run.disk_wait_ms:.0f} ms"
+    if early := ended_early(judgement.run):
+        yield f"ended early: {early}"
     if judgement.missing:
         yield f"could not be told, and this shape is there for it: {', '.join(judgement.missing)}"
 

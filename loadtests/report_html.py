@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from loadtests.figures import bin_s, in_flight, knee, latencies_ms, offered_and_accepted, outcomes
-from loadtests.judge import Judgement
+from loadtests.judge import Judgement, ended_early
 from loadtests.pictures import Frame, dots, lines, nice_top, short, stacked
 from loadtests.view import MB, Line, Run
 
@@ -104,7 +104,8 @@ def page(judgement: Judgement) -> str:
     run, plan = judgement.run, judgement.run.plan
     where = "a service booted for the run" if plan.embedded else escape(plan.host)
     facts = f"{len(run.sent)} requests, {plan.duration_s:g} s, around {plan.rate_per_s:g}/s, seed {plan.seed}, {where}"
-    stopped = f"<p class='FAIL'>Ended early: {escape(run.aborted)}</p>" if run.aborted else ""
+    early = ended_early(run)
+    stopped = f"<p class='{'FAIL' if run.aborted else 'UNKNOWN'}'>Ended early: {escape(early)}</p>" if early else ""
     head = "".join(f"<th>{name}</th>" for name in ("budget", "", "figure", "limit", "margin", "unit", "n", "why"))
     return "\n".join(
         [

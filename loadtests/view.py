@@ -264,6 +264,46 @@ class Run:
         return str(found[0].value["why"]) if found else ""
 
     @cached_property
+    def stopped_s(self) -> float | None:
+        """How long after its begin somebody asked for its end; ``None`` when nobody did."""
+        found = self.history.states("probe", probe="stopped")
+        return found[0].t - self.began_t if found else None
+
+    @cached_property
+    def lags(self) -> dict[str, list[tuple[float, float]]]:
+        """By how a worker's request ids begin: when that generator itself had no time, in order."""
+        found: dict[str, list[tuple[float, float]]] = {}
+        for event in self.history.states("probe", probe="generator_lag"):
+            spans = found.setdefault(f"L{event.value['worker']}", [])
+            spans += [(float(begin), float(end)) for begin, end in event.value["spans"]]
+        return {name: sorted(spans) for name, spans in found.items()}
+
+    @cached_property
+    def disk_waits(self) -> list[tuple[float, float]]:
+        """When the store may have waited for the disk of the machine, so that whoever needed it waited too."""
+        found = []
+        for event in self.history.states("probe", probe="disk_waits"):
+            found += [(float(begin), float(end)) for begin, end in event.value["spans"]]
+        return sorted(found)
+
+    @cached_property
+    def disk_wait_ms(self) -> float:
+        """The longest of those waits."""
+        found = self.history.states("probe", probe="disk_waits")
+        return max((float(event.value["longest_ms"]) for event in found), default=0.0)
+
+    def held_up_s(self, one: Sent, since_t: float) -> float:
+        """How long its generator had no time for a request after a moment: so much too long its latency may be."""
+        spans = self.lags.get(one.id.partition("-")[0], [])
+        first = bisect_left(spans, since_t, key=lambda span: span[1])
+        found = 0.0
+        for begin, end in spans[first:]:
+            if begin >= one.end_t:
+                break
+            found += min(end, one.end_t) - max(begin, since_t)
+        return found
+
+    @cached_property
     def answered_at(self) -> list[float]:
         """When answers came, ascending."""
         return sorted(one.end_t for one in self.sent if one.status)

@@ -89,6 +89,11 @@ class Board(Progress):
         style = "dim" if row["detected"] else "bold red"
         self._say(f"{row['name']}: {found} in {row['schedules']} schedules, {row['seconds']} s", style=style)
 
+    def loaded(self, name: str, said: str) -> None:
+        """See ``Progress``."""
+        self._now.pop(name, None)
+        self._say(f"{name}: {said}", style="dim")
+
     def _say(self, text: str, style: str) -> None:
         self._console.print(text, style=style, highlight=False, soft_wrap=True)
         self._update()

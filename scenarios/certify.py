@@ -23,6 +23,7 @@ from scenarios.judge.verdict import Outcome as Verdicts
 from scenarios.judge.waivers import Waiver
 from scenarios.live_catalogue import SHOWN_BY
 from scenarios.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, LiveTerms, live_jobs, replay_job
+from scenarios.load_evidence import LoadEvidence, LoadEvidenceError, adopt_load, gather_load, nothing_from
 from scenarios.progress import Progress
 from scenarios.prove import Proof, prove
 from scenarios.provenance import Provenance, provenance
@@ -59,6 +60,9 @@ class CertifyOptions:
         sign_key: signs the certificate.
         baseline: an older certificate to compare with.
         regressions: adopted sessions, replayed before anything else.
+        load: shape of a load run to be made as well, empty for none.
+        load_duration_s: how long that run starts requests; ``None`` for the shape's own.
+        load_dir: a judged load run to take as evidence instead.
     """
 
     out: Path
@@ -75,6 +79,9 @@ class CertifyOptions:
     sign_key: Ed25519PrivateKey | None = None
     baseline: Baseline | None = None
     regressions: tuple[Stored, ...] = ()
+    load: str = ""
+    load_duration_s: float | None = None
+    load_dir: Path | None = None
 
     def wants(self, name: str) -> bool:
         """Whether a scenario was asked for, by name or because it shows a claim that was."""
@@ -119,9 +126,11 @@ class _Certification:
             exploring = group.create_task(self._explore(), name="simulated")
             group.create_task(self._live(live), name="live")
         explored = exploring.result()
+        load = await self._load(histories)
         await self._again(live, histories)
         proof = await self._prove()
         problems = [f"{name}: {text}" for name, text in sorted(live.problems.items())]
+        problems += [f"load: {load.problem}"] if load.problem else []
         ran = Ran(
             code=self.code,
             started_at=started_at,
@@ -130,6 +139,7 @@ class _Certification:
             sabotage=options.sabotage,
             problems=[*problems, *explored.problems, *proof.problems],
             sabotages=proof.rows,
+            loads=load.rows,
             stories=explored.stories,
         )
         partial = bool(options.only) or options.world != "both"
@@ -184,6 +194,30 @@ class _Certification:
         terms = LiveTerms(options.seed, self.code.commit, options.sabotage, options.candles)
         again = [replay_job(stored.session, terms, self.progress) for stored in options.replayed("live")]
         return again + [job for job in live_jobs(terms, required, self.progress) if options.wants(job.name)]
+
+    async def _load(self, histories: Path) -> LoadEvidence:
+        """Alone, when all else has ended: what it measures is time."""
+        options = self.options
+        if options.load_dir:
+            try:
+                return adopt_load(options.load_dir, histories, self.code)
+            except LoadEvidenceError as error:  # it was whole when the command began
+                return nothing_from("load", str(error))
+        if not options.load:
+            return LoadEvidence()
+        name = f"load-{options.load}"
+        found = await gather_load(
+            histories,
+            options.load,
+            self.code,
+            seed=options.seed,
+            duration_s=options.load_duration_s,
+            sabotage=options.sabotage,
+            on_phase=lambda phase: self.progress.phase(name, phase),
+        )
+        held = sum(row["held"] is True for row in found.rows)
+        self.progress.loaded(name, found.problem or f"{held} of {len(found.rows)} budgets held")
+        return found
 
     async def _again(self, live: LiveRuns, histories: Path) -> None:
         """Run once more what a busy machine swallowed: more evidence may settle an UNKNOWN, and never hides a FAIL."""

@@ -16,11 +16,15 @@ from scenarios.baseline import Baseline, BaselineError
 from scenarios.board import Board
 from scenarios.certify import BUDGET_S, CertifyOptions, World, certify
 from scenarios.conclude import Outcome, foreign
+from scenarios.faults_command import Duration
 from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.certificate import AllowListError, parse_allow_list
 from scenarios.judge.claims import CLAIMS, COMPONENTS
 from scenarios.judge.verdict import Exit
 from scenarios.judge.waivers import WaiverError, parse_waivers
+from scenarios.load_evidence import LoadEvidenceError, read_load
+from scenarios.load_run import USUAL
+from scenarios.provenance import provenance
 from scenarios.scenario_json import SessionError
 from scenarios.selection import live_names, simulated_scenarios
 from scenarios.sessions.regressions import DIRECTORY, adopted
@@ -143,6 +147,27 @@ def _regressions(directory: Path) -> tuple[Stored, ...]:
         raise click.UsageError(f"--regressions: {error}") from None
 
 
+def _check_load(options: CertifyOptions) -> None:
+    """What is asked about load, checked before anything is started.
+
+    Raises:
+        click.UsageError: naming the option, the value and what is allowed.
+    """
+    if options.load and options.load_dir:
+        raise click.UsageError(f"--load-dir is {str(options.load_dir)!r}, allowed: only without --load")
+    if options.load and options.world == "simulated":
+        raise click.UsageError(f"--load is {options.load!r}, allowed: only with --world both or live")
+    if options.load_duration_s is not None and not options.load:
+        raise click.UsageError(f"--load-duration is {options.load_duration_s:g} s, allowed: only with --load")
+    if options.load_duration_s is not None and options.load_duration_s < 1:
+        raise click.UsageError(f"--load-duration is {options.load_duration_s:g} s, allowed: 1 s or more")
+    if options.load_dir:
+        try:
+            read_load(options.load_dir, provenance())
+        except LoadEvidenceError as error:
+            raise click.UsageError(f"--load-dir: {error}") from None
+
+
 @click.command("certify", short_help="run the scenarios, judge, write the certificate")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the certificate.")
 @click.option(
@@ -174,6 +199,9 @@ def _regressions(directory: Path) -> tuple[Stored, ...]:
 @click.option("--only", multiple=True, help="Only this scenario (repeatable; never PASSED).")
 @click.option("--sabotage", default="", help="FILE.py:NAME: break the service first; the run must turn red.")
 @click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the ticker's stand-in.")
+@click.option("--load", "load", type=click.Choice(tuple(USUAL)), help="Load the service as well; its budgets count.")
+@click.option("--load-duration", type=Duration(), help="How long --load starts requests; default: the shape's own.")
+@click.option("--load-dir", type=click.Path(path_type=Path), help="Take a run of `hardening load` as evidence instead.")
 @click.option("--waivers", type=click.Path(path_type=Path), help="TOML of claims excused: owner, reason, expiry.")
 @click.option("--sign-key", type=click.Path(path_type=Path), help="PEM: sign with this Ed25519 private key.")
 @click.option("--baseline", type=click.Path(path_type=Path), help="An older certificate.json: say what changed.")
@@ -196,6 +224,9 @@ def certify_command(
     only: tuple[str, ...],
     sabotage: str,
     candles: Path | None,
+    load: str | None,
+    load_duration: float | None,
+    load_dir: Path | None,
     waivers: Path | None,
     sign_key: Path | None,
     baseline: Path | None,
@@ -236,7 +267,11 @@ def certify_command(
         budget_s=budget_s,
         prove=prove or "none",
         regressions=_regressions(regressions),
+        load=load or "",
+        load_duration_s=load_duration,
+        load_dir=load_dir,
     )
+    _check_load(options)
     options = _with_terms(options, waivers, sign_key, baseline)
     console = Console(stderr=True, soft_wrap=True) if as_json else Console()
     try:

@@ -80,8 +80,10 @@ def signals(seed: int) -> Scenario:
         latency_s={"ticker": 0.3},
         reloads=(
             Reload(0.6, {"cache": {"ttl_s": 30.0}}, "sighup"),
-            Reload(1.0, {"budgets": {"in_flight": -5}}, "sighup"),
-            Reload(1.3, "{ this is no configuration", "file"),
+            Reload(1.0, {"budgets": {"in_flight": -5}}, "sighup", refused="budgets.in_flight"),
+            Reload(1.3, "{ this is no configuration", "file", refused="the whole file"),
+            Reload(1.7, {"debug": True}, "admin", refused="debug"),
+            Reload(2.1, {"service_token": "changeme"}, "sighup", refused="service_token"),
             Reload(2.6, {"budgets": {"in_flight": 40}}, "admin"),
             Reload(3.2, {}, "rollback"),
         ),
@@ -147,6 +149,7 @@ KEEP = (
     "request 0f8fad5b-d9cb-469f-a165-70867728950e done at 2026-11-23T14:01:22.842287+00:00",
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     "generation 17 epoch 1795442340123 bars 200",
+    '{"field": "service_token", "error": "must be drawn at random", "generation": 2}',
     "order 4929731084426098 filled, trade 5105105105105101",
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -21,27 +22,26 @@ from faults.schedule import Schedule
 from scenarios.faults_command import Duration
 from scenarios.interrupt import InterruptedRunError, run
 from scenarios.judge.verdict import Exit
-from scenarios.load_run import LoadOptions, LocustRun, run_embedded, run_remote, worker_argv
+from scenarios.load_run import (
+    USUAL,
+    LoadOptions,
+    LocustRun,
+    live_spec,
+    load_plan,
+    run_embedded,
+    run_remote,
+    worker_argv,
+)
 from scenarios.load_terminal import Terminal
 from scenarios.provenance import provenance
 from scenarios.worlds.launcher import SabotageError, load_sabotage
 from scenarios.worlds.live import LiveSpec
 
-SHAPES = ("steady", "burst", "ramp", "spike", "soak", "open")
+SHAPES = tuple(USUAL)
 PEAKS: Mapping[str, float] = {"burst": 10.0, "spike": 20.0, "ramp": 10.0}
 """How many times its rate a shape offers at its peak; a test holds them to the shapes."""
 RATE_CAP_PER_S, DURATION_CAP_S = 60.0, 600.0
 """Against somebody's real system, unless ``--lift-caps`` says otherwise."""
-USUAL: Mapping[str, tuple[float, float]] = {
-    "steady": (5.0, 60.0),
-    "burst": (5.0, 30.0),
-    "ramp": (5.0, 60.0),
-    "spike": (2.5, 45.0),
-    "soak": (4.5, 900.0),
-    "open": (5.0, 60.0),
-}
-"""Requests a second and seconds of a shape; a test holds them to those of the generator."""
-SUMMARY_FROM_PER_S = 60.0
 USER_KEYS, OPERATOR_KEYS = ("demo", "high", "low", "reader"), ("operator", "scraper")
 
 
@@ -95,7 +95,7 @@ def load_command(context: click.Context, /, **given: Any) -> None:
         if not list(options.out.glob("requests-*.jsonl")):
             sys.exit(Exit.HARNESS)
     code = _judge(options.out, given["budgets"], as_json=given["as_json"])
-    sys.exit(Exit.HARNESS if problem and code == Exit.OK else code)
+    sys.exit(code if not problem or code == Exit.FAILED else Exit.HARNESS)
 
 
 @load_command.command("judge")
@@ -172,36 +172,42 @@ def _options(given: Mapping[str, Any]) -> LoadOptions:
         click.UsageError: naming the option, the value and what is allowed.
     """
     shape, host = given["shape"], given["host"].rstrip("/")
-    rate = given["rate"] or USUAL[shape][0]
-    duration_s = given["duration"] if given["duration"] is not None else USUAL[shape][1]
+    plan = load_plan(
+        shape,
+        given["rate"],
+        given["duration"],
+        seed=given["seed"],
+        workers=given["workers"],
+        embedded=not host,
+        abort_error_share=given["abort_errors"],
+        lone_client=not given["no_lone_client"],
+        tag=f"{int(time.time())}-" if host else "",
+    )
+    rate, duration_s = plan["rate_per_s"], plan["duration_s"]
     if duration_s < 1:
         raise click.UsageError(f"--duration is {duration_s:g} s, allowed: 1 s or more")
     if given["out"].exists() and not given["out"].is_dir():
         raise click.UsageError(f"--out is {str(given['out'])!r}, allowed: a directory")
+    if not math.isfinite(rate):
+        raise click.UsageError(f"--rate is {rate:g}, allowed: a number from 0.01 to 100000")
     if given["master"] and not host:
         raise click.UsageError("--master is given, allowed: only with --host")
+    for name in ("api_key_env", "operator_key_env"):
+        if given[name] and not host:
+            raise click.UsageError(f"--{name.replace('_', '-')} is {given[name]!r}, allowed: only with --host")
     if host:
         _check_host(given, rate, duration_s)
-    plan = {
-        "shape": shape,
-        "rate_per_s": rate,
-        "duration_s": duration_s,
-        "seed": given["seed"],
-        "workers": given["workers"],
-        "embedded": not host,
-        "abort_error_share": given["abort_errors"],
-        "lone_client": not given["no_lone_client"],
-        "tag": f"{int(time.time())}-" if host else "",
-    }
+    code = provenance()
     return LoadOptions(
         plan,
         given["out"],
         host,
         _keys(given) if host else {},
         _schedule(given["schedule"]),
-        _spec(given, rate) if not host else LiveSpec(),
+        _spec(given, plan, code.commit) if not host else LiveSpec(),
         given["workers"] if given["master"] else 0,
         given["master_port"] if given["master"] else 0,
+        None if host else code,
     )
 
 
@@ -212,8 +218,7 @@ def _schedule(path: Path | None) -> Schedule:
         raise click.UsageError(f"--schedule: {error}") from None
 
 
-def _spec(given: Mapping[str, Any], rate: float) -> LiveSpec:
-    """The live world; with many requests the service logs a summary, else logging is what is measured."""
+def _spec(given: Mapping[str, Any], plan: Mapping[str, Any], commit: str) -> LiveSpec:
     settings: dict[str, Any] = {}
     if given["settings"]:
         try:
@@ -224,20 +229,12 @@ def _spec(given: Mapping[str, Any], rate: float) -> LiveSpec:
             ) from None
         if not isinstance(settings, dict):
             raise click.UsageError(f"--settings is {str(given['settings'])!r}, allowed: a file with one JSON object")
-    if given["shape"] == "soak" or rate > SUMMARY_FROM_PER_S:
-        settings.setdefault("log_events", "summary")
     if given["sabotage"]:
         try:
             load_sabotage(given["sabotage"])
         except SabotageError as error:
             raise click.UsageError(str(error)) from None
-    return LiveSpec(
-        settings=settings,
-        seed=given["seed"],
-        sabotage=given["sabotage"],
-        scenario=f"load-{given['shape']}",
-        commit=provenance().commit,
-    )
+    return live_spec(plan, settings=settings, sabotage=given["sabotage"], commit=commit)
 
 
 def _run(options: LoadOptions, *, as_json: bool) -> str:

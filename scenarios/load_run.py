@@ -12,6 +12,7 @@ import importlib.util
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +23,9 @@ from faults.run_directory import RunDirectory
 from faults.schedule import Schedule, run_schedule
 from scenarios.judge.history import EventType, History, Recorder, read
 from scenarios.phases import Run
+from scenarios.provenance import Provenance
 from scenarios.runner import is_steady, observed
+from scenarios.worlds.disk import disk_waits, watch_disk
 from scenarios.worlds.downstream_process import settle
 from scenarios.worlds.live import LiveSpec, LiveWorld
 from scenarios.worlds.probes import probe_metrics, probe_outbox, probe_ready
@@ -31,7 +34,19 @@ from scenarios.worlds.processes import Child, ProcessError, free_port, until
 BEGIN_S_MAX = 40.0
 END_S_MAX = 120.0
 STOP_TIMEOUT_S = 12
+CLOSE_S_MAX = 3.0
 STEADY_POLL_S = 0.5
+
+USUAL: Mapping[str, tuple[float, float]] = {
+    "steady": (5.0, 60.0),
+    "burst": (5.0, 30.0),
+    "ramp": (5.0, 60.0),
+    "spike": (2.5, 45.0),
+    "soak": (4.5, 900.0),
+    "open": (5.0, 60.0),
+}
+"""Requests a second and seconds of each shape; a test holds them to those of the generator."""
+SUMMARY_FROM_PER_S = 60.0
 
 OnProgress = Callable[[Mapping[str, Any]], None]
 
@@ -49,6 +64,7 @@ class LoadOptions:
         spec: how the live world is made.
         expect_workers: workers of other machines to wait for (a master's).
         bind_port: port of the master, 0 for a free one.
+        code: what runs, where the service is booted here.
     """
 
     plan: Mapping[str, Any]
@@ -59,6 +75,32 @@ class LoadOptions:
     spec: LiveSpec = field(default_factory=LiveSpec)
     expect_workers: int = 0
     bind_port: int = 0
+    code: Provenance | None = None
+
+
+def load_plan(shape: str, rate_per_s: float | None, duration_s: float | None, **more: Any) -> dict[str, Any]:
+    """The plan as ``loadtests.plan`` reads it, with the shape's own rate and duration where none is given."""
+    usual_per_s, usual_s = USUAL[shape]
+    return {
+        "shape": shape,
+        "rate_per_s": usual_per_s if rate_per_s is None else rate_per_s,
+        "duration_s": usual_s if duration_s is None else duration_s,
+        "seed": 0,
+        "workers": 1,
+        **more,
+    }
+
+
+def live_spec(
+    plan: Mapping[str, Any], *, settings: Mapping[str, Any] | None = None, sabotage: str = "", commit: str = "unknown"
+) -> LiveSpec:
+    """The live world of a load run; with many requests the service logs a summary, else logging is what is measured."""
+    whole = dict(settings or {})
+    if plan["shape"] == "soak" or plan["rate_per_s"] > SUMMARY_FROM_PER_S:
+        whole.setdefault("log_events", "summary")
+    return LiveSpec(
+        settings=whole, seed=plan["seed"], sabotage=sabotage, scenario=f"load-{plan['shape']}", commit=commit
+    )
 
 
 def locustfile() -> Path:
@@ -153,17 +195,21 @@ class LocustRun:
         """Wait for its end.
 
         Raises:
-            ProcessError: when it ends without having said that the run is over.
+            ProcessError: when it does not end in time, or without having said that the run is over.
         """
         main = self._children[0]
-        await main.wait(float(self._options.plan["duration_s"]) + END_S_MAX)
+        whole_s = float(self._options.plan["duration_s"]) + END_S_MAX
+        try:
+            await main.wait(whole_s)
+        except TimeoutError:
+            raise ProcessError(f"locust did not end within {whole_s:g} s") from None
         if self.state not in {"ended", "aborted"}:
             raise ProcessError(f"locust ended early: {' | '.join(main.tail[-3:])}")
 
     async def close(self) -> None:
-        """End what still runs."""
+        """End what still runs; the generator gets a moment for its last records."""
         for child in self._children:
-            await asyncio.shield(asyncio.ensure_future(child.stop(15.0)))
+            await asyncio.shield(asyncio.ensure_future(child.stop(CLOSE_S_MAX)))
 
 
 def _locust() -> list[str]:
@@ -194,7 +240,10 @@ async def run_embedded(options: LoadOptions, on_progress: OnProgress, on_start: 
     world.client.keep_bodies = False
     body = _Embedded(world, options, on_progress, on_start)
     run: Run = await observed(world, body.run)
-    header = dataclasses.replace(run.history.header, extra={"epoch_s": world.epoch_s})
+    extra = {**run.history.header.extra, "epoch_s": world.epoch_s, "sabotage": options.spec.sabotage}
+    if options.code is not None:
+        extra["code_digest"] = options.code.code_digest
+    header = dataclasses.replace(run.history.header, extra=extra)
     History(header, run.history.events).write(options.out / "world.jsonl")
     return run.problem
 
@@ -224,6 +273,7 @@ class _Embedded:
             host = "http://{}:{}".format(*world.service.address)
             keys = {n: dataclasses.asdict(one) for n, one in world.secrets.keys.items()}
             locust = LocustRun(self.options, world.run, self.on_progress)
+            await watch_disk(world.redis)
             self.phase("steady")
             breaking: asyncio.Task[None] | None = None
             try:
@@ -239,11 +289,20 @@ class _Embedded:
                     task.cancel()
                     await asyncio.gather(task, return_exceptions=True)
                 await locust.close()
+            await self._probe_disk()
             if world.service.child.running():
                 await probe_outbox(world)
                 await probe_metrics(world)
             await settle(world.recorder)
             self.phase("shutdown")
+
+    async def _probe_disk(self) -> None:
+        """Note when the store waited for the disk of this machine, which is no doing of the service."""
+        waits = await disk_waits(self.world.redis)
+        ago_s = time.time() - self.world.now()
+        spans = [[begin - ago_s, end - ago_s] for begin, end, _ in waits]
+        value = {"probe": "disk_waits", "spans": spans, "longest_ms": max((ms for _, _, ms in waits), default=0)}
+        self.world.recorder.add(self.world.now(), "harness", "state", "probe", value)
 
     async def _break(self) -> None:
         """Hold the schedule; once all is healed, note when the service is well again."""

@@ -36,3 +36,6 @@ class Progress:
 
     def sabotaged(self, row: Mapping[str, Any], done: int, total: int) -> None:
         """One sabotage was tried."""
+
+    def loaded(self, name: str, said: str) -> None:
+        """A load run ended; what came of it, in words."""

@@ -175,6 +175,8 @@ class _Run(Phases):
         fresh: Any = reload.settings
         if not isinstance(fresh, str) and reload.by != "rollback":
             fresh = merge(service.settings, fresh)
+        offered = {"probe": "offered", "by": reload.by, "refused": reload.refused}
+        self.world.recorder.add(self.world.now(), "harness", "state", "probe", offered)
         if reload.by != "rollback":
             service.write_config(fresh)
         if reload.by == "sighup":

@@ -17,11 +17,15 @@ End = Literal["term", "kill"]
 
 @dataclass(frozen=True, slots=True)
 class Reload:
-    """A new configuration at a moment: settings laid over those in force, or text that is no configuration."""
+    """A new configuration at a moment: settings laid over those in force, or text that is no configuration.
+
+    ``refused`` names what is wrong with one that must be refused; empty for one that may be taken.
+    """
 
     at_s: float
     settings: Mapping[str, Any] | str
     by: Literal["sighup", "file", "admin", "rollback"] = "sighup"
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)

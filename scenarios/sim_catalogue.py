@@ -59,6 +59,21 @@ def rate_minutes(seed: int) -> Scenario:
     )
 
 
+def permits_and_slots(seed: int) -> Scenario:
+    """Five crowds of 70 on 50 permits, and then who asks for what is cached: what was refused has cost no slot."""
+    crowds = [signal(0.5 + round_ * 9.0, f"SLOT{round_}X{i}") for round_ in range(5) for i in range(70)]
+    shed = [signal(37.5 + i * 0.05, SYMBOLS[i % 6], key="low", priority="low") for i in range(40)]
+    after = [signal(45.0 + i * 0.1, SYMBOLS[i % 6]) for i in range(60)]
+    return Scenario(
+        name="permits-and-slots",
+        summary="crowds on the last permits and work that is shed, and then a rate window that must still have room",
+        steady=calm(seed, "slots", for_s=1.0, per_s=4.0),
+        workload=Workload.of([*crowds, *shed, *after]),
+        latency_s={"ticker": 0.8},
+        recovery_s=6.0,
+    )
+
+
 def breakers_unscaled(seed: int) -> Scenario:
     """Ticker, then alert, comms and user fail until their breakers open for 60, 30, 30 and 45 s; all come back."""
     cold = [signal(1.0 + i * 0.7, f"OPEN{i}") for i in range(30)]
@@ -139,12 +154,26 @@ def clock_windows(seed: int) -> Scenario:
 
 
 def rude_unscaled(seed: int) -> Scenario:
-    """Heads and bodies that drip for longer than 10 s, and 300 connections against a limit of 200."""
+    """Heads and bodies that drip for longer than 10 s, bodies above 1 MB, 300 connections against 200."""
+    large = "9" * 1_100_000
+    chunked = {"Transfer-Encoding": "chunked"}
+    bodies = [
+        Operation(
+            14.2 + i * 0.2,
+            "alert",
+            "POST",
+            "/v2/alerts",
+            "demo",
+            headers={**more, "Idempotency-Key": f"large-{i}"},
+            body=large,
+        )
+        for i, more in enumerate(({}, chunked))
+    ]
     return Scenario(
         name="rude-unscaled",
-        summary="dripped heads and bodies cut after 10 s, 300 connections against 200, unscaled",
+        summary="dripped heads and bodies cut after 10 s, bodies above 1 MB, 300 connections against 200, unscaled",
         steady=calm(seed, "rude-long", for_s=2.0, per_s=5.0),
-        workload=calm(seed, "rude-long-work", for_s=32.0, per_s=3.0),
+        workload=calm(seed, "rude-long-work", for_s=32.0, per_s=3.0) + Workload.of(bodies),
         schedule=schedule(
             (0.5, 13.0, {"kind": "slow_head", "connections": 20}),
             (1.0, 13.0, {"kind": "slow_body", "connections": 20}),
@@ -186,6 +215,19 @@ def refused_alerts(seed: int) -> Scenario:
             (2.0, 0.3, {"kind": "process_signal", "signal": "KILL"}),
         ),
         recovery_s=BREAKERS_S + 10.0,
+    )
+
+
+def volatile_store(seed: int) -> Scenario:
+    """Redis is told to evict under the service, which cannot keep its word any more and has to say so; and back."""
+    asked = [Operation(1.0 + i, "ready", path="/ready", key="operator", priority="critical") for i in range(45)]
+    return Scenario(
+        name="volatile-store",
+        summary="Redis is set to evict for half a minute: the promise of alerts is gone, and /ready says so meanwhile",
+        steady=calm(seed, "volatile", for_s=2.0, per_s=4.0),
+        workload=Workload.of([*asked, *(alert(2.0 + i * 3.0, SYMBOLS[i % 6], f"vol-{seed}-{i}") for i in range(6))]),
+        schedule=schedule((1.0, 30.0, {"kind": "redis_evicting"})),
+        recovery_s=15.0,
     )
 
 
@@ -242,7 +284,8 @@ def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every scenario that is made for virtual time."""
     makers = (
         *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
-        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts),
+        *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts, volatile_store),
+        permits_and_slots,
     )
     return tuple(make(seed) for make in makers)
 

@@ -110,6 +110,7 @@ class Worker:
         self._claim_at_s = -1.0
         self._claim_idle_s = 0.0  # the first claim takes all: what a former process left behind is ours
         self._cursor = "0-0"
+        self._made_anew = False  # the group had to be made in the step before this one
 
     def apply(self, settings: OutboxSettings) -> None:
         """Take new waits and bounds."""
@@ -155,7 +156,10 @@ class Worker:
         except RedisError as error:
             found = 0
             if "NOGROUP" in str(error) and await self._make_group():
-                return True
+                again, self._made_anew = self._made_anew, True
+                return not again  # a store that forgets the group at once would be asked without end
+        else:
+            self._made_anew = False
         now_s = self._monotonic()
         due = [item for item in self._items.values() if item.due_s <= now_s][: self._settings.batch]
         await asyncio.gather(*(self._deliver(item) for item in due))

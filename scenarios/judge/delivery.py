@@ -25,6 +25,8 @@ ACCEPTED = 202
 CONFLICT = 422
 UNAVAILABLE = 503
 RETRYABLE = frozenset({408, 429})
+NOTICED_S = 12.0
+"""A store whose settings change under the service is noticed when it is next asked, twice the time between."""
 
 
 @dataclass(slots=True)
@@ -163,10 +165,25 @@ def _not_counted(history: History, found: Post) -> list[Event]:
     return []
 
 
+def _volatile_unsaid(history: History) -> list[Event]:
+    """An answer of ``/ready`` to somebody who may see why, that keeps silent about a store that evicts."""
+    for broken in faults(history):
+        if broken.kind != "redis_evicting" or not broken.bit:
+            continue
+        for one in asked(history):
+            inside = broken.inject.t + NOTICED_S <= one.invoke.t and one.ended_s <= broken.healed_s
+            durability = one.get("durability") if inside and one.operation == "ready" else None
+            if durability is not None and (durability != "volatile" or one.get("degraded") is not True):
+                return [broken.inject, *one.events()]
+    return []
+
+
 def judge_delivery(history: History) -> Verdict:
     """C6.2: an accepted alert is delivered, once in effect, whatever is killed; none is invented."""
     claim = "C6.2"
     found = post(history)
+    if evidence := _volatile_unsaid(history):
+        return failed(claim, len(found.accepted), "the store forgets, and /ready does not say so", evidence)
     if not found.accepted:
         return unknown(claim, "no alert was accepted")
     if _store_lost_data(history):

@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from scenarios.judge.figures import CROSSING_SLACK_S, figure
+from scenarios.judge.figures import CROSSING_SLACK_S, figure, largest
 from scenarios.judge.history import Event, History
 from scenarios.judge.pressure import heavy_without_thrift
 from scenarios.judge.trend import trend
@@ -25,6 +25,8 @@ CUT_SLACK_S = 2.0
 RATE_LIMITED = 429
 ERROR_MIN = 400
 CUT_SHORT = frozenset({408, 413, 431})
+NOT_READ = frozenset({401, 403, 408, 413, 429, 503})
+"""Answers that can be given without the whole body."""
 """How a half-sent, too slow or too large request is answered."""
 
 
@@ -220,6 +222,15 @@ def _kept_out(history: History, probe: Event) -> list[Event]:
     return []
 
 
+def _took_too_much(history: History) -> list[Event]:
+    """A body beyond the limit that was answered as if it had been read: with anything but a refusal of its size."""
+    most = largest(history, "clients", "body_bytes")
+    for one in asked(history):
+        if int(one.invoke.value.get("body_bytes", 0)) > most and one.status and one.status not in NOT_READ:
+            return one.events()
+    return []
+
+
 def judge_rude_clients(history: History) -> Verdict:
     """C2.7: slow and half-sent requests and floods take no permit, are cut at their limits, and harm nobody."""
     claim = "C2.7"
@@ -231,6 +242,8 @@ def judge_rude_clients(history: History) -> Verdict:
     paid = next((e for f in ("permit_taken", "admitted") for e in history.states(f) if e.id in rude), None)
     if paid is not None:
         return failed(claim, len(tried), "a rude client took a permit or a rate slot", [paid])
+    if evidence := _took_too_much(history):
+        return failed(claim, len(tried), "a body above the limit was read to its end", evidence)
     for probe in tried:
         kind, opened, cut = str(probe.value["kind"]), int(probe.value["connections"]), int(probe.value["cut"])
         if int(probe.value.get("permits", 0)) > 0:

@@ -109,16 +109,26 @@ def _for_audit(one: Asked) -> bool:
     return one.end is not None and str(one.end.value.get("problem", "")).endswith(":audit")
 
 
+def _cut_at_the_door(one: Asked, cuts: list[Event]) -> bool:
+    """One connection too many (C2.7), as the service says too: told before its head was read, so nobody could know."""
+    if one.end is None or not str(one.end.value.get("problem", "")).endswith(":connections"):
+        return False
+    return any(one.invoke.t - CLOCK_SLACK_S <= cut.t <= one.ended_s + CLOCK_SLACK_S for cut in cuts)
+
+
 def _critical_left_alone(
     history: History, rows: list[Asked], spans: list[tuple[float, float]]
 ) -> tuple[int, list[Event]]:
     """How many critical requests were made under pressure, and one that was not answered."""
     frozen = frozen_spans(history)
+    cuts = history.states("rejected", reason="connections")
     count = 0
     for one in rows:
         if one.operation not in CRITICAL_OPERATIONS or not overlaps(spans, one.invoke.t, one.invoke.t):
             continue
         if overlaps(frozen, one.invoke.t, min(one.ended_s, end_s(history))) or one.left:
+            continue
+        if _cut_at_the_door(one, cuts):
             continue
         count += 1
         # /ready may truthfully say 503: it answers.

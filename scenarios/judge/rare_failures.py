@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import signal
 
 from scenarios.judge.figures import CROSSING_SLACK_S, figure
 from scenarios.judge.history import Event, History
 from scenarios.judge.security import spoken
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
-from scenarios.judge.views import Asked, Life, asked, ends_it, lives, signal_number
+from scenarios.judge.views import Asked, Life, asked, ends_it, lives, probes, signal_number
 
 READINESS_SLACK_S = 0.05
 EXIT_SLACK_S = 2.0
@@ -154,6 +155,19 @@ def _rollback_elsewhere(life: Life) -> list[Event]:
     return []
 
 
+def _danger_applied(history: History, life: Life) -> list[Event]:
+    """A configuration that had to be refused, and a reload that took one before the next was offered."""
+    offers = probes(history, "offered")
+    for number, offer in enumerate(offers):
+        until = offers[number + 1].index if number + 1 < len(offers) else math.inf
+        if not offer.value.get("refused"):
+            continue
+        taken = [e for e in life.states("reload", outcome="applied") if offer.index < e.index < until]
+        if taken:
+            return [offer, taken[0]]
+    return []
+
+
 def judge_reload(history: History) -> Verdict:
     """C6.3: each request sees one configuration; refused reloads change nothing and are audited; rollback works."""
     claim = "C6.3"
@@ -164,6 +178,7 @@ def judge_reload(history: History) -> Verdict:
             ("a request saw two configurations", _mixed_generations(life, rows)),
             ("a refused reload changed the settings", _refused_yet_changed(life)),
             ("a rollback brought back something else", _rollback_elsewhere(life)),
+            ("what had to be refused was put in force", _danger_applied(history, life)),
         ):
             if evidence:
                 return failed(claim, len(reloads), reason, evidence)

@@ -58,3 +58,34 @@ def critical_held_to_the_rate() -> None:
         return admit(self, context)
 
     put(Gate, "_admit", strict)
+
+
+def busy_costs_a_slot() -> None:
+    """The rate slot is taken before the permit is asked for, and nobody gives it back."""
+    admit = Gate._admit
+
+    def greedy(self: Gate, context: RequestContext) -> Permit:
+        try:
+            return admit(self, context)
+        except Problem as problem:
+            if problem.kind == "busy" and context.priority != "critical":
+                self._window.record(self._monotonic())
+            raise
+
+    put(Gate, "_admit", greedy)
+
+
+def shed_costs_a_slot() -> None:
+    """Work that is shed was counted first."""
+    shed = Gate._shed
+
+    def counted(self: Gate, context: RequestContext) -> None:
+        try:
+            shed(self, context)
+        except Problem:
+            now = self._monotonic()
+            if self._window.wait_s(now) == 0:
+                self._window.record(now)
+            raise
+
+    put(Gate, "_shed", counted)

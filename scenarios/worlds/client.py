@@ -124,7 +124,7 @@ class Client:
         if credentials is not None and not credentials.entitled:
             value["entitled"] = False
         if body:
-            value["body_digest"] = hashlib.sha256(body).hexdigest()
+            value |= {"body_digest": hashlib.sha256(body).hexdigest(), "body_bytes": len(body)}
         if "Idempotency-Key" in operation.headers:
             value["idempotency_key"] = operation.headers["Idempotency-Key"]
         return value
@@ -231,7 +231,9 @@ def _request(
     if credentials is not None:
         headers["X-API-Key"] = credentials.key
     if body:
-        headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        headers["Content-Type"] = "application/json"
+        if "Transfer-Encoding" not in operation.headers:
+            headers["Content-Length"] = str(len(body))
     head = h11.Request(
         method=operation.method, target=operation.path, headers=list({**headers, **operation.headers}.items())
     )
@@ -260,6 +262,7 @@ def _known_fields(data: Mapping[str, Any]) -> dict[str, Any]:
     names = {
         "source": "source",
         "degraded": "degraded",
+        "durability": "durability",
         "as_of": "as_of",
         "user": "answered_user",
         "alert_id": "delivery_id",

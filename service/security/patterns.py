@@ -34,6 +34,7 @@ _NAME_BACK = re.compile(r"[\w.-]{0,40}")
 _ASSIGN = re.compile(
     r"""(?P<close>\\{0,7}["'])?(?:\s{0,8}(?:=>|[:=])|(?<=["']),)\s{0,8}(?:\[\s{0,8}|\(\s{0,8})?b?(?P<slash>\\{0,7})(?P<open>["'])?"""
 )
+_COLON = re.compile(r"""\\{0,7}["']\s{0,8}:""")
 _IN_DOUBLE = re.compile(r'(?:[^"\\]|\\.)++', re.DOTALL)
 _IN_SINGLE = re.compile(r"""(?:[^'"\\\n]|\\.)++""")
 _IN_ESCAPED = re.compile(r"""(?:[^"'\\]|\\{1,7}[^"'\\])++""")
@@ -141,7 +142,9 @@ def _keyed_at(text: str, start: int) -> Span | None:
     if literal is not None and not (assign["open"] or (digits_tell(name) and literal.group()[-1].isdigit())):
         return None
     value = _value_pattern(name.lower(), assign).match(text, assign.end())
-    return value.span() if value is not None else None
+    if value is None or ("," in assign.group() and _COLON.match(text, value.end())):
+        return None  # the name was a value itself, and what follows is the next name
+    return value.span()
 
 
 def _value_pattern(name: str, assign: re.Match[str]) -> re.Pattern[str]:

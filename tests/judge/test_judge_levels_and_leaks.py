@@ -117,3 +117,16 @@ def test_a_change_that_cannot_be_audited_was_answered_and_not_shed():
         story.answer(story.ask("admin", method="POST"), 503, problem=problem)
         verdict = judge_all({"told": story.history()}, ["C2.3"])[0]
         assert verdict.outcome is expected, verdict.reason
+
+
+def test_a_critical_client_beyond_the_last_connection_was_cut_by_the_limit_if_the_service_says_so_too():
+    for said, expected in ((True, Outcome.PASS), (False, Outcome.FAIL)):
+        story = SOUND["C2.3"]()
+        pressed = next(e for e in story.history().states("level", new="heavy"))
+        story.now = pressed.t + 0.01
+        ident = story.ask("health")
+        if said:
+            story.say("rejected", reason="connections", status=503, retry_after_s=1.0)
+        story.answer(ident, 503, problem="urn:signal-service:problem:connections")
+        verdict = judge_all({"told": story.history()}, ["C2.3"])[0]
+        assert verdict.outcome is expected, verdict.reason

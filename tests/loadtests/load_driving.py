@@ -17,6 +17,12 @@ SABOTAGES = Path(__file__).parents[2] / "scenarios" / "sabotage" / "load.py"
 SMALL_WINDOW = 60
 
 
+def certify(*arguments: str) -> Any:
+    """``hardening certify ...``; its end."""
+    argv = [sys.executable, "-m", "scenarios.cli", "certify", *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=150, check=False)
+
+
 def hardening(*arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 110) -> Any:
     """``hardening load ...``; its end."""
     argv = [sys.executable, "-m", "scenarios.cli", "load", *arguments]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from loadtests.plan import Plan
+from loadtests.recording import FIELDS, Log
 from loadtests.view import Run
 from scenarios.judge.history import Event, Header, History, digest_of
 
@@ -35,7 +38,7 @@ class Record:
     ) -> None:
         """One request that was meant to start at ``at_s`` and started ``late_s`` later."""
         self.count += 1
-        name = f"r{self.count}"
+        name = f"L0-1-{self.count}"
         asked: dict[str, Any] = {
             "method": "GET", "path": "/", "operation": operation, "user": "u", "priority": priority,
             "persona": persona, "intended_t": at_s,
@@ -55,10 +58,10 @@ class Record:
         said = {} if told_s is None else {"retry_after_s": told_s}
         self.ask(at_s, 429, problem="rate", took_s=0.001, **said, **more)
 
-    def admit(self, at_s: float) -> None:
+    def admit(self, at_s: float, name: str = "") -> None:
         """The service says that it accepted something."""
         value = {"route": "signal", "priority": "normal"}
-        self.events.append(Event(at_s, "service", "state", "admitted", value))
+        self.events.append(Event(at_s, "service", "state", "admitted", value, name))
 
     def scrape(self, at_s: float, **series: float) -> None:
         """What /metrics said; names are given without ``signal_`` and with labels after two underscores."""
@@ -68,6 +71,14 @@ class Record:
         """What /metrics said, by full names."""
         value = {"probe": "metrics", "series": dict(series), "round_trip_s": 0.001}
         self.events.append(Event(at_s, "harness", "state", "probe", value))
+
+    def probe(self, at_s: float, name: str, **value: Any) -> None:
+        """The harness saw something."""
+        self.events.append(Event(at_s, "harness", "state", "probe", {"probe": name, **value}))
+
+    def lag(self, worker: int, *spans: tuple[float, float]) -> None:
+        """A generator had no time then."""
+        self.probe(spans[-1][1], "generator_lag", worker=worker, spans=[list(one) for one in spans])
 
     def sample(self, at_s: float, rss_mb: float, cpu_share: float = 0.1) -> None:
         """The process from outside."""
@@ -87,3 +98,42 @@ class Record:
     def run(self) -> Run:
         """As the judges see it."""
         return Run(self.history())
+
+
+def raw_row(name: str, at_s: float, status: int = 200, error: str = "", late_s: float = 0.5) -> list[object]:
+    """A request as a generator writes it down: meant for ``at_s``, an eighth of a second long."""
+    kind = "indeterminate" if error else "ok"
+    found = dict.fromkeys(FIELDS, "")
+    found |= {"id": name, "persona": "reader", "operation": "signal", "method": "GET", "path": "/x", "sends": "valid"}
+    found |= {"priority": "normal", "intended_s": at_s, "begin_s": at_s + late_s, "end_s": at_s + late_s + 0.125}
+    found |= {"kind": kind, "status": status, "error": error, "value": {}}
+    return list(found.values())
+
+
+def write_raw(
+    directory: Path, *files: tuple[str, Mapping[str, object], list[list[object]]], plan: Plan | None = None
+) -> Path:
+    """The raw files of a run that began at 100 s of its monotonic clock; each (name, other clock fields, rows)."""
+    clock = {"type": "clock", "boot_id": "here", "mono_s": 100.0, "wall_s": 1000.0}
+    began = {"plan": (plan or Plan.of("steady")).to_json(), "began_s": 100.0, "clock": clock}
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "plan.json").write_text(json.dumps(began), encoding="utf-8")
+    for name, other, rows in files:
+        log = Log(directory / name)
+        log.rows += rows
+        log.flush({**clock, **other})
+    return directory
+
+
+def write_world(directory: Path, admissions: int, **extra: object) -> Path:
+    """A run on a service booted for it, which says that it accepted so many within thirty seconds."""
+    step_s = 30.0 / admissions
+    rows = [raw_row(f"r{n}", 100.0 + n * step_s, late_s=0.0) for n in range(admissions)]
+    write_raw(directory, ("requests-0.jsonl", {}, rows), plan=Plan.of("steady", embedded=True))
+    record = Record()
+    for number in range(admissions):
+        record.admit(0.05 + number * step_s, f"r{number}")
+    history = record.history()
+    header = replace(history.header, extra={"epoch_s": 100.0, **extra})
+    History(header, history.events).write(directory / "world.jsonl")
+    return directory

@@ -195,6 +195,40 @@ def test_in_open_arrivals_the_generators_own_lateness_is_not_blamed_on_the_servi
     assert found.outcome is Outcome.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("worker", "late_s", "expected"),
+    [
+        (0, 0.8, Outcome.UNKNOWN),  # without that it took 200 ms
+        (0, 0.3, Outcome.FAIL),  # even so it took 700 ms
+        (1, 0.8, Outcome.FAIL),  # that was another generator
+    ],
+)
+def test_what_the_generator_had_no_time_for_is_not_blamed_on_the_service(
+    worker: int, late_s: float, expected: Outcome
+) -> None:
+    record = Record(Plan.of("steady", 5.0, 60.0, embedded=True))
+    for i in range(40):
+        record.ask(float(i), took_s=1.0)
+    record.lag(worker, *((i + 0.1, i + 0.1 + late_s) for i in range(40)))
+    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p95"]
+    assert found.outcome is expected, found
+    assert found.figure == pytest.approx(1000.0)
+
+
+@pytest.mark.parametrize(("waited", "expected"), [((0.0, 30.0), Outcome.UNKNOWN), ((30.0, 60.0), Outcome.FAIL)])
+def test_who_may_have_waited_for_the_machines_disk_is_not_blamed_on_the_service(
+    waited: tuple[float, float], expected: Outcome
+) -> None:
+    """Slow from 5 s to 20 s."""
+    record = Record(Plan.of("steady", 5.0, 60.0, embedded=True))
+    for i in range(100):
+        record.ask(i * 0.5, took_s=0.9 if 10 <= i < 40 else 0.01)
+    record.probe(59.0, "disk_waits", spans=[list(waited)], longest_ms=900)
+    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p95"]
+    assert found.outcome is expected, found
+    assert found.figure == pytest.approx(900.0)
+
+
 def test_refusals_do_not_flatter_the_percentiles() -> None:
     record = Record(BURST)
     for i in range(100):

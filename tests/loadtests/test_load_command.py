@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from scenarios import load_command
 from scenarios.cli import hardening
+from scenarios.load_run import LoadOptions
 
 HOST = ["--host", "http://127.0.0.1:9", "--api-key-env", "LOAD_TEST_KEY"]
 
@@ -31,6 +33,12 @@ def refused(*arguments: str, key: str = "sk_something-long") -> str:
         (["--shape", "steady", "--sabotage", "none.py:x"], "allowed: a file that exists"),
         (["--shape", "steady", "--budgets", "none.toml"], "budgets.file is 'none.toml', allowed: a readable file"),
         (["--shape", "steady", "--master"], "--master is given, allowed: only with --host"),
+        (["--shape", "steady", "--rate", "nan"], "--rate is nan, allowed: a number from 0.01"),
+        (
+            ["--shape", "steady", "--api-key-env", "LOAD_TEST_KEY"],
+            "--api-key-env is 'LOAD_TEST_KEY', allowed: only",
+        ),
+        (["--shape", "steady", "--operator-key-env", "X"], "--operator-key-env is 'X', allowed: only with --host"),
         (["--worker"], "--host is missing"),
         (["--shape", "steady", "--host", "staging"], "--host is 'staging', allowed: http://HOST"),
         (["--shape", "steady", "--host", "http://a:b@c"], "allowed: http://HOST"),
@@ -50,6 +58,23 @@ def test_no_fault_and_no_setting_ever_reaches_somebody_elses_service(what: str) 
 def test_rate_and_duration_against_a_host_are_capped() -> None:
     assert "the peak is 200 requests/s, allowed: 60" in refused("--shape", "burst", "--rate", "20", *HOST)
     assert "--duration is 3600 s, allowed: 600 s" in refused("--shape", "steady", "--duration", "1h", *HOST)
+
+
+def test_one_flag_lifts_both_caps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[LoadOptions] = []
+
+    def noted(options: LoadOptions, *, as_json: bool) -> str:
+        planned.append(options)
+        return "not really"
+
+    monkeypatch.setattr(load_command, "_run", noted)
+    far = ["--shape", "burst", "--rate", "20", "--duration", "1h", "--out", str(tmp_path), "--lift-caps", *HOST]
+    done = CliRunner().invoke(hardening, ["load", *far], env={"LOAD_TEST_KEY": "sk_something-long"})
+    assert done.exit_code == 4
+    (options,) = planned
+    assert (options.plan["rate_per_s"], options.plan["duration_s"]) == (20, 3600)
+    assert not options.schedule.faults
+    assert options.code is None
 
 
 def test_a_directory_without_a_run_cannot_be_judged(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

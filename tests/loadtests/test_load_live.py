@@ -88,6 +88,38 @@ def test_a_master_and_two_workers_record_in_one_place_and_are_judged_from_there(
         assert lines[name]["verdict"] == "PASS", lines[name]
 
 
+def test_a_worker_that_was_told_another_plan_ends_the_run(service: dict[str, str], tmp_path: Path) -> None:
+    port, out = free_port(), tmp_path / "out"
+    told = environment(service, out, LOAD_SHAPE="open", LOAD_RATE="4", LOAD_DURATION="40", LOAD_WORKERS="1")
+    host = ["--host", service["service"]]
+    master = ["--master", "--master-bind-port", str(port), "--expect-workers", "1", "--headless", *host]
+    processes = [
+        locust(*master, "--stop-timeout", "12", env=told),
+        locust("--worker", "--master-port", str(port), env={**told, "LOAD_RATE": "3", "LOAD_OUT": str(tmp_path / "w")}),
+    ]
+    for process in processes:
+        process.wait(60)
+    errors = verdicts(hardening("judge", str(out), "--json"))["errors.share"]
+    assert errors["verdict"] == "FAIL"
+    assert "worker 0 was told another plan: rate_per_s is 3.0 there, 4.0 here" in errors["reason"]
+
+
+def test_a_stop_signal_ends_a_run_whose_service_is_then_looked_at_in_rest(
+    service: dict[str, str], tmp_path: Path
+) -> None:
+    told = environment(service, tmp_path, LOAD_SHAPE="steady", LOAD_RATE="4", LOAD_DURATION="60")
+    process = locust("--host", service["service"], "--headless", "--stop-timeout", "12", env=told)
+    rows = tmp_path / "requests-0.jsonl"
+    ends = time.monotonic() + 40
+    while time.monotonic() < ends and not (rows.exists() and len(read_rows(rows)[1]) > 5):
+        time.sleep(0.2)
+    process.terminate()
+    assert process.wait(40) == 0
+    done = hardening("judge", str(tmp_path), "--json")
+    assert "somebody asked for it" in json.loads(done.stdout)["ended_early"]
+    assert verdicts(done)["in_flight.at_rest"]["verdict"] == "PASS"
+
+
 def test_plain_locust_with_its_own_user_count_leaves_files_that_can_be_judged(
     service: dict[str, str], tmp_path: Path
 ) -> None:

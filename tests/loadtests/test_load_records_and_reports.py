@@ -9,7 +9,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from load_records import Record
+from load_records import Record, write_raw
+from load_records import raw_row as row
 
 from loadtests import budgets
 from loadtests.exposition import parse, total
@@ -17,7 +18,7 @@ from loadtests.figures import knee
 from loadtests.judge import judge_directory, judge_history, to_json
 from loadtests.merging import MergeError, merge
 from loadtests.plan import Plan
-from loadtests.recording import FIELDS, Log, RecordError, Tally, clock_record, read_rows
+from loadtests.recording import RecordError, Tally, clock_record, read_rows
 from loadtests.report import lines_of, write_reports
 from scenarios.judge.history import parse as parse_history
 from scenarios.load_run import load_history
@@ -25,28 +26,8 @@ from scenarios.load_run import load_history
 BUDGETS = budgets.load()
 
 
-def row(name: str, at_s: float, status: int = 200, error: str = "") -> list[object]:
-    kind = "indeterminate" if error else "ok"
-    found = dict.fromkeys(FIELDS, "")
-    found |= {"id": name, "persona": "reader", "operation": "signal", "method": "GET", "path": "/x", "sends": "valid"}
-    found |= {"priority": "normal", "intended_s": at_s, "begin_s": at_s + 0.5, "end_s": at_s + 0.625}
-    found |= {"kind": kind, "status": status, "error": error, "value": {}}
-    return list(found.values())
-
-
-def written(tmp_path: Path, *files: tuple[str, dict[str, object], list[list[object]]]) -> Path:
-    clock = {"type": "clock", "boot_id": "here", "mono_s": 100.0, "wall_s": 1000.0}
-    began = {"plan": Plan.of("steady").to_json(), "began_s": 100.0, "clock": clock}
-    (tmp_path / "plan.json").write_text(json.dumps(began), encoding="utf-8")
-    for name, other, rows in files:
-        log = Log(tmp_path / name)
-        log.rows += rows
-        log.flush({**clock, **other})
-    return tmp_path
-
-
 def test_latencies_are_kept_raw_from_begin_and_from_the_intended_start(tmp_path: Path) -> None:
-    history = merge(written(tmp_path, ("requests-0.jsonl", {}, [row("a", 101.0)])))
+    history = merge(write_raw(tmp_path, ("requests-0.jsonl", {}, [row("a", 101.0)])))
     again = parse_history(history.dump())
     (invoke, end), *_ = again.requests()
     assert end is not None
@@ -57,12 +38,22 @@ def test_latencies_are_kept_raw_from_begin_and_from_the_intended_start(tmp_path:
 def test_files_of_two_machines_are_laid_side_by_side_by_their_wall_clocks(tmp_path: Path) -> None:
     there = {"boot_id": "there", "mono_s": 5000.0, "wall_s": 1000.0}
     files = (("requests-0.jsonl", {}, [row("a", 101.0)]), ("requests-1.jsonl", there, [row("b", 5001.0)]))
-    times = {event.id: event.t for event in merge(written(tmp_path, *files)).select("invoke", "request")}
+    times = {event.id: event.t for event in merge(write_raw(tmp_path, *files)).select("invoke", "request")}
     assert times == {"a": 1.5, "b": 1.5}
 
 
+def test_when_a_generator_had_no_time_is_laid_beside_its_requests_and_told(tmp_path: Path) -> None:
+    there = {"boot_id": "there", "mono_s": 5000.0, "wall_s": 1000.0}
+    lag = [{"type": "lag", "worker": 1, "spans": [[5001.0, 5003.0]]}]
+    files = (("requests-1.jsonl", there, [row("L1-9-1", 5001.0)]), ("observed-lag-1.jsonl", there, lag))
+    judgement = judge_history(merge(write_raw(tmp_path, *files)), BUDGETS)
+    assert judgement.run.lags == {"L1": [(1.0, 3.0)]}
+    assert to_json(judgement)["generator_lag_s"] == {"total": 2.0, "longest": 2.0}
+    assert "the generator itself had no time for 2.0 s, 2.00 s at once" in "\n".join(lines_of(judgement))
+
+
 def test_a_last_line_cut_short_is_left_out_and_a_damaged_one_is_named(tmp_path: Path) -> None:
-    directory = written(tmp_path, ("requests-0.jsonl", {}, [row("a", 101.0)]))
+    directory = write_raw(tmp_path, ("requests-0.jsonl", {}, [row("a", 101.0)]))
     path = directory / "requests-0.jsonl"
     whole = path.read_text(encoding="utf-8")
     path.write_text(whole + '["b", "rea', encoding="utf-8")
@@ -159,6 +150,8 @@ def test_the_knee_is_the_rate_at_which_the_first_was_turned_away() -> None:
     assert (found.at_s, found.why) == (20.0, "429")
     assert found.offered_per_s == pytest.approx(201 / 20)
     assert knee(Record().run(), 60.0) is None
+    said = "the knee: first refused (429) after 20.0 s, at 10.1 requests/s"
+    assert said in list(lines_of(judge_history(record.history(), BUDGETS)))
 
 
 def test_claims_stand_in_the_report_as_the_certificate_has_them(tmp_path: Path) -> None:
@@ -167,8 +160,8 @@ def test_claims_stand_in_the_report_as_the_certificate_has_them(tmp_path: Path) 
     assert all({"verdict", "premise_count", "figures", "evidence"} <= claim.keys() for claim in data["claims"])
 
 
-def test_what_is_judged_is_what_was_written(tmp_path: Path) -> None:
-    directory = written(tmp_path, ("requests-0.jsonl", {}, [row("a", 101.0)]))
+def test_what_is_judged_is_what_was_write_raw(tmp_path: Path) -> None:
+    directory = write_raw(tmp_path, ("requests-0.jsonl", {}, [row("a", 101.0)]))
     judgement = judge_directory(directory, BUDGETS)
     assert load_history(directory).dump() == judgement.run.history.dump()
     assert clock_record()["type"] == "clock"

@@ -117,3 +117,10 @@ def test_a_plan_comes_back_from_json_as_it_was() -> None:
     assert Plan.from_json(plan.to_json()) == plan
     with pytest.raises(PlanError, match=r"plan\.speed"):
         Plan.from_json({"speed": 1})
+
+
+def test_a_worker_that_was_told_something_else_is_found() -> None:
+    own = Plan.of("open", 5.0, 60.0, workers=2, tag="1-")
+    assert own.differs_from(Plan.of("open", 5.0, 60.0, workers=2, tag="2-", host="http://there").to_json()) == ""
+    assert own.differs_from(Plan.of("open", 4.0, 60.0, workers=2).to_json()) == "rate_per_s is 4.0 there, 5.0 here"
+    assert own.differs_from(Plan.of("steady", 5.0, 60.0, workers=2).to_json()) == "shape is 'steady' there, 'open' here"

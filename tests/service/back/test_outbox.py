@@ -409,6 +409,25 @@ def test_a_redis_that_lost_its_data_gets_a_new_group_and_delivery_goes_on():
     run(main())
 
 
+def test_a_store_that_forgets_at_once_is_not_asked_without_end():
+    async def main() -> None:
+        world = World()
+        await world.outbox.accept("bob", "k1", BODY)
+        await world.work()
+        more = []
+        for number in range(6):
+            await world.client.flushall()
+            await world.outbox.accept("bob", f"k{number}", BODY)
+            more.append(await world.worker.step())
+        assert more == [True, False, False, False, False, False]
+        await world.work()
+        await world.client.flushall()
+        await world.outbox.accept("bob", "last", BODY)
+        assert await world.worker.step() is True
+
+    run(main())
+
+
 def test_the_worker_runs_until_it_is_drained_and_leaves_the_rest_in_the_stream():
     async def main() -> None:
         world = World()

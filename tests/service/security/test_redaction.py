@@ -368,3 +368,20 @@ def test_a_line_twice_as_long_costs_at_most_about_twice_as_much(monkeypatch: pyt
         assert tally[0] < 60 * length
     assert counts[2] <= 2.2 * counts[1] + 1000
     assert counts[1] <= 2.2 * counts[0] + 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('{"field":"service_token","error":"must be drawn","generation":2}', "error"),
+        ('a message: {\\"field\\": \\"password\\", \\"why\\": \\"too short\\"}', "why"),
+        ("{'field': 'api_key', 'rule': 'length'}", "rule"),
+    ],
+)
+def test_a_name_after_a_secrets_name_is_no_secret(text: str, kept: str) -> None:
+    assert kept in text
+    assert Redactor().text(text) == text
+
+
+def test_a_value_after_a_secrets_name_in_a_list_is_one() -> None:
+    assert "hunter2" not in Redactor().text('[["password", "hunter2"], ["page", "2"]]')
