@@ -155,6 +155,8 @@ def slot(data: Mapping[str, Any]) -> tuple[str, str]:
     for name, kinds in (("redis", REDIS), ("clock", _CLOCK), ("frozen", _FROZEN)):
         if kind in kinds:
             return name, ""
+    if kind == "disk_full" and data.get("where") == "logs":
+        return "frozen", ""  # a service that starts says where it listens, and nobody would hear of it
     if kind in _HTTP:
         return "http", target
     return kind, target or str(data.get("where", ""))

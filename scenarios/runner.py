@@ -170,6 +170,8 @@ class _Run(Phases):
 
     async def _reload(self, reload: Reload) -> None:
         service = self.stage.service
+        if service.address is None:
+            return  # nobody reloads, and whoever is starting would rightly refuse to start on a broken file
         fresh: Any = reload.settings
         if not isinstance(fresh, str) and reload.by != "rollback":
             fresh = merge(service.settings, fresh)

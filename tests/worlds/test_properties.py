@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from scenarios.fault_strategies import slot
 from scenarios.judge.history import History
 from scenarios.judge.verdict import Outcome, Verdict
 from scenarios.judge.workload import Workload, herd, signal
@@ -27,6 +28,13 @@ def crowded(callers: int, warm: int) -> Scenario:
     asked = herd(0.2, callers, "AAPL") + Workload.of(signal(1.0 + i * 0.1, "MSFT") for i in range(warm))
     limits = {**SETTINGS, "budgets": {"accepted_per_window": SLOTS, "window_s": 60.0}}
     return scenario("crowded", asked, schedule(), settings=limits, steady=Workload())
+
+
+def test_nobody_is_restarted_while_the_disk_of_its_log_is_full() -> None:
+    full = {"kind": "disk_full", "target": "service"}
+    restarted = slot({"kind": "process_signal", "target": "service"})
+    assert slot({**full, "where": "logs"}) == restarted
+    assert slot({**full, "where": "audit"}) != restarted
 
 
 CROWDS = st.builds(crowded, st.integers(10, 30), st.integers(0, 8))

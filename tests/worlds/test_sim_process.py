@@ -13,6 +13,9 @@ from simulated_stage import in_world, leftovers, process_states, some_load, stat
 from scenarios.judge.workload import Operation
 from scenarios.judge.workload import alert as posted
 from scenarios.judge.workload import signal as asked
+from scenarios.live_outages import schedule
+from scenarios.scenario import Reload, Scenario
+from scenarios.sim_runner import run_simulated, spec_for
 from scenarios.worlds.processes import ProcessError
 from scenarios.worlds.simulated import AUDIT, SimWorld
 
@@ -196,6 +199,21 @@ def test_a_reload_reaches_the_service_by_each_way(by: str):
     history = in_world(body)
     # The file's watcher sees the new file as well: whoever comes second finds nothing changed.
     assert [e.value["outcome"] for e in history.states("reload")].count("applied") == 1
+
+
+def test_a_broken_file_is_put_before_a_service_that_runs_and_not_before_one_that_starts():
+    restarting = {"kind": "process_signal", "signal": "TERM"}
+    scenario = Scenario(
+        name="broken-while-starting",
+        summary="a broken configuration every 50 ms, and a restart",
+        steady=some_load(1.0),
+        schedule=schedule((0.5, 0.5, restarting)),
+        reloads=tuple(Reload(round(0.1 + i * 0.05, 2), {"budgets": {"in_flight": -5}}, "file") for i in range(60)),
+    )
+    outcome = run_simulated(scenario, spec_for(scenario, scenario.name, 0))
+    assert not outcome.problem
+    assert len(outcome.history.states("process", name="service", state="ready")) == 2
+    assert outcome.history.states("reload", outcome="refused")
 
 
 def test_what_is_left_behind_is_found():
