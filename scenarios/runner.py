@@ -217,11 +217,18 @@ class _Run(Phases):
         """Await the way back within its bound; the judge decides whether it was reached."""
         self.phase("recovery")
         end = self.world.now() + self.scenario.recovery_s
-        while not is_steady(await probe_ready(self.stage)) and self.world.now() < end and not self.hurry:
+        while not await self._at_rest() and self.world.now() < end and not self.hurry:
             # A breaker closes by a probe, and a probe needs somebody who asks.
             for operation in self.scenario.steady.operations[:2]:
                 await self.world.client.send(operation)
             await asyncio.sleep(RECOVERY_POLL_S)
+
+    async def _at_rest(self) -> bool:
+        """Steady by its own word and, where alerts were posted, with none of them waiting."""
+        if not is_steady(await probe_ready(self.stage)):
+            return False
+        posted = any(one.operation == "alert" for one in self.scenario.workload.operations)
+        return not posted or not await probe_outbox(self.stage)
 
     async def end(self) -> None:
         self.phase("shutdown")
@@ -230,11 +237,8 @@ class _Run(Phases):
 
 
 def is_steady(ready: dict[str, Any]) -> bool:
-    """What /ready shows to an operator is as it was before: breakers closed, level none, nothing waiting."""
+    """What /ready shows to an operator is as it was before: breakers closed, level none, nothing degraded."""
     if not ready.get("ready"):
         return False
-    breakers = ready.get("breakers", {})
-    outbox = ready.get("outbox", {})
-    closed = all(state == "closed" for state in breakers.values())
-    waiting = outbox.get("depth", 0) if isinstance(outbox, dict) else 0
-    return closed and ready.get("level", "none") == "none" and not waiting and not ready.get("degraded")
+    closed = all(state == "closed" for state in ready.get("breakers", {}).values())
+    return closed and ready.get("level", "none") == "none" and not ready.get("degraded")

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from scenarios.judge.workload import Operation, Workload, alert, invalidate, signal
 from scenarios.live_outages import SYMBOLS, calm, schedule
-from scenarios.scenario import Scenario, StartupCase
+from scenarios.scenario import Reload, Scenario, StartupCase
 
 BREAKERS_S = 60.0
 """The longest open time of the four breakers."""
@@ -95,6 +95,24 @@ def breakers_unscaled(seed: int) -> Scenario:
             (149.0, 9.0, {**fail, "target": "comms"}),
             (88.0, 22.0, {**fail, "target": "user"}),
         ),
+        recovery_s=BREAKERS_S + 10.0,
+    )
+
+
+def reload_while_open(seed: int) -> Scenario:
+    """A configuration is put in force while a breaker is open: it stays open, for the time it was given."""
+    cold = [signal(0.6 + i * 0.5, f"WAIT{i}") for i in range(40)]
+    return Scenario(
+        name="reload-while-open",
+        summary="reloads and a rollback while the ticker's breaker is open for its minute, unscaled",
+        steady=calm(seed, "reload-open", for_s=3.0, per_s=4.0),
+        workload=Workload.of(cold) + _every(2.0, 0.5, 50.0),
+        reloads=(
+            Reload(6.0, {"downstreams": {"ticker": {"breaker": {"failures": 4}}}}, "sighup"),
+            Reload(10.0, {"cache": {"ttl_s": 50.0}}, "admin"),
+            Reload(14.0, {}, "rollback"),
+        ),
+        schedule=schedule((0.5, 4.0, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500})),
         recovery_s=BREAKERS_S + 10.0,
     )
 
@@ -285,7 +303,7 @@ def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     makers = (
         *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
         *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts, volatile_store),
-        permits_and_slots,
+        *(permits_and_slots, reload_while_open),
     )
     return tuple(make(seed) for make in makers)
 

@@ -146,7 +146,9 @@ def judge_full_disk(history: History) -> Verdict:
             return failed(claim, len(bit), f"with {disk.where} full a request was not answered", evidence)
     failures = history.states("audit", event="failed")
     for disk in bit:
-        said = any(disk.inject.t <= e.t <= disk.healed_s + CROSSING_SLACK_S for e in failures)
+        # With the log's own disk full as well, the line that counts it is lost, too.
+        mute = any(b.kind == "disk_full" and b.where == "logs" and b.touches(disk.inject.t, disk.healed_s) for b in bit)
+        said = mute or any(disk.inject.t <= e.t <= disk.healed_s + CROSSING_SLACK_S for e in failures)
         if disk.where == "audit" and not said and disk.heal is not None:
             return failed(claim, len(bit), "a lost audit record was not counted", [disk.inject, disk.heal])
     tried, evidence = _changed_unaudited(history, rows)

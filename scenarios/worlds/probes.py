@@ -38,14 +38,16 @@ async def probe_ready(world: Stage) -> dict[str, Any]:
     return value
 
 
-async def probe_outbox(world: Stage) -> None:
-    """Ask ``/admin/state`` how many alerts wait and how many are dead."""
+async def probe_outbox(world: Stage) -> int:
+    """Ask ``/admin/state`` how many alerts wait and how many are dead; returns how many wait, 0 without an answer."""
     answer = await world.client.send(Operation(0, "admin", "GET", "/admin/state", "operator", "critical"))
     if answer is None or answer[0] != 200:
-        return
+        return 0
     outbox = json.loads(answer[2]).get("outbox", {})
-    value = {"probe": "outbox", "depth": int(outbox["undelivered"]), "dead": int(outbox["dead"])}
+    depth = int(outbox["undelivered"])
+    value = {"probe": "outbox", "depth": depth, "dead": int(outbox["dead"])}
     world.recorder.add(world.now(), "harness", "state", "probe", value)
+    return depth
 
 
 IDLE_S_MAX = 6.0
