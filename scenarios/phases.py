@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
-from faults.base import Bite, Fault, FaultError, HealError
+from faults.base import Bite, Fault, FaultError, HealError, Listener
 from faults.schedule import run_schedule
 from faults.toxiproxy import ToxiproxyError
 from scenarios.judge.history import History, Recorder
@@ -152,6 +152,10 @@ class Phases:
     async def break_it(self) -> None:
         """Faults and workload, until both have ended; everything is healed when this returns."""
         self.phase("faults")
+        with contextlib.suppress(FaultError):  # where it listens now is where clients knock once it has been killed
+            listener = self.world.target("listener", "service")
+            if isinstance(listener, Listener):
+                listener.address()
         async with asyncio.TaskGroup() as group:
             faults = group.create_task(run_schedule(self.scenario.schedule, self.world, observe=self.fault))
             group.create_task(self.world.client.run(self.scenario.workload, self._stopped))

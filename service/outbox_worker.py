@@ -29,6 +29,8 @@ GROUP = "delivery"
 CONSUMER = "worker"  # one name for all processes: only idleness tells whose entries are orphaned
 POLL_S = 0.5
 DELIVERY_S = 5.0
+LOST_IDLE_S = 1.0
+"""After a fetch that failed, entries that nobody touched for so long are claimed again."""
 DEAD_MAX = 10_000
 
 Receive = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -153,8 +155,10 @@ class Worker:
             found = await self._link.run(self._fetch, ACCEPT_S)
         except RedisGoneError:
             found = 0  # what is in hand can still be delivered
+            self._claim_soon()
         except RedisError as error:
             found = 0
+            self._claim_soon()
             if "NOGROUP" in str(error) and await self._make_group():
                 again, self._made_anew = self._made_anew, True
                 return not again  # a store that forgets the group at once would be asked without end
@@ -164,6 +168,11 @@ class Worker:
         due = [item for item in self._items.values() if item.due_s <= now_s][: self._settings.batch]
         await asyncio.gather(*(self._deliver(item) for item in due))
         return bool(found) or len(due) == self._settings.batch
+
+    def _claim_soon(self) -> None:
+        """A reply that was lost may have named entries which nobody holds now: they must not wait to be orphans."""
+        self._claim_at_s, self._cursor = -1.0, "0-0"
+        self._claim_idle_s = min(self._claim_idle_s, LOST_IDLE_S)
 
     async def _nap(self) -> None:
         now_s = self._monotonic()

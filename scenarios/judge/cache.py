@@ -127,6 +127,7 @@ def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
     gone = {e.id: e for e in ended if e.id not in rows or not rows[e.id].status}
     out_of_time = {e.id for e in life.states("permit_returned", why="timeout")}
     joins = life.states("cache", event="join")
+    done = {e.id: e.index for e in life.states("request_done")}
     harmed: list[Event] = []
     concerned = 0
     ended_index: dict[str, int] = {}
@@ -139,7 +140,9 @@ def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
         if not mine or not left:
             continue
         concerned += len(left)
-        others = [j for j in mine if j.id not in gone and j.id not in out_of_time]
+        # Who joined a look-up that ended in a hit was served long before.
+        waiting = [j for j in mine if done.get(j.id, math.inf) > load.began.index]
+        others = [j for j in waiting if j.id not in gone and j.id not in out_of_time]
         if others and load.ended is not None and _ended_by_cancellation(life, load):
             return concerned, [load.began, gone[left[0].id], load.ended, others[0]]
         well = load.ended is not None and load.ended.value["event"] == "loaded"

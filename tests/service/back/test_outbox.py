@@ -10,6 +10,7 @@ import pytest
 from back_world import Clock, Events, run
 from redis.exceptions import ResponseError
 
+from service import outbox_worker
 from service.clients.errors import BreakerOpenError, DownstreamError
 from service.outbox import Accepted, KeyConflictError, Outbox, OutboxFullError, OutboxUnavailableError
 from service.outbox_worker import Worker
@@ -404,6 +405,31 @@ def test_a_redis_that_lost_its_data_gets_a_new_group_and_delivery_goes_on():
         await world.client.flushall()
         accepted = await world.outbox.accept("bob", "k2", BODY)
         await world.work()
+        assert accepted.alert_id in world.comms.effects
+
+    run(main())
+
+
+def test_entries_of_a_reply_that_was_lost_are_claimed_again_at_once_and_not_when_they_are_orphans(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # How long an entry was idle is told by the server's own clock, which does not move here.
+    monkeypatch.setattr(outbox_worker, "LOST_IDLE_S", 0.0)
+
+    async def main() -> None:
+        world = World()
+        await world.work()
+        run_ = world.link.run
+
+        async def lost(work: Any, timeout_s: float = 1.0) -> Any:
+            await run_(work, timeout_s)
+            raise RedisGoneError  # it was read, and nobody learnt of it
+
+        accepted = await world.outbox.accept("bob", "k1", BODY)
+        world.link.run = lost  # type: ignore[method-assign]
+        await world.worker.step()
+        world.link.run = run_  # type: ignore[method-assign]
+        await world.work(rounds=3, seconds=0.5)
         assert accepted.alert_id in world.comms.effects
 
     run(main())
