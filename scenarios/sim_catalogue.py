@@ -292,7 +292,7 @@ def levels(seed: int) -> Scenario:
             (1.0, 6.0, {"kind": "memory_pressure", "held_mb": 397.0}),
             (14.0, 5.0, {"kind": "memory_pressure", "held_mb": 330.0}),
             (26.0, 9.0, {"kind": "cpu_pressure", "share": 0.87}),
-            (50.0, 3.0, {"kind": "event_loop_stall", "stall_ms": 265.0, "every_ms": 900.0}),
+            (50.0, 3.0, {"kind": "event_loop_stall", "stall_ms": 330.0, "every_ms": 1000.0}),
         ),
         recovery_s=20.0,
     )

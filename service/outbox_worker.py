@@ -252,8 +252,9 @@ class Worker:
             rows = await self._link.run(work, ACCEPT_S)
         except (RedisGoneError, RedisError):
             return False
-        if not rows:  # another process has finished it
+        if not rows:  # another process has finished it, or its id was what was damaged
             self._items.pop(item.entry_id, None)
+            self._claim_soon()
         for _, fields in rows:
             item.take(fields)
         return item.damaged is None
@@ -335,7 +336,9 @@ class Worker:
                 pipe.hdel(self._names.progress, *(f"{item.entry_id}:{receiver}" for receiver in self._receivers))
                 pipe.xack(self._names.stream, GROUP, item.entry_id)
                 pipe.xdel(self._names.stream, item.entry_id)
-            await pipe.execute()
+            done = await pipe.execute()
+        if len(item.settled) == len(self._receivers) and not done[-1]:
+            self._claim_soon()  # nothing was there to delete: its id was damaged on the way, and it stands there still
 
 
 def _text(value: bytes | str) -> str:

@@ -210,7 +210,7 @@ class OutboxSettings(Frozen):
     prefix: str = Field(default="signal:outbox:", min_length=1, max_length=64)
     base_s: Seconds = 0.5
     cap_s: Seconds = 30.0
-    claim_idle_s: Seconds = 15.0
+    claim_idle_s: Seconds = 5.0
     key_ttl_s: float = Field(default=86_400.0, ge=60, le=2_592_000)
     batch: int = Field(default=16, ge=1, le=1000)
 

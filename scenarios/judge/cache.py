@@ -261,11 +261,12 @@ def _served_corrupt(history: History) -> tuple[str, list[Event]]:
         if shown is not None:
             return "what a bad entry held was served", [plant, shown]
         for event in met:
-            # What was read just before is told just after.
-            if event.t < plant.t + CROSSING_SLACK_S or event.value["key"] != plant.value["key"]:
+            if event.t < plant.t or event.value["key"] != plant.value["key"]:
                 continue
             if event.value["event"] in {"corrupt", "write"}:
                 break
+            if event.t < plant.t + CROSSING_SLACK_S:
+                continue  # what was read just before is told just after
             # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
             newer = float(event.value.get("age_s", math.inf)) < event.t - plant.t
             if event.value["event"] in {"hit", "stale"} and event.value.get("layer") == "redis" and not newer:
@@ -292,11 +293,13 @@ def _met_uncounted(history: History) -> list[Event]:
         mine = by_key.get(str(plant.value["key"]), [])
         written = [e.t for e in mine if e.t < plant.t and e.value["event"] == "write"]
         for event in mine:
-            if event.t < plant.t + CROSSING_SLACK_S:
+            if event.t < plant.t:
                 continue
             if event.value["event"] in {"corrupt", "write", "invalidate"} or event.t >= healed_s.get(plant.id, 0.0):
                 break
-            if event.value["event"] != "miss" or not written or event.t >= written[-1] + keep_s - CROSSING_SLACK_S:
+            if event.value["event"] != "miss" or event.t < plant.t + CROSSING_SLACK_S:
+                continue
+            if not written or event.t >= written[-1] + keep_s - CROSSING_SLACK_S:
                 continue
             if not _redis_is_hurt(history, plant.t, event.t):
                 return [plant, event]

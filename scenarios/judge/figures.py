@@ -32,7 +32,7 @@ FIGURES: Mapping[str, Any] = MappingProxyType(
             "request_s": 5.0,
             "loop_lag_ms": 250.0,
         },
-        "levels": {"light": 0.70, "moderate": 0.85, "heavy": 0.95, "margin": 0.10, "hold_s": 5.0},
+        "levels": {"sample_s": 0.25, "light": 0.70, "moderate": 0.85, "heavy": 0.95, "margin": 0.10, "hold_s": 5.0},
         "downstreams": {
             "ticker": _downstream(3, 60.0, 2),
             "user": _downstream(5, 45.0, 3),
@@ -45,7 +45,7 @@ FIGURES: Mapping[str, Any] = MappingProxyType(
         "cache": {"ttl_s": 60.0, "stale_s": 300.0, "entries": 10_000},
         "recovery": {"extra_s": 10.0},
         "clients": {"head_s": 10.0, "body_s": 10.0, "body_bytes": 1_000_000, "connections": 200},
-        "outbox": {"capacity": 10_000, "cap_s": 30.0, "claim_idle_s": 15.0},
+        "outbox": {"capacity": 10_000, "cap_s": 30.0, "claim_idle_s": 5.0},
     }
 )
 

@@ -21,6 +21,8 @@ SETTLE_S = 1.5
 """The service samples every quarter of a second; it is given this long to act on what it read."""
 CPU_SETTLE_S = 2.0
 STALL_S = 3.0
+BEAT_MS = 250.0
+"""Of each second between two samples: they are made of five short sleeps, and one more is left to chance."""
 
 
 def level_not_entered(history: History, life: Life, timeline: Timeline) -> tuple[str, list[Event]]:
@@ -80,7 +82,11 @@ def _stall_not_felt(history: History, timeline: Timeline, began: float, over: fl
             continue
         if not began <= broken.inject.t <= broken.healed_s + STALL_S <= over:
             continue
-        share = float(broken.inject.value["parameters"]["stall_ms"]) / budget_ms
+        # A stall is felt by the short sleep that it hits, less what that had to sleep anyway.
+        felt_ms = (
+            float(broken.inject.value["parameters"]["stall_ms"]) - largest(history, "levels", "sample_s") * BEAT_MS
+        )
+        share = felt_ms / budget_ms
         due = [level for level in LEVELS[1:] if share >= largest(history, "levels", level) + MARGIN]
         if due and timeline.highest(broken.inject.t, broken.healed_s + STALL_S) < rank(due[-1]):
             return f"the loop stood still long enough for {due[-1]}, and that level was not entered", [

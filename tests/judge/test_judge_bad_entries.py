@@ -31,6 +31,7 @@ def planted(story: Story, key: str = "k") -> None:
     ("events", "expected", "reason"),
     [
         ((("corrupt", 1.0), ("write", 0.1)), Outcome.PASS, ""),
+        ((("corrupt", 0.2), ("miss", 0.1), ("write", 0.1)), Outcome.PASS, ""),
         ((("miss", 1.0), ("write", 0.1)), Outcome.FAIL, "a bad entry was met and not counted"),
         ((("corrupt", 1.0), ("corrupt", 1.0)), Outcome.FAIL, "a bad entry was not deleted"),
         ((("corrupt", 1.0), ("corrupt", 0.01)), Outcome.PASS, ""),  # two looked at the same moment

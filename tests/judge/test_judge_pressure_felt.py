@@ -34,7 +34,7 @@ def by_processor(story: Story) -> None:
 
 
 def by_the_loop(story: Story) -> None:
-    story.inject("f", "event_loop_stall", "service", stall_ms=300.0)
+    story.inject("f", "event_loop_stall", "service", stall_ms=330.0)
     story.wait(1.0).heal("f", "event_loop_stall", "service")
     samples(story, 4.0)
 
@@ -62,7 +62,7 @@ def test_a_level_that_was_entered_is_none(press: Callable[[Story], None], level:
     story = started()
     used = {"moderate": 0.9, "heavy": 0.99}[level]
     if press is by_the_loop:
-        story.inject("f", "event_loop_stall", "service", stall_ms=300.0)
+        story.inject("f", "event_loop_stall", "service", stall_ms=330.0)
         story.wait(0.5).say("level", old="none", new="heavy", utilisation=used, cause="loop_lag")
         story.wait(0.5).heal("f", "event_loop_stall", "service")
         samples(story, 4.0)
