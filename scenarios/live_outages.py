@@ -174,12 +174,13 @@ def rude_clients(seed: int) -> Scenario:
         summary="dripped heads and bodies, a connection flood, exhausted descriptors, while others are served",
         steady=calm(seed, "rude", for_s=1.5, per_s=6.0),
         workload=calm(seed, "rude-work", for_s=12.0, per_s=8.0),
-        settings={"clients": {"head_s": 1.2, "body_s": 1.2}},
+        settings={"clients": {"head_s": 1.0, "body_s": 1.0}},
+        # Each crowd stays for longer than its limit and the judge's patience: else nobody saw whether it would be cut.
         schedule=schedule(
-            (0.2, 2.6, {"kind": "slow_head", "connections": 20}),
-            (0.4, 2.6, {"kind": "slow_body", "connections": 20}),
-            (3.4, 4.0, {"kind": "connection_flood", "connections": 300}),
-            (8.0, 1.5, {"kind": "descriptors_exhausted"}),
+            (0.2, 3.2, {"kind": "slow_head", "connections": 20}),
+            (0.4, 3.2, {"kind": "slow_body", "connections": 20}),
+            (4.0, 4.0, {"kind": "connection_flood", "connections": 300}),
+            (8.6, 1.5, {"kind": "descriptors_exhausted"}),
         ),
     )
 
