@@ -47,8 +47,8 @@ class Key:
 
 
 def keys_from_json(data: Mapping[str, Mapping[str, str]]) -> dict[str, Key]:
-    """The key ring by name."""
-    return {name: Key(**one) for name, one in data.items()}
+    """The key ring by name; what else it says of a key is of no use here."""
+    return {name: Key(one["key"], one["user"], one.get("priority", "normal")) for name, one in data.items()}
 
 
 @dataclass(slots=True)

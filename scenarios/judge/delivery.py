@@ -148,8 +148,10 @@ def _given_up(history: History, found: Post) -> list[Event]:
         alert, name = str(event.value.get("alert_id", "")), str(event.value.get("receiver", ""))
         if alert not in found.accepted or (name, alert) in found.refused or (name, alert) in found.taken:
             continue
-        tried = [a for a in arrivals(history, name) if a.key == alert]
-        if all(a.status for a in tried):
+        here = arrivals(history, name)
+        tried = [a for a in here if a.key == alert]
+        # What came without a key (C1.5) may have been this one, and refused for that.
+        if all(a.key for a in here) and all(a.status for a in tried):
             return [*found.accepted[alert].events(), *[e for a in tried[-1:] for e in a.events()], event]
     return []
 
