@@ -25,11 +25,11 @@ def rate_window_off_by_one() -> None:
 
 
 def permits_leaked() -> None:
-    """Some way out forgets the permit: one request in forty keeps it for good."""
+    """Some way out forgets the permit: one product request in forty keeps it for good."""
     give_back, count = Permit.give_back, itertools.count(1)
 
     def forgetful(self: Permit, why: Why) -> None:
-        if next(count) % 40:
+        if self.pool == "critical" or next(count) % 40:
             give_back(self, why)
 
     put(Permit, "give_back", forgetful)
