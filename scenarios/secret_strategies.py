@@ -48,9 +48,9 @@ def canaries() -> SearchStrategy[Canary]:
         "url": _text(12, 20).map("postgresql://app:{}@db.internal:5432/prices".format),
         "phone": st.integers(10**7, 10**8 - 1).map("+49 30 {}".format),
         "pem": _text(48, 64).map("MIIE{}".format),
-        # With digits at both ends: Hypothesis also draws words that stand in the code, which are no secrets.
-        "bearer": _text(20, 48).map("7{}3".format),
-        "url_password": _text(12, 24).map("4{}9".format),
+        # With both at its ends: Hypothesis also draws words of the code and bare numbers, which are no secrets.
+        "bearer": _text(20, 48).map("k7{}z3".format),
+        "url_password": _text(12, 24).map("m4{}x9".format),
     }
     return st.one_of(*(value.map(lambda v, kind=kind: _canary(kind, v)) for kind, value in kinds.items()))  # type: ignore[misc]
 

@@ -9,9 +9,10 @@ from scenarios.judge.figures import CROSSING_SLACK_S, figure
 from scenarios.judge.history import Event, History
 from scenarios.judge.security import spoken
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
-from scenarios.judge.views import Asked, Life, asked, ends_it, lives, probes, signal_number
+from scenarios.judge.views import Asked, Life, asked, ends_it, faults, lives, probes, signal_number
 
 READINESS_SLACK_S = 0.05
+AUDIT_SLACK_S = 1.0
 EXIT_SLACK_S = 2.0
 """For closing clients, flushing logs, and the harness noticing the exit."""
 
@@ -183,10 +184,13 @@ def judge_reload(history: History) -> Verdict:
             if evidence:
                 return failed(claim, len(reloads), reason, evidence)
     refused = [e for e in reloads if e.value["outcome"] == "refused"]
+    full = [b for b in faults(history) if b.kind == "disk_full" and b.where == "audit"]
+    # What could not be written is lost, counted and alarmed: that is C4.6.
+    due = [e for e in refused if not any(b.touches(e.t - AUDIT_SLACK_S, e.t + AUDIT_SLACK_S) for b in full)]
     audited = [str(e.value["text"]).lower() for e in spoken(history) if e.value["surface"] == "audit"]
     written = sum("reload" in text and "refused" in text for text in audited)
-    if refused and audited and written < len(refused):
-        return failed(claim, len(reloads), f"{len(refused)} refused, {written} of them audited", refused[written:])
+    if due and audited and written < len(due):
+        return failed(claim, len(reloads), f"{len(due)} refused, {written} of them audited", due[written:])
     outcomes = {str(e.value["outcome"]) for e in reloads}
     for wanted in ("applied", "refused", "rolled_back"):
         if wanted not in outcomes:

@@ -69,3 +69,19 @@ def test_a_store_that_forgets_is_told_in_ready(
     story.wait(10.0).heal("f0", "redis_evicting", "redis")
     found, reason = outcome("C6.2", story)
     assert found is expected, reason
+
+
+@pytest.mark.parametrize(("full", "expected"), [(True, Outcome.UNKNOWN), (False, Outcome.FAIL)])
+def test_a_refusal_whose_record_the_full_disk_lost_is_not_called_unaudited(full: bool, expected: Outcome) -> None:
+    story = Story()
+    story.line('{"action": "reload", "outcome": "refused"}', "audit")
+    story.say("reload", outcome="refused", actor="sighup", generation=1)
+    story.wait(5.0)
+    if full:
+        story.inject("f0", "disk_full", "service", where="audit")
+    story.wait(1.0).say("reload", outcome="refused", actor="file", generation=1)
+    story.wait(1.0)
+    if full:
+        story.heal("f0", "disk_full", "service")
+    found, reason = outcome("C6.3", story)
+    assert found is expected, reason
