@@ -92,6 +92,7 @@ class LogPipe:
     held: int = 0
     looked_at_s: float = -math.inf
     _waiting: list[Callable[[], None]] = field(default_factory=list)
+    _loop: asyncio.AbstractEventLoop | None = None
 
     def write(self, data: bytes) -> int:
         """Take whole lines; raises OSError while full."""
@@ -114,10 +115,17 @@ class LogPipe:
         if self.is_blocked:
             self._waiting.append(pump)
             return
-        loop = asyncio.get_running_loop()
+        loop = self._of_the_run()
         since_s = loop.time() - self.looked_at_s
         wait_s = GATHER_S - since_s % GATHER_S if since_s < GATHER_S * IDLE_ROUNDS else 0.0
         loop.call_later(wait_s, self._run, pump)
+
+    def _of_the_run(self) -> asyncio.AbstractEventLoop:
+        """The loop, also for what logs from a thread, which has none of its own: the first line never does."""
+        with contextlib.suppress(RuntimeError):
+            self._loop = asyncio.get_running_loop()
+        assert self._loop is not None
+        return self._loop
 
     def _run(self, pump: Callable[[], None]) -> None:
         if self.is_blocked:
