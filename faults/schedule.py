@@ -19,7 +19,8 @@ from faults.catalogue import build
 _T = TypeVar("_T")
 
 Observer = Callable[[str, str, Fault, Bite | None, Mapping[str, Any]], None]
-"""Told of each change: (``inject`` or ``heal``, the fault's id, the fault, its bite when healed)."""
+"""Told of each change: (``inject`` or ``heal``, the fault's id, the fault, its bite when healed, its details when
+injected)."""
 
 
 @dataclass(frozen=True, slots=True)

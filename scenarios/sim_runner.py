@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scenarios.judge.claims import judge_all
 from scenarios.judge.history import History
@@ -123,6 +124,15 @@ def spec_for(
     if isinstance(scenario, Scenario):
         return spec_of(scenario, seed=seed, commit=commit, sabotage=sabotage, candles=candles)
     return LiveSpec(seed=seed, sabotage=sabotage, scenario=name, commit=commit)
+
+
+def plan_of(stored: Mapping[str, Any] | None) -> Plan:
+    """The schedule that a session holds; the default one where it holds none.
+
+    Raises:
+        PlanError: when it is no plan.
+    """
+    return Plan((), BOUNDS) if stored is None else Plan.from_json(stored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from scenarios.judge.verdict import Outcome, Verdict
 from scenarios.selection import SimScenario, simulated_scenarios
 from scenarios.session import Session
 from scenarios.sim_failure import failure_of
-from scenarios.sim_runner import BOUNDS, CLIENTS, Simulation, spec_for
+from scenarios.sim_runner import BOUNDS, CLIENTS, Simulation, plan_of, spec_for
 from scenarios.simulator.counterexample import Exploration
 from scenarios.simulator.errors import RuleBrokenError
 from scenarios.simulator.plan import Plan
@@ -174,7 +174,7 @@ class Worker:
         spec = spec_for(scenario, session.scenario.name, session.seed, self._task.commit, self._task.sabotage)
         name = f"regression-{session.name}"
         one = self._under_search(name, scenario, spec, borders)
-        one.plan = Plan((), BOUNDS) if session.plan is None else Plan.from_json(session.plan)
+        one.plan = plan_of(session.plan)
         return name, one
 
     def _under_search(self, name: str, scenario: SimScenario, spec: LiveSpec, borders: Borders) -> Explored:

@@ -153,11 +153,8 @@ class Worker:
         """One round: claim, read, deliver what is due. True when more may be waiting."""
         try:
             found = await self._link.run(self._fetch, ACCEPT_S)
-        except RedisGoneError:
+        except (RedisGoneError, RedisError) as error:
             found = 0  # what is in hand can still be delivered
-            self._claim_soon()
-        except RedisError as error:
-            found = 0
             self._claim_soon()
             if "NOGROUP" in str(error) and await self._make_group():
                 again, self._made_anew = self._made_anew, True

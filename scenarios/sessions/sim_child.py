@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scenarios.session import Session
-from scenarios.sim_runner import BOUNDS, run_simulated, spec_for
-from scenarios.simulator.plan import Plan
+from scenarios.sim_runner import plan_of, run_simulated, spec_for
 from scenarios.worlds.launcher import load_sabotage
 
 
@@ -23,8 +22,7 @@ def run_task(task: dict[str, Any]) -> dict[str, Any]:
     session = Session.from_json(task["session"])
     scenario = session.startup or session.scenario
     spec = spec_for(scenario, session.scenario.name, session.seed, session.commit, session.sabotage)
-    plan = Plan((), BOUNDS) if session.plan is None else Plan.from_json(session.plan)
-    done = run_simulated(scenario, spec, plan)
+    done = run_simulated(scenario, spec, plan_of(session.plan))
     done.history.write(Path(task["history"]))
     return {"problem": done.problem, "trace_digest": done.trace_digest, "plan": done.plan.to_json()}
 
