@@ -289,10 +289,10 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         host.stopped = self.hosts_differ = True
 
     def resume_host(self, host: Host) -> None:
-        """It goes on: what came meanwhile runs now, in its order."""
+        """It goes on: what came meanwhile runs now, in its order and before what has just become ready."""
         host.stopped = False
         held, host.held = host.held, []
-        self._ready.extend(held)
+        self._ready.extendleft(reversed(held))
 
     def _take_due(self, timers: list[tuple[float, int, asyncio.TimerHandle]]) -> None:
         now = self.now_s + RESOLUTION_S

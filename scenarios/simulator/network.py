@@ -285,7 +285,7 @@ class Network:
         server.accept(theirs)
         own.protocol = protocol = factory()
         ready = self.loop.create_future()
-        self.loop.call_soon(protocol.connection_made, own)
+        self.loop.call_soon(own.begin)
         self.loop.call_soon(_set, ready)
         try:
             await ready

@@ -90,7 +90,7 @@ class SimServer(asyncio.AbstractServer):
         transport.protocol = protocol
         self._order.append(transport)
         transport.connection.on_over = lambda: self._done(transport)
-        self._network.loop.call_soon(protocol.connection_made, transport, context=self.context)
+        self._network.loop.call_soon(transport.begin, context=self.context)
 
     def close(self) -> None:
         """Listen no longer; connections go on."""

@@ -41,6 +41,7 @@ class SimTransport(asyncio.Transport):
         self._closing = False
         self._ended = False
         self._paused = False
+        self._begun = False
         self._flushing = False
         self._writing_paused = False
         self._inbox: deque[Payload] = deque()
@@ -62,7 +63,7 @@ class SimTransport(asyncio.Transport):
 
     def is_reading(self) -> bool:
         """Whether bytes are handed to the protocol."""
-        return not self._paused and not self._closing
+        return self._begun and not self._paused and not self._closing
 
     def pause_reading(self) -> None:
         """Keep what arrives."""
@@ -70,11 +71,8 @@ class SimTransport(asyncio.Transport):
 
     def resume_reading(self) -> None:
         """Hand on what was kept, from the next round of the loop."""
-        if self._paused:
-            self._paused = False
-            if self._inbox and not self._flushing:
-                self._flushing = True
-                self.connection.loop.call_soon(self._flush, context=self.context)
+        self._paused = False
+        self._flush_soon()
 
     def write(self, data: Any) -> None:
         """Send bytes; after the end or the loss of the connection they vanish."""
@@ -139,16 +137,23 @@ class SimTransport(asyncio.Transport):
 
     # --- what the connection calls ---------------------------------------------------------------------------
 
+    def begin(self) -> None:
+        """Tell the protocol of the connection; as in asyncio nothing is read before that, however late it is."""
+        if not self.is_lost:
+            self._begun = True
+            self.protocol.connection_made(self)
+            self._flush_soon()
+
     def arrive(self, payload: Payload) -> None:
         """A packet has come."""
-        if payload is End.RESET:
+        if payload is End.RESET and (self._begun or self.protocol is None):
             self._closing = True
             self._inbox.clear()
             self._lose(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
         elif self._closing:
             if isinstance(payload, bytes):
                 self.connection.send(self.outward, End.RESET)
-        elif self._paused or self._inbox:
+        elif self._paused or self._inbox or not self._begun:
             self._inbox.append(payload)
         else:
             self._deliver(payload)
@@ -165,10 +170,19 @@ class SimTransport(asyncio.Transport):
         self._closing = self.is_lost = True
         self._inbox.clear()
 
+    def _flush_soon(self) -> None:
+        if self._inbox and self._begun and not self._paused and not self._flushing:
+            self._flushing = True
+            self.connection.loop.call_soon(self._flush, context=self.context)
+
     def _flush(self) -> None:
         self._flushing = False
         while self._inbox and not self._paused and not self._closing:
-            self._deliver(self._inbox.popleft())
+            payload = self._inbox.popleft()
+            if payload is End.RESET:
+                self.arrive(payload)
+            else:
+                self._deliver(payload)
 
     def _deliver(self, payload: Payload) -> None:
         protocol = self.protocol

@@ -227,3 +227,79 @@ def test_hanging_connects_are_counted_between_the_two_that_are_parted():
         assert [type(error).__name__ for error in found[1:]] == ["ConnectionRefusedError"] * 2
 
     holds(program)
+
+
+class _Told(asyncio.Protocol):
+    """Notes what a transport tells its protocol."""
+
+    def __init__(self) -> None:
+        self.heard = []
+
+    def connection_made(self, _transport):
+        self.heard.append("made")
+
+    def data_received(self, data):
+        self.heard.append(data)
+
+    def connection_lost(self, error):
+        self.heard.append(type(error).__name__)
+
+
+async def _kept_waiting(host, told):
+    """A connection that waits in the backlog, with its first bytes under way, while the machine stands still."""
+    loop = current_loop()
+    with network().host(host.name):
+        server = await loop.create_server(lambda: told, None, 7)
+    host.descriptors_left = 0
+    loop.stop_host(host)
+    transport, _ = await loop.create_connection(asyncio.Protocol, host.name, 7)
+    transport.write(b"early")
+    await asyncio.sleep(0.5)
+    host.descriptors_left = None
+    assert server.accept_backlog() == 1
+    await asyncio.sleep(0.1)
+    assert told.heard == []
+    return transport, server
+
+
+def test_a_protocol_hears_of_its_connection_before_the_bytes_that_came_while_its_machine_stood_still():
+    async def program():
+        host, told = network().live_host("server"), _Told()
+        transport, server = await _kept_waiting(host, told)
+        current_loop().resume_host(host)
+        await asyncio.sleep(0.5)
+        assert told.heard == ["made", b"early"]
+        transport.close()
+        server.close()
+
+    holds(program)
+
+
+def test_a_protocol_hears_of_its_connection_before_the_reset_that_came_while_its_machine_stood_still():
+    async def program():
+        host, told = network().live_host("server"), _Told()
+        transport, server = await _kept_waiting(host, told)
+        transport.abort()
+        await asyncio.sleep(0.5)
+        current_loop().resume_host(host)
+        await asyncio.sleep(0.5)
+        assert (told.heard[0], told.heard[-1]) == ("made", "ConnectionResetError")
+        server.close()
+
+    holds(program)
+
+
+def test_what_a_machine_missed_runs_before_what_becomes_ready_as_it_goes_on():
+    async def program():
+        loop, heard = current_loop(), []
+        with network().host("server") as host:
+            loop.call_later(1.0, heard.append, "missed")
+            loop.call_later(2.0, loop.call_soon, heard.append, "missed later")
+        loop.stop_host(host)
+        loop.call_at(loop.time() + 3.0, loop.resume_host, host)
+        with network().host("server"):
+            loop.call_at(loop.time() + 3.0, heard.append, "just due")
+        await asyncio.sleep(4.0)
+        assert heard == ["missed", "just due", "missed later"]
+
+    holds(program)
