@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -16,10 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from faults.run_directory import sweep
 from scenarios.baseline import Baseline
-from scenarios.conclude import Outcome, Ran, Terms, clear, conclude, utc
-from scenarios.judge.claims import judge_all
-from scenarios.judge.history import read
+from scenarios.conclude import Judged, Outcome, Ran, Terms, clear, conclude, utc
 from scenarios.judge.verdict import Outcome as Verdicts
+from scenarios.judge.verdict import Verdict
 from scenarios.judge.waivers import Waiver
 from scenarios.live_catalogue import SHOWN_BY
 from scenarios.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, LiveTerms, live_jobs, replay_job
@@ -36,6 +36,10 @@ from scenarios.worlds.live import versions
 BUDGET_S = 60.0
 SIMULATED_SHARE = 0.45
 """Of the budget, while the live world runs beside it."""
+STEPS_BACK = 10
+"""Niceness of the simulated world beside the live one: virtual time is in no hurry, and the soak takes longest."""
+CONCLUDE_S = 8.0
+"""Of the budget: for reading and judging what was stored. What may be left out must have ended before."""
 
 World = Literal["both", "simulated", "live"]
 Extent = Literal["none", "sample", "all"]
@@ -121,13 +125,13 @@ class _Certification:
         started_at = utc()
         histories = options.out / "histories"
         clear(options.out)
-        live = LiveRuns(histories, self.progress, time.monotonic, options.budget_s, self.began_s)
+        live = LiveRuns(histories, self.progress, time.monotonic, options.budget_s - CONCLUDE_S, self.began_s)
         async with asyncio.TaskGroup() as group:
             exploring = group.create_task(self._explore(), name="simulated")
             group.create_task(self._live(live), name="live")
         explored = exploring.result()
         load = await self._load(histories)
-        await self._again(live, histories)
+        judged = await self._again(live, Judged.of(options.out, options.claims))
         proof = await self._prove()
         problems = [f"{name}: {text}" for name, text in sorted(live.problems.items())]
         problems += [f"load: {load.problem}"] if load.problem else []
@@ -151,7 +155,7 @@ class _Certification:
             sign_key=options.sign_key,
             baseline=options.baseline,
         )
-        return conclude(options.out, ran, terms)
+        return conclude(options.out, ran, terms, judged=judged)
 
     async def _explore(self) -> Explored:
         options = self.options
@@ -173,6 +177,7 @@ class _Certification:
                 sabotage=options.sabotage,
                 candles=options.candles,
                 budget_s=budget_s,
+                niceness=0 if alone else STEPS_BACK,
             )
             for number, share in enumerate(dealt)
         ]
@@ -219,23 +224,23 @@ class _Certification:
         self.progress.loaded(name, found.problem or f"{held} of {len(found.rows)} budgets held")
         return found
 
-    async def _again(self, live: LiveRuns, histories: Path) -> None:
+    async def _again(self, live: LiveRuns, judged: Judged) -> Judged:
         """Run once more what a busy machine swallowed: more evidence may settle an UNKNOWN, and never hides a FAIL."""
-        names = self._not_exercised(histories)
+        names = self._not_exercised(judged.verdicts)
         jobs = [job for job in self._live_jobs() if job.name in names]
-        if jobs:
-            again = LiveRuns(histories, self.progress, time.monotonic, float("inf"), self.began_s)
-            await again.run(jobs, "-again")
-            live.problems |= again.problems
+        if not jobs:
+            return judged
+        again = LiveRuns(live.out, self.progress, time.monotonic, float("inf"), self.began_s)
+        await again.run(jobs, "-again")
+        live.problems |= again.problems
+        return Judged.of(self.options.out, self.options.claims)
 
-    def _not_exercised(self, histories: Path) -> set[str]:
+    def _not_exercised(self, verdicts: Sequence[Verdict]) -> set[str]:
         """Scenarios of claims that are UNKNOWN, may not be, and are shown by one."""
         options = self.options
         if options.only or options.sabotage or options.world == "simulated":
             return set()
-        found = {path.stem: read(path) for path in sorted(histories.glob("*.jsonl"))}
-        judged = judge_all(found, options.claims or None)
-        unknown = [verdict.claim for verdict in judged if verdict.outcome is Verdicts.UNKNOWN]
+        unknown = [verdict.claim for verdict in verdicts if verdict.outcome is Verdicts.UNKNOWN]
         return {SHOWN_BY[claim] for claim in unknown if claim not in options.allowed_unknown and claim in SHOWN_BY}
 
     async def _prove(self) -> Proof:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -110,7 +110,7 @@ class Outcome:
     key_id: str = ""
 
 
-def conclude(out: Path, ran: Ran, terms: Terms, *, finished_at: str = "") -> Outcome:
+def conclude(out: Path, ran: Ran, terms: Terms, *, finished_at: str = "", judged: Judged | None = None) -> Outcome:
     """Judge what was stored, not what is in memory: the certificate must be re-judgeable from its files.
 
     Writes the certificate, its reports, the manifest and the digest of the whole into ``out``, beside
@@ -121,10 +121,10 @@ def conclude(out: Path, ran: Ran, terms: Terms, *, finished_at: str = "") -> Out
         ran: what ran.
         terms: how it is to be taken.
         finished_at: wall time, ISO 8601, UTC; now when left out.
+        judged: what is stored there, if it was read and judged already and nothing was added since.
     """
     _clear_written(out)
-    evidence = Evidence.load(out)
-    verdicts = tuple(judge_all(evidence.histories, terms.claims or None))
+    evidence, verdicts = judged or Judged.of(out, terms.claims)
     facts = facts_of(evidence, ran, terms, finished_at or utc())
     certificate = statement(verdicts, facts)
     if terms.baseline:
@@ -173,6 +173,24 @@ class Evidence:
             histories[path.stem] = history = parse(data.decode())
             files.append(HistoryFile.of(path.stem, f"{HISTORIES}/{path.name}", data, history))
         return cls(histories, files)
+
+
+class Judged(NamedTuple):
+    """The stored histories, and the verdicts on them."""
+
+    evidence: Evidence
+    verdicts: tuple[Verdict, ...]
+
+    @classmethod
+    def of(cls, directory: Path, claims: Sequence[str]) -> Judged:
+        """Read and judge what lies below a certificate's directory; no claims named: all.
+
+        Raises:
+            HistoryError: for the first record that breaks the format.
+            UnicodeDecodeError: for bytes that are no UTF-8.
+        """
+        evidence = Evidence.load(directory)
+        return cls(evidence, tuple(judge_all(evidence.histories, claims or None)))
 
 
 def facts_of(evidence: Evidence, ran: Ran, terms: Terms, finished_at: str) -> Facts:

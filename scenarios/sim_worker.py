@@ -11,6 +11,7 @@ import dataclasses
 import gc
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -55,6 +56,7 @@ class Task:
         until: stop as soon as this claim has failed.
         prefix: of the names of what is written.
         regressions: files of adopted sessions of the simulated world, replayed before anything else.
+        niceness: how far it steps back for the processes beside it, which live in real time.
     """
 
     out: str
@@ -70,6 +72,7 @@ class Task:
     until: str = ""
     prefix: str = "sim-"
     regressions: tuple[str, ...] = ()
+    niceness: int = 0
 
     def dumps(self) -> str:
         """One line of JSON."""
@@ -132,7 +135,8 @@ class Worker:
             replayed = dict(self._replayed(Path(file), borders) for file in self._task.regressions)
             for name, one in replayed.items():
                 self._run(name, one, 0)
-            explored = {name: self._explored(name, borders) for name in self._task.scenarios}
+            known = simulated_scenarios(self._task.seed)
+            explored = {name: self._explored(name, known[name], borders) for name in self._task.scenarios}
             for number in self._rounds():
                 open_ones = [name for name, one in explored.items() if not one.is_over]
                 if not open_ones:
@@ -161,9 +165,8 @@ class Worker:
     def _failed(self, explored: Any) -> set[str]:
         return {str(getattr(one.report.counterexample.exception, "name", "")) for one in explored if one.report.found}
 
-    def _explored(self, name: str, borders: Borders) -> Explored:
+    def _explored(self, name: str, scenario: SimScenario, borders: Borders) -> Explored:
         task = self._task
-        scenario: SimScenario = simulated_scenarios(task.seed)[name]
         spec = spec_for(scenario, name, task.seed, task.commit, task.sabotage, task.candles)
         return self._under_search(name, scenario, spec, borders)
 
@@ -249,10 +252,13 @@ def main() -> int:
         sys.stdout.write(json.dumps(value) + "\n")
         sys.stdout.flush()
 
+    os.nice(task.niceness)
     try:
         if task.sabotage:
             load_sabotage(task.sabotage)()
-        Worker(task, write, time.monotonic).work()
+        worker = Worker(task, write, time.monotonic)
+        gc.freeze()  # modules stay: no collection needs to look at them again, and there is one after each run
+        worker.work()
     except (SabotageError, RuleBrokenError) as error:
         sys.stderr.write(f"sim_worker: {type(error).__name__}: {error}\n")
         return HARNESS

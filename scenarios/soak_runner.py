@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from scenarios.judge.endurance import KEYS_MIN
 from scenarios.phases import Run
 from scenarios.runner import observed
@@ -32,11 +30,10 @@ SETTINGS = {
 KEEP_S = 900.0
 """TTL and grace of those settings."""
 WARM_KEYS = 12_000
-"""More than the cache in process holds, so that it is full and evicts before memory is watched."""
-ASKERS = 2
+"""Of the keys: more than the cache in process holds, so that it is full and evicts before memory is watched."""
+ASKERS = 4
 BATCHES_A_SCRAPE = 2
-ODDITIES_A_BATCH = 4
-NICENESS = 5
+ODDITIES_A_BATCH = 2
 SOAK_S_MAX = 150.0
 """When even a machine under siege should be done; what is left undone leaves the claim unknown."""
 
@@ -75,21 +72,20 @@ class _Soak:
         self.on_phase = on_phase
         self.keys = Keys(world.spec.seed, KEEP_S)
         self.rounds: Iterator[int] = itertools.count()
+        self.count = _Count()
 
     async def run(self) -> None:
         """Fill Redis, warm up, soak; a service that ends meanwhile ends it."""
         world = self.world
-        # Others measure real time beside us; nothing here depends on it.
-        psutil.Process(world.service.child.pid).nice(NICENESS)
         self.on_phase("fill")
-        await self.keys.fill(world.redis.url, WARM_KEYS + KEYS_MIN, time.time())
+        await self.keys.fill(world.redis.url, KEYS_MIN, time.time())
         end_s = world.now() + SOAK_S_MAX
         self._phase("steady")
         await self._ask(WARM_KEYS // KEYS_A_BATCH, end_s)
         self._phase("soak")
         self._probe(phase="begin")
-        count = await self._ask(KEYS_MIN // KEYS_A_BATCH, end_s)
-        self._probe(phase="end", distinct_keys=count.keys, metrics_scrapes=count.scrapes)
+        await self._ask((KEYS_MIN - WARM_KEYS) // KEYS_A_BATCH, end_s)
+        self._probe(phase="end", distinct_keys=self.count.keys, metrics_scrapes=self.count.scrapes)
         self._phase("quiet")
 
     def _phase(self, name: str) -> None:
@@ -100,32 +96,30 @@ class _Soak:
     def _probe(self, **value: Any) -> None:
         self.world.recorder.add(self.world.now(), "harness", "state", "probe", {"probe": "soak", **value})
 
-    async def _ask(self, rounds: int, end_s: float) -> _Count:
+    async def _ask(self, rounds: int, end_s: float) -> None:
         """So many batches, with everything that goes with them, by ``ASKERS`` side by side."""
-        count = _Count()
         mine = iter(list(itertools.islice(self.rounds, rounds)))
         async with asyncio.TaskGroup() as group:
             for _ in range(ASKERS):
-                group.create_task(self._asker(mine, count, end_s))
-        return count
+                group.create_task(self._asker(mine, end_s))
 
-    async def _asker(self, rounds: Iterator[int], count: _Count, end_s: float) -> None:
+    async def _asker(self, rounds: Iterator[int], end_s: float) -> None:
         world = self.world
         client = world.client.steady()
         try:
             for number in rounds:
                 if world.now() > end_s or not world.service.child.running():
                     return
-                await self._round(client, number, count)
+                await self._round(client, number)
         finally:
             client.close()
 
-    async def _round(self, client: SteadyClient, number: int, count: _Count) -> None:
+    async def _round(self, client: SteadyClient, number: int) -> None:
         answer = await client.send(self.keys.batch(number * KEYS_A_BATCH))
         if answer is not None and answer[0] == 200:
-            count.keys += sum("answer" in result for result in json.loads(answer[2])["results"])
+            self.count.keys += sum("answer" in result for result in json.loads(answer[2])["results"])
         if number % BATCHES_A_SCRAPE == 0:
             scraped = await client.send(scrape())
-            count.scrapes += scraped is not None and scraped[0] == 200
+            self.count.scrapes += scraped is not None and scraped[0] == 200
         for which in range(ODDITIES_A_BATCH):
             await client.send(oddity(number * ODDITIES_A_BATCH + which, self.world.spec.seed))

@@ -212,8 +212,7 @@ class AuditLog:
         data, head = self._tail()
         lines = data.split(b"\n")
         torn = lines.pop()
-        links = [link for link in map(read_link, reversed(lines[-64:])) if link is not None]
-        end = links[0] if links else Link()
+        end = next((link for link in map(read_link, reversed(lines[-64:])) if link is not None), Link())
         if head is not None and head.seq > end.seq:
             return self._mend(torn, head, "truncated", {"last_seq_found": end.seq})
         if torn:
