@@ -21,6 +21,7 @@ from scenarios.worlds.leaky_library import HOSTILE_UNITS
 from scenarios.worlds.live import LiveSpec, LiveWorld, merge
 from scenarios.worlds.probes import (
     RUDE_KINDS,
+    Lateness,
     hostile_lines,
     probe_after_end,
     probe_hostile_lines,
@@ -136,7 +137,7 @@ class _Run(Phases):
         if not self.scenario.hostile_bytes:
             await self.break_it()
             return
-        worst = [0.0]
+        worst = Lateness()
         watching = asyncio.create_task(watch_lag(self.stage, worst), name="lag-watch")
         try:
             await self.break_it()
@@ -146,7 +147,7 @@ class _Run(Phases):
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
         await self.stage.settle()
-        probe_hostile_lines(self.stage, self.scenario.hostile_bytes, worst[0])
+        probe_hostile_lines(self.stage, self.scenario.hostile_bytes, worst)
 
     def beside(self) -> list[Coroutine[Any, Any, None]]:
         work = [self._after(r.at_s, functools.partial(self._reload, r)) for r in self.scenario.reloads]

@@ -17,28 +17,38 @@ FIRST_LINE_S = 1.0
 
 
 def judge_hostile_line(history: History) -> Verdict:
-    """C4.3: a hostile line of 1 MB stalls the loop no longer than its lag budget."""
+    """C4.3: a hostile line of 1 MB stalls the loop no longer than its lag budget.
+
+    A lag in which the process did not compute for so long was the machine's: it settles nothing.
+    """
     claim = "C4.3"
     budget_ms = figure(history, "budgets", "loop_lag_ms")
     tried = [p for p in probes(history, "hostile_line") if int(p.value["bytes"]) >= HOSTILE_BYTES_MIN]
-    frozen = frozen_spans(history)
-    stalls = [(b.inject.t, b.healed_s + LINE_LASTS_S) for b in faults(history) if "stall" in b.kind or "cpu" in b.kind]
-    longest_ms = 0.0
+    longest_ms, not_ours = 0.0, ""
     for probe in tried:
-        lag_ms = float(probe.value["lag_ms"])
+        late = _late(history, probe, budget_ms)
+        lag_ms = max((float(event.value["lag_ms"]) for event in late), default=float(probe.value["lag_ms"]))
+        computed_ms = float(probe.value.get("computed_ms", lag_ms))
         longest_ms = max(longest_ms, lag_ms)
-        if lag_ms > budget_ms:
-            return failed(claim, len(tried), f"the loop stalled {lag_ms:g} ms, budget {budget_ms:g} ms", [probe])
-        since_s = probe.t - max(LINE_LASTS_S, float(probe.value.get("lasted_s", 0.0)) + FIRST_LINE_S)
-        for event in history.states("loop_lag"):
-            meant = since_s <= event.t <= probe.t + LINE_LASTS_S
-            if (
-                meant
-                and float(event.value["lag_ms"]) > budget_ms
-                and not overlaps([*frozen, *stalls], event.t, event.t)
-            ):
-                return failed(claim, len(tried), f"a lag of {event.value['lag_ms']} ms", [probe, event])
-    return passed(claim, len(tried), lines=len(tried), lag_ms_max=round(longest_ms, 1), budget_ms=budget_ms)
+        if late and computed_ms > budget_ms:
+            return failed(claim, len(tried), f"the loop stalled {lag_ms:g} ms, budget {budget_ms:g} ms", late)
+        if late:
+            not_ours = f"a loop that was late by {lag_ms:g} ms of which its process computed {computed_ms:g}"
+    figures = {"lines": len(tried), "lag_ms_max": round(longest_ms, 1), "budget_ms": budget_ms}
+    return unknown(claim, not_ours, **figures) if not_ours else passed(claim, len(tried), **figures)
+
+
+def _late(history: History, probe: Event, budget_ms: float) -> list[Event]:
+    """Of the probe and the lags that the service saw around it, those above the budget; other stalls excuse."""
+    since_s = probe.t - max(LINE_LASTS_S, float(probe.value.get("lasted_s", 0.0)) + FIRST_LINE_S)
+    stalls = [(b.inject.t, b.healed_s + LINE_LASTS_S) for b in faults(history) if "stall" in b.kind or "cpu" in b.kind]
+    excused = [*frozen_spans(history), *stalls]
+    seen = [
+        event
+        for event in history.states("loop_lag")
+        if since_s <= event.t <= probe.t + LINE_LASTS_S and not overlaps(excused, event.t, event.t)
+    ]
+    return [event for event in (probe, *seen) if float(event.value["lag_ms"]) > budget_ms]
 
 
 def _security_events(history: History, until_s: float) -> dict[str, list[Event]]:

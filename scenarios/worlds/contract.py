@@ -34,6 +34,9 @@ class ServiceHandle(Protocol):
     def running(self) -> bool:
         """True while it runs or is stopped."""
 
+    def computed_s(self) -> float:
+        """Seconds that it has computed since it was started; in virtual time it always does."""
+
     async def launch(self) -> None:
         """Start it without waiting for it to serve."""
 

@@ -7,6 +7,7 @@ import contextlib
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -136,13 +137,31 @@ def probe_rude_clients(world: Stage, kind: str, counts: Mapping[str, float], sin
     world.recorder.add(now, "harness", "state", "probe", value)
 
 
-async def watch_lag(world: Stage, worst: list[float]) -> None:
-    """Ask the loop again and again how late it is, until cancelled; the largest answer stands in ``worst``."""
+@dataclass(slots=True)
+class Lateness:
+    """What looking at the loop again and again came to, in ms.
+
+    Attributes:
+        lag_ms: the longest lag.
+        computed_ms: the longest that the process computed while one look went on. A loop that is late because of
+            its own process has that process compute; one on a busy machine waits.
+    """
+
+    lag_ms: float = 0.0
+    computed_ms: float = 0.0
+
+
+async def watch_lag(world: Stage, worst: Lateness) -> None:
+    """Ask the loop again and again how late it is, until cancelled; the largest answers stand in ``worst``."""
     loop = world.target("event_loop", "service")
     assert isinstance(loop, EventLoop)
     while True:
-        worst[0] = max(worst[0], await loop.lag_ms())
+        began_s, computed_s = world.now(), world.service.computed_s()
+        worst.lag_ms = max(worst.lag_ms, await loop.lag_ms())
+        # From the other side: a thread in the process sees nothing of a stall that stops all its threads.
         await asyncio.sleep(LAG_EVERY_S)
+        took_s = min(world.now() - began_s, world.service.computed_s() - computed_s)
+        worst.computed_ms = max(worst.computed_ms, took_s * 1000)
 
 
 def hostile_lines(world: Stage) -> list[Event]:
@@ -151,11 +170,12 @@ def hostile_lines(world: Stage) -> list[Event]:
     return [event for event in lines if HOSTILE_MARK in str(event.value["text"])[:400]]
 
 
-def probe_hostile_lines(world: Stage, size_bytes: int, lag_ms: float) -> None:
+def probe_hostile_lines(world: Stage, size_bytes: int, worst: Lateness) -> None:
     """The loop's largest lag while hostile lines went out, if any did."""
     lines = hostile_lines(world)
     if lines:
-        value = {"probe": "hostile_line", "bytes": size_bytes, "lag_ms": round(lag_ms, 1), "lines": len(lines)}
+        value = {"probe": "hostile_line", "bytes": size_bytes, "lag_ms": round(worst.lag_ms, 1), "lines": len(lines)}
+        value["computed_ms"] = round(worst.computed_ms, 1)
         value["lasted_s"] = round(world.now() - lines[0].t, 3)
         world.recorder.add(world.now(), "harness", "state", "probe", value)
 

@@ -154,6 +154,14 @@ class ServiceProcess:
         """True while it runs or is stopped."""
         return self._child is not None and self._child.running()
 
+    def computed_s(self) -> float:
+        """Processor time of all its threads; 0 when it has ended."""
+        with contextlib.suppress(psutil.Error):
+            if self._sampled is not None:
+                user_s, system_s, *_ = self._sampled.cpu_times()
+                return float(user_s + system_s)
+        return 0.0
+
     async def destroy(self) -> None:
         """End it by force, whatever it does."""
         if self._child is not None:

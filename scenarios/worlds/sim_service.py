@@ -93,6 +93,10 @@ class SimService:
         """See ``contract.ServiceHandle``."""
         return self._task is not None and not self._task.done() and not self._killed
 
+    def computed_s(self) -> float:
+        """See ``contract.ServiceHandle``."""
+        return self._world.loop.time()
+
     def stopped(self) -> bool:
         """True while it is under SIGSTOP."""
         return self.host is not None and self.host.stopped

@@ -109,3 +109,19 @@ def test_a_stall_counts_from_the_first_hostile_line_on(lasted_s: float, outcome:
     story.wait(10).say("loop_lag", lag_ms=900.0)
     story.wait(10.5).probe("hostile_line", bytes=1_000_000, lag_ms=3.0, lasted_s=lasted_s)
     assert verdict_of("C4.3", story.history()).outcome is outcome
+
+
+@pytest.mark.parametrize(("computed_ms", "outcome"), [(251.0, Outcome.FAIL), (249.0, Outcome.UNKNOWN)])
+def test_a_loop_made_late_by_a_busy_machine_settles_nothing(computed_ms: float, outcome: Outcome):
+    story = Story()
+    story.wait(10).probe("hostile_line", bytes=1_000_000, lag_ms=900.0, computed_ms=computed_ms)
+    verdict = verdict_of("C4.3", story.history())
+    assert verdict.outcome is outcome
+    assert "900 ms" in verdict.reason
+
+
+def test_a_lag_that_only_the_service_saw_is_the_machine_s_where_the_process_did_not_compute():
+    story = Story()
+    story.wait(10).say("loop_lag", lag_ms=900.0)
+    story.wait(0.5).probe("hostile_line", bytes=1_000_000, lag_ms=3.0, computed_ms=2.0)
+    assert verdict_of("C4.3", story.history()).outcome is Outcome.UNKNOWN
