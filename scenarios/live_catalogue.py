@@ -9,7 +9,7 @@ from types import MappingProxyType
 from scenarios.judge.workload import Operation, Workload, alert, herd, signal
 from scenarios.live_outages import OUTAGES, SYMBOLS, calm, schedule
 from scenarios.scenario import Reload, Scenario, StartupCase
-from scenarios.worlds import leaky_library
+from scenarios.worlds import leaky_library, unclosable
 from scenarios.worlds.keys import Secrets
 
 
@@ -43,7 +43,7 @@ def burst(seed: int) -> Scenario:
 
 
 def cancelled_herd(seed: int) -> Scenario:
-    """Herds on cold keys of a slow ticker, half of whose callers go away; STOP and CONT on top."""
+    """Herds on cold keys of a slow ticker, half of whose callers go away; STOP and CONT on top; a close that fails."""
     herds = Workload()
     for round_number in range(3):
         at_s = 0.2 + round_number * 1.2
@@ -62,6 +62,7 @@ def cancelled_herd(seed: int) -> Scenario:
         # One failure opens it: were a caller's hanging up counted as one, the breaker would show it.
         settings={"downstreams": {"ticker": {"breaker": {"failures": 1, "open_s": 1.0}}}},
         schedule=schedule((4.5, 0.5, {"kind": "process_signal", "signal": "STOP"})),
+        environment=unclosable.ASKED_FOR,
     )
 
 

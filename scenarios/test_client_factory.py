@@ -13,6 +13,7 @@ from scenarios.live_outages import schedule
 from scenarios.properties import confirm, rare
 from scenarios.scenario import Scenario
 from scenarios.strategies import SETTINGS, alerts, latencies, scenario, scenarios, settings, signals, workloads
+from scenarios.worlds import unclosable
 
 OPENS_AT_ONCE = {"downstreams": {name: {"breaker": {"open_s": 1.0, "failures": 1}} for name in DOWNSTREAMS}}
 
@@ -58,6 +59,7 @@ class TestClientFactoryRareFailures:
             schedules(http(), least=1),
             settings=settings(),
             latency_s=latencies(),
+            environment=st.sampled_from([unclosable.ASKED_FOR, {}]),
         ),
         exercises=("C1.5", "C1.6"),
     )
@@ -91,6 +93,7 @@ class TestClientFactoryRareFailures:
             schedules(http(["ticker"]), most=1),
             settings=st.sampled_from([OPENS_AT_ONCE, SETTINGS]),
             latency_s=st.sampled_from([{}, {"ticker": 0.02}]),
+            environment=st.sampled_from([unclosable.ASKED_FOR, {}]),
         ),
         exercises=("C1.6", "C2.1"),
     )

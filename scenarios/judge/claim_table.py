@@ -84,8 +84,8 @@ TABLE: tuple[Claim, ...] = (
         "C1.6",
         "C1",
         "Clients made and closed once",
-        "Each client is built once and closed once; timeouts and cancellations leave no socket, task or slot.",
-        "The service ended by itself after cancelled or timed-out requests, and left-overs were looked for.",
+        "Each client is built and closed once, even when one fails to close; no socket, task or slot is left behind.",
+        "The service ended by itself after cancelled or timed-out requests, one client failed to close; we looked.",
     ),
     Claim(
         "C1.7",

@@ -149,7 +149,7 @@ def _client_counts(life: Life) -> tuple[str, list[Event]]:
 
 
 def judge_clients_once(history: History) -> Verdict:
-    """C1.6: each client built once and closed once; nothing is left after timeouts and cancellations."""
+    """C1.6: each client built once and closed once, also beside one that fails to close; nothing is left."""
     claim = "C1.6"
     clean = [life for life in lives(history) if life.exited is not None and not life.killed and life.states("client")]
     for life in lives(history):
@@ -168,13 +168,16 @@ def judge_clients_once(history: History) -> Verdict:
     ends = Counter(str(e.value["why"]) for e in history.states("permit_returned"))
     harm = ends["cancelled"] + ends["disconnect"] + ends["timeout"]
     harm = harm or sum(a.left or a.status == 504 for a in asked(history))
+    stuck = history.states("client", event="close_failed")
     if not clean:
         return unknown(claim, "no life of the service ended by itself")
     if not leftovers:
         return unknown(claim, "nobody looked for what was left behind")
     if not harm:
         return unknown(claim, "no request was cancelled or timed out")
-    return passed(claim, len(clean), clean_ends=len(clean), cancelled_or_timed_out=harm)
+    if not stuck:
+        return unknown(claim, "no client failed to close")
+    return passed(claim, len(clean), clean_ends=len(clean), cancelled_or_timed_out=harm, failed_to_close=len(stuck))
 
 
 def _slots_lost(history: History) -> list[Event]:

@@ -135,6 +135,7 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("critical_from_the_main_pool", "limits.py", "C2.1", "cancelled-herd"),
             Sabotage("reserve_for_everybody", "limits.py", "C2.1", "cancelled-herd"),
             Sabotage("slot_lost_on_cancellation", "clients.py", "C1.6", "cancelled-herd"),
+            Sabotage("close_failure_ends_the_closing", "clients.py", "C1.6", "cancelled-herd"),
             Sabotage("sheds_counted_as_errors", "limits.py", "C2.6", "pressure"),
         )
     }

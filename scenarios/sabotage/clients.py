@@ -81,6 +81,17 @@ def clients_never_closed() -> None:
     put(ClientManager, "aclose", forget)
 
 
+def close_failure_ends_the_closing() -> None:
+    """Clients are closed one after the other, and nobody thought that one might raise."""
+
+    async def hasty(self: ClientManager) -> None:
+        for name, downstream in self.downstreams.items():
+            await downstream.aclose()
+            self._world.emit("client", name=name, event="closed")
+
+    put(ClientManager, "aclose", hasty)
+
+
 def breaker_never_half_opens() -> None:
     """The timer of an open breaker is never looked at again: one outage lasts until a restart."""
     wait_s = vars(Breaker)["wait_s"].fget

@@ -78,9 +78,11 @@ def main(argv: list[str]) -> int:
         print(f"launcher: {error}", file=sys.stderr)  # noqa: T201 - stderr is where usage errors go
         return USAGE
     leaky_library.start_from_environment()
+    from scenarios.worlds.unclosable import taken_from_environment, unclosable  # noqa: PLC0415 - it imports httpx
     from service.__main__ import main as serve  # noqa: PLC0415 - after the sabotage has patched it
 
-    return serve(rest)
+    with unclosable(taken_from_environment()):
+        return serve(rest)
 
 
 if __name__ == "__main__":

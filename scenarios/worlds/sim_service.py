@@ -25,6 +25,7 @@ from scenarios.simulator.sockets import SimSocket
 from scenarios.worlds import leaky_library
 from scenarios.worlds.processes import ProcessError, until
 from scenarios.worlds.sim_seams import LogPipe, Machine, SignalTable, WatchedFile, drop_connections
+from scenarios.worlds.unclosable import unclosable
 from service import settings as configuration
 from service.clients.factory import abandon_all_clients
 from service.command import Ground, boot
@@ -212,7 +213,8 @@ class SimService:
         code = CRASHED
         leaking = leaky_library.start_simulated(world.spec.environment)
         try:
-            code = await boot(self._load, Path("service.json"), logs, self._ground(logs, pipe))
+            with unclosable(world.spec.environment):
+                code = await boot(self._load, Path("service.json"), logs, self._ground(logs, pipe))
         except SettingsError as error:
             code = USAGE
             for problem in error.problems:

@@ -87,7 +87,8 @@ def c1_6() -> Story:
     story.probe("idle", when="after", tasks=3, sockets=2, pool_slots_in_use=0)
     story.probe("connections", unowned=0)
     story.wait(1)
-    all_clients(story, "closed")
+    for name in DOWNSTREAMS:
+        story.say("client", name=name, event="close_failed" if name == "ticker" else "closed")
     story.wait(0.1).process("exited", exit_code=0)
     story.say("leftovers", process="harness", found=[])
     return story

@@ -79,6 +79,12 @@ SERVICE: list[tuple[str, str, Change, list[Guilty]]] = [
     ),
     ("C1.5", "a 4xx tried again", edited("arrival", 0, of="ok", status=404), [("arrival", {"status": 404})]),
     ("C1.6", "never closed", without("client", event="closed"), [("client", {"event": "built"}), ("process", {})]),
+    (
+        "C1.6",
+        "the others left open after one that fails to close",
+        without("client", event="closed", name="comms"),
+        [("client", {"name": "comms"}), ("process", {})],
+    ),
     ("C1.6", "built twice", doubled("client", name="user", event="built"), [("client", {"name": "user"})]),
     ("C1.6", "closed twice", doubled("client", name="user", event="closed"), [("client", {"name": "user"})]),
     ("C1.6", "a socket left", edited("leftovers", found=["socket"]), [("leftovers", {})]),

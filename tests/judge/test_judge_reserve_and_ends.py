@@ -125,3 +125,10 @@ def test_a_lag_that_only_the_service_saw_is_the_machine_s_where_the_process_did_
     story.wait(10).say("loop_lag", lag_ms=900.0)
     story.wait(0.5).probe("hostile_line", bytes=1_000_000, lag_ms=3.0, computed_ms=2.0)
     assert verdict_of("C4.3", story.history()).outcome is Outcome.UNKNOWN
+
+
+def test_without_a_client_that_fails_to_close_nobody_knows_what_becomes_of_the_others():
+    sound = edited("client", where={"event": "close_failed"}, event="closed")
+    verdict = judged("C1.6", sound)
+    assert verdict.outcome is Outcome.UNKNOWN
+    assert "failed to close" in verdict.reason
