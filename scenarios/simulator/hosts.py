@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 class Host:
@@ -16,20 +16,19 @@ class Host:
     Attributes:
         name: its name in the network.
         alive: false after a crash: nothing that runs in its context runs any more, not even ``finally``.
-        stopped: while true, what would run in its context is kept in ``held``.
+        stopped: while true, what would run in its context is kept for later.
         descriptors_left: connections that may still be opened or accepted; None without a limit.
         on_exit: told the code when a program on it calls ``sys.exit`` or ``os._exit``; None: that is not simulated.
     """
 
     default: ClassVar[Host]
 
-    __slots__ = ("alive", "descriptors_left", "held", "name", "on_exit", "stopped")
+    __slots__ = ("alive", "descriptors_left", "name", "on_exit", "stopped")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
         self.stopped = False
-        self.held: list[Any] = []
         self.descriptors_left: int | None = None
         self.on_exit: Callable[[int], None] | None = None
 

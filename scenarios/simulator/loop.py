@@ -24,6 +24,7 @@ from scenarios.simulator.endpoints import Endpoints
 from scenarios.simulator.errors import DeadlockError, LivelockError, OverdueError, StuckError
 from scenarios.simulator.handles import SimFuture, SimHandle, SimTask, SimTimer
 from scenarios.simulator.hosts import Host, current_host
+from scenarios.simulator.machines import Machines
 from scenarios.simulator.plan import Bounds
 from scenarios.simulator.trace import NoTrace, Trace
 from scenarios.simulator.unreal import Unreal
@@ -41,7 +42,7 @@ SPIN_ROUNDS = 100
 SPIN_COST_S = 50e-6
 
 
-class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
+class SimLoop(Unreal, Endpoints, Machines, asyncio.BaseEventLoop):
     """One run's loop.
 
     Args:
@@ -60,9 +61,7 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
         self.trace = trace or NoTrace()
         self.checks = Checks(self)
         self.started_s = START_S
-        self._wall = (0.0, 1.0, START_S)
-        self._wall_of: str | None = None
-        self.hosts_differ = False
+        self.set_up_machines(START_S)
         self.steps = 0
         self.now_s = START_S
         self.unhandled: list[dict[str, Any]] = []
@@ -260,39 +259,6 @@ class SimLoop(Unreal, Endpoints, asyncio.BaseEventLoop):
             raise error
         if host.alive:
             host.on_exit(error.code if isinstance(error.code, int) else int(error.code is not None))
-
-    def _may_run(self, handle: asyncio.Handle) -> bool:
-        """Whether the machine on which it would run is up; a stopped one keeps it for later."""
-        host = handle._context.get(current_host, Host.default)
-        if host.alive and host.stopped:
-            host.held.append(handle)
-        return host.alive and not host.stopped
-
-    def set_wall(self, offset_s: float, rate: float, host: str | None = None) -> None:
-        """Set the wall clock (of one machine) off from the truth, and let it run ``rate`` times as fast from now on."""
-        self._wall = (offset_s, rate, self.now_s)
-        self._wall_of = host
-
-    def wall_off_here_s(self) -> float:
-        """How far the wall clock is off for the code that runs: that of other machines keeps true time."""
-        if self._wall_of is not None and current_host.get().name != self._wall_of:
-            return 0.0
-        return self.wall_off_s()
-
-    def wall_off_s(self) -> float:
-        """How far the wall clock is off now."""
-        offset_s, rate, since_s = self._wall
-        return offset_s + (rate - 1.0) * (self.now_s - since_s)
-
-    def stop_host(self, host: Host) -> None:
-        """Nothing that belongs to this machine runs until ``resume_host``."""
-        host.stopped = self.hosts_differ = True
-
-    def resume_host(self, host: Host) -> None:
-        """It goes on: what came meanwhile runs now, in its order and before what has just become ready."""
-        host.stopped = False
-        held, host.held = host.held, []
-        self._ready.extendleft(reversed(held))
 
     def _take_due(self, timers: list[tuple[float, int, asyncio.TimerHandle]]) -> None:
         now = self.now_s + RESOLUTION_S

@@ -204,16 +204,16 @@ def _say_good_bye(loop: SimLoop) -> None:
         left.append(main)
     if left or loop._asyncgens:
         loop.choices = Choices(_NO_PLAN)
-        # The run is judged: tasks of a crashed machine may clean up now, or their coroutines would do so when
-        # they are collected, at any time and with awaits that nobody serves.
-        loop.hosts_differ = False
+        # Tasks of a crashed machine may clean up now, or their coroutines would do so when they are collected, at
+        # any time and with awaits that nobody serves.
+        loop.revive()
         for task in left:
             task.cancel()
         with _hushed():
             loop.run_until_idle(left, rounds=GOOD_BYE_ROUNDS)
             _close_generators(loop)
-        for task in left:
-            _let_go(task)
+            for task in left:
+                _let_go(task)
     network = loop.attachments.get("network")
     if network is not None:
         network.vanish()
@@ -240,7 +240,7 @@ def _hushed() -> Iterator[None]:
 def _let_go(task: Any) -> None:
     if not task.done():
         task._log_destroy_pending = False
-        with contextlib.suppress(RuntimeError, ValueError):
+        with contextlib.suppress(RuntimeError, ValueError, RuleBrokenError):
             task.get_coro().close()
     elif not task.cancelled():
         task.exception()

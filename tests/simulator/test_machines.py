@@ -303,3 +303,28 @@ def test_what_a_machine_missed_runs_before_what_becomes_ready_as_it_goes_on():
         assert heard == ["missed", "just due", "missed later"]
 
     holds(program)
+
+
+def test_a_task_whose_wake_up_was_lost_with_its_machine_cleans_up_when_the_run_is_over():
+    cleaned = []
+
+    async def waits(future):
+        try:
+            await future
+        finally:
+            await asyncio.shield(asyncio.sleep(0.1))
+            cleaned.append(current_loop().now_s)
+
+    async def program():
+        future = current_loop().create_future()
+        with network().host("server"):
+            program.task = asyncio.create_task(waits(future))
+        await asyncio.sleep(1.0)
+        network().crash("server")
+        future.set_result(None)
+        await asyncio.sleep(1.0)
+        assert cleaned == []
+
+    report = explore(program, runs=1, seed=7)
+    assert report.counterexample is None
+    assert len(cleaned) == 1

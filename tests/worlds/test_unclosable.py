@@ -10,6 +10,7 @@ import pytest
 from scenarios.worlds.unclosable import ASKED_FOR, VARIABLE, taken_from_environment, unclosable
 
 
+@pytest.mark.asyncio
 async def test_the_first_client_that_is_closed_closes_and_raises_and_the_others_close() -> None:
     first, second = httpx.AsyncClient(), httpx.AsyncClient()
     with unclosable(ASKED_FOR):
@@ -20,7 +21,7 @@ async def test_the_first_client_that_is_closed_closes_and_raises_and_the_others_
     assert (first.is_closed, second.is_closed) == (True, True)
 
 
-async def test_nothing_is_changed_unasked_or_afterwards() -> None:
+def test_nothing_is_changed_unasked_or_afterwards() -> None:
     close = httpx.AsyncClient.aclose
     with unclosable({}):
         assert httpx.AsyncClient.aclose is close
