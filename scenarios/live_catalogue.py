@@ -10,7 +10,7 @@ from scenarios.judge.workload import Operation, Workload, alert, herd, signal
 from scenarios.live_outages import OUTAGES, SYMBOLS, calm, schedule
 from scenarios.scenario import Reload, Scenario, StartupCase
 from scenarios.worlds import leaky_library, unclosable
-from scenarios.worlds.keys import Secrets
+from scenarios.worlds.keys import LIMITED, Secrets
 
 
 def redis_outage(seed: int) -> Scenario:
@@ -155,6 +155,20 @@ KEEP = (
 )
 
 
+def limited(at_s: float) -> list[Operation]:
+    """One who may see AAPL and MSFT asks for these, for another one, and for all of them in one request."""
+    seen, other = list(LIMITED["erin"]), "GOOG"
+
+    def batch(offset_s: float, symbols: list[str]) -> Operation:
+        return Operation(at_s + offset_s, "batch", "POST", "/v2/signals/batch", "limited", body={"symbols": symbols})
+
+    single = [signal(at_s + i * 0.05, symbol, key="limited") for i, symbol in enumerate([*seen, other])]
+    posted = [
+        alert(at_s + 0.3 + i * 0.05, symbol, f"limited-{i}", key="limited") for i, symbol in enumerate(["MSFT", "GOOG"])
+    ]
+    return [*single, batch(0.15, seen), batch(0.2, [*seen, other]), batch(0.25, [other, *seen]), *posted]
+
+
 def secrets(seed: int) -> Scenario:
     """Secrets in query strings, headers, bodies, paths, and in what a library logs; wrong keys; nobody's scope."""
     canaries = planted_secrets(seed)
@@ -174,6 +188,7 @@ def secrets(seed: int) -> Scenario:
         Operation(1.1, "signal", path=f"/no/such/{query}?password={password}", key="demo"),
         Operation(1.2, "signal", path="/v2/signals/AAPL", headers={"X-Trace": f"token={query} {email}"}, key="demo"),
         signal(1.3, "AAPL", key="inactive"),
+        *limited(1.35),
     ]
     closed = ("/docs", "/openapi.json", "/metrics", "/admin/state", "/admin/config")
     rude += [Operation(1.5 + i * 0.02, "other", path=path, sends="none") for i, path in enumerate(closed)]

@@ -101,7 +101,7 @@ def operators(draw: st.DrawFn, cold: str = "COLD") -> list[Operation]:
 @st.composite
 def strangers(draw: st.DrawFn) -> list[Operation]:
     """Callers without a key, with a wrong one, with one of another scope; bodies that are none; batches."""
-    what = draw(st.sampled_from(["none", "wrong", "scope", "body", "batch", "inactive"]))
+    what = draw(st.sampled_from(["none", "wrong", "scope", "body", "batch", "inactive", "limited"]))
 
     def one(at_s: float, i: int) -> Operation:
         if what == "none":
@@ -112,11 +112,21 @@ def strangers(draw: st.DrawFn) -> list[Operation]:
             return Operation(at_s, "admin", path="/admin/state", key="demo", sends="other_scope")
         if what == "inactive":
             return signal(at_s, SYMBOLS[i % 3], key="inactive")
+        if what == "limited":
+            return _limited(at_s, i)
         if what == "body":
             return Operation(at_s, "alert", "POST", "/v2/alerts", "demo", body='{"symbol": ')
         return Operation(at_s, "batch", "POST", "/v2/signals/batch", "low", "low", body={"symbols": list(SYMBOLS)})
 
     return _group(one, draw(moments_s(0, UNTIL_S)), draw(st.integers(1, 4)), draw(_GAPS_S))
+
+
+def _limited(at_s: float, number: int) -> Operation:
+    """One who may see the first two symbols only asks for these, for another, and for both at once."""
+    if number % 2:
+        body = {"symbols": list(SYMBOLS[: 2 + number % 4 // 2])}
+        return Operation(at_s, "batch", "POST", "/v2/signals/batch", "limited", body=body)
+    return signal(at_s, SYMBOLS[number % 3], key="limited")
 
 
 def workloads(*groups: Operations, least: int = 1, most: int = GROUPS_MAX) -> SearchStrategy[Workload]:

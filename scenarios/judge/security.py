@@ -130,7 +130,7 @@ def judge_keys(history: History) -> Verdict:
             if one.status in {401, 403} and one.status != REFUSED_KEYS[key]:
                 return failed(claim, refused, f"key {key!r} got {one.status}", one.events())
         elif one.served and one.operation in PRODUCT_OPERATIONS and one.invoke.value.get("entitled") is False:
-            return failed(claim, refused, f"{user} was served and is entitled to nothing", one.events())
+            return failed(claim, refused, f"{user} was served what it is not entitled to", one.events())
         elif one.served and whose is not None and user:  # of a key whose owner nobody told us, nothing can be said
             users.add(user)
             if str(whose) != user:

@@ -132,6 +132,8 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("second_signal_cuts_the_drain", "lifecycle.py", "C6.1", "signals"),
             Sabotage("drain_forgets_the_worker", "lifecycle.py", "C1.6", "alert-outage"),
             Sabotage("entitlement_shared_between_users", "security.py", "C4.5", "secrets"),
+            Sabotage("entitled_to_all_or_nothing", "security.py", "C4.5", "secrets"),
+            Sabotage("first_symbol_decides", "security.py", "C4.5", "secrets"),
             Sabotage("critical_from_the_main_pool", "limits.py", "C2.1", "cancelled-herd"),
             Sabotage("reserve_for_everybody", "limits.py", "C2.1", "cancelled-herd"),
             Sabotage("slot_lost_on_cancellation", "clients.py", "C1.6", "cancelled-herd"),

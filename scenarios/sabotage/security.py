@@ -11,6 +11,7 @@ from scenarios.sabotage.patching import put
 from service import routes
 from service.admission.middleware import Rule
 from service.cache import Cache
+from service.clients.user import Entitlement
 from service.outbox import Outbox
 from service.security import patterns
 from service.security.audit import AuditLog
@@ -107,6 +108,21 @@ def entitlement_shared_between_users() -> None:
     """Entitlements are kept under a key without the user in it: what one may see, everybody may."""
     for name in ("get", "peek", "stale"):
         put(Cache, name, _under_one_key(getattr(Cache, name)))
+
+
+def entitled_to_all_or_nothing() -> None:
+    """Whoever has a plan sees every symbol, whatever the plan holds."""
+    put(Entitlement, "allows", lambda self, _symbol: self.active)
+
+
+def first_symbol_decides() -> None:
+    """Of a batch only the first symbol is looked up in the entitlement."""
+    entitled = routes.entitled
+
+    async def hasty(desk: Any, symbols: Any) -> None:
+        await entitled(desk, list(symbols)[:1])
+
+    put(routes, "entitled", hasty)
 
 
 def _under_one_key(ask: Any) -> Any:

@@ -21,15 +21,32 @@ import h11
 from scenarios.judge.history import EventType, Recorder
 from scenarios.judge.workload import Operation, Workload
 
+SIGNALS, BATCH = "/v2/signals/", "/v2/signals/batch"
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """One API key of the world: the key itself and the user it belongs to, who may be ``entitled`` to nothing."""
+    """One API key of the world: the key itself and the user it belongs to, who may see ``symbols`` (None: all)."""
 
     key: str
     user: str
     priority: str = "normal"
-    entitled: bool = True
+    symbols: frozenset[str] | None = None
+
+    def allows(self, operation: Operation) -> bool:
+        """Whether its owner may see all that is asked for."""
+        return self.symbols is None or (bool(self.symbols) and symbols_of(operation) <= self.symbols)
+
+
+def symbols_of(operation: Operation) -> frozenset[str]:
+    """The symbols that it asks for, as far as it says so in the way it should."""
+    path = operation.path.partition("?")[0]
+    body = operation.body if isinstance(operation.body, Mapping) else {}
+    several = body.get("symbols", ())
+    named = [path.removeprefix(SIGNALS)] if path.startswith(SIGNALS) and path != BATCH else []
+    named += [body["symbol"]] if "symbol" in body else []
+    named += several if isinstance(several, list | tuple) else []
+    return frozenset(str(symbol) for symbol in named)
 
 
 class ConnectionBrokenError(ConnectionError):
@@ -121,7 +138,7 @@ class Client:
             "critical": operation.priority == "critical",
             "key": operation.sends,
         }
-        if credentials is not None and not credentials.entitled:
+        if credentials is not None and not credentials.allows(operation):
             value["entitled"] = False
         if body:
             value |= {"body_digest": hashlib.sha256(body).hexdigest(), "body_bytes": len(body)}

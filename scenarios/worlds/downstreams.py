@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from scenarios.worlds.http_server import Answer, HttpServer, Request
-from scenarios.worlds.keys import INACTIVE
+from scenarios.worlds.keys import INACTIVE, LIMITED
 from scenarios.worlds.market import TIMEFRAME_S, CsvMarket, SeededMarket
 from scenarios.worlds.misbehaviour import Misbehaviour
 
@@ -94,7 +94,8 @@ class StandIn:
             return self._candles(request, parts[1])
         if self.name == "user" and request.method == "GET" and len(parts) == 3 and parts[0] == "users":
             active = parts[1] not in self.inactive_users
-            return _json(200, {"user": parts[1], "plan": "pro", "active": active, "symbols": ["*"]})
+            symbols = list(LIMITED.get(parts[1], ("*",)))
+            return _json(200, {"user": parts[1], "plan": "pro", "active": active, "symbols": symbols})
         wanted = {"alert": "/alerts", "comms": "/messages"}.get(self.name)
         if request.method == "POST" and request.path == wanted:
             return self._effect(request)

@@ -17,6 +17,8 @@ from scenarios.worlds.client import Credentials
 _ALPHABET = string.ascii_letters + string.digits
 INACTIVE = frozenset({"inactive"})
 """Users who are entitled to nothing: so the user service says, and so the record of what they ask."""
+LIMITED: Mapping[str, tuple[str, ...]] = {"erin": ("AAPL", "MSFT")}
+"""Users who may see some symbols only, and which."""
 
 _OWNERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     # name of the key: (user, priority, scopes)
@@ -27,7 +29,14 @@ _OWNERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "inactive": ("inactive", "normal", ("signals", "alerts")),
     "operator": ("operator", "high", ("metrics", "admin")),
     "scraper": ("scraper", "high", ("metrics",)),
+    "limited": ("erin", "normal", ("signals", "alerts")),
 }
+
+
+def _symbols_of(user: str) -> frozenset[str] | None:
+    if user in INACTIVE:
+        return frozenset()
+    return frozenset(LIMITED[user]) if user in LIMITED else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,7 @@ class Secrets:
             return prefix + "".join(rng.choice(_ALPHABET) for _ in range(length))
 
         keys = {
-            name: Credentials(token("sk_", 32), user, rank, entitled=user not in INACTIVE)
+            name: Credentials(token("sk_", 32), user, rank, _symbols_of(user))
             for name, (user, rank, _) in _OWNERS.items()
         }
         return cls(keys, token("svc_", 40), token("", 24), token("", 32))

@@ -79,7 +79,7 @@ def test_answers_are_counted_by_the_status_that_they_had(change: Change, outcome
 def test_who_is_entitled_to_nothing_is_served_nothing():
     verdict = judged("C4.5", edited("request", 5, of="invoke", entitled=False))
     assert verdict.outcome is Outcome.FAIL
-    assert "entitled to nothing" in verdict.reason
+    assert "not entitled to" in verdict.reason
     refused = edited("request", 5, of="ok", status=403, answered_user=None)
     story = changed(SOUND["C4.5"]().history(), edited("request", 5, of="invoke", entitled=False))
     assert verdict_of("C4.5", changed(story, refused)).outcome is not Outcome.FAIL
