@@ -8,6 +8,7 @@ from types import MappingProxyType
 from scenarios.judge.workload import Operation, Workload, alert, invalidate, signal
 from scenarios.live_outages import SYMBOLS, calm, schedule
 from scenarios.scenario import Reload, Scenario, StartupCase
+from scenarios.worlds.keys import Secrets
 
 BREAKERS_S = 60.0
 """The longest open time of the four breakers."""
@@ -55,6 +56,8 @@ def rate_minutes(seed: int) -> Scenario:
         steady=calm(seed, "rate", for_s=1.0, per_s=5.0),
         workload=Workload.of([*burst, *later, *third, *trickle]),
         schedule=schedule((62.0, 3.0, {"kind": "clock_jump", "offset_s": 61.0})),
+        # What was accepted under the old configuration still counts under the new one.
+        reloads=(Reload(50.0, {"cache": {"stale_s": 299.0}}, "sighup"),),
         recovery_s=2.0,
     )
 
@@ -100,19 +103,30 @@ def breakers_unscaled(seed: int) -> Scenario:
 
 
 def reload_while_open(seed: int) -> Scenario:
-    """A configuration is put in force while a breaker is open: it stays open, for the time it was given."""
+    """A breaker that is open when settings change stays open for the time it was given; the next time it is theirs.
+
+    So it is with keys: one that is taken out opens nothing any more, and the rollback brings it back.
+    """
     cold = [signal(0.6 + i * 0.5, f"WAIT{i}") for i in range(40)]
+    again = [signal(80.0 + i * 0.25, f"AGAIN{i}") for i in range(24)]
+    revoked = [signal(68.0 + i, "AAPL", key="reader", sends="wrong") for i in range(3)]
+    back = [signal(73.0 + i, "AAPL", key="reader") for i in range(2)]
+    fails = {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500}
+    fewer = [key for key in Secrets.draw(seed).api_keys() if key["id"] != "reader"]
     return Scenario(
         name="reload-while-open",
-        summary="reloads and a rollback while the ticker's breaker is open for its minute, unscaled",
+        summary="reloads and rollbacks while the ticker's breaker is open for its minute, unscaled; a key taken out",
         steady=calm(seed, "reload-open", for_s=3.0, per_s=4.0),
-        workload=Workload.of(cold) + _every(2.0, 0.5, 50.0),
+        workload=Workload.of([*cold, *revoked, *back, *again]) + _every(2.0, 0.5, 84.0),
         reloads=(
             Reload(6.0, {"downstreams": {"ticker": {"breaker": {"failures": 4}}}}, "sighup"),
             Reload(10.0, {"cache": {"ttl_s": 50.0}}, "admin"),
             Reload(14.0, {}, "rollback"),
+            Reload(67.0, {"api_keys": fewer}, "admin"),
+            Reload(72.0, {}, "rollback"),
+            Reload(76.0, {"downstreams": {"ticker": {"breaker": {"open_s": 20.0}}}}, "sighup"),
         ),
-        schedule=schedule((0.5, 4.0, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500})),
+        schedule=schedule((0.5, 4.0, fails), (80.0, 4.0, fails)),
         recovery_s=BREAKERS_S + 10.0,
     )
 

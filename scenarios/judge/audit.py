@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from scenarios.judge.figures import CROSSING_SLACK_S, figure
@@ -10,6 +11,8 @@ from scenarios.judge.verdict import Verdict, failed, passed, unknown
 from scenarios.judge.views import Asked, Broken, asked, end_s, faults, frozen_spans, lives, overlaps, probes
 
 HOSTILE_BYTES_MIN = 1_000_000
+ACTIONS = {"key": "authentication", "scope": "authorisation", "rate": "rate"}
+"""What the audit log calls a refusal, by its reason."""
 LINE_LASTS_S = 5.0
 """How long after a hostile line its redaction may still be under way."""
 FIRST_LINE_S = 1.0
@@ -76,6 +79,35 @@ def _lost_records(history: History, probe: Event) -> tuple[str, list[Event]]:
     return "", []
 
 
+def _records(history: History) -> dict[tuple[str, str], set[str]]:
+    """The actors that the lines of the audit log name, by action and request id."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for event in history.select("log", "line"):
+        if event.value.get("surface") != "audit":
+            continue
+        try:
+            record = json.loads(str(event.value["text"]))
+            found.setdefault((record["action"], record["request_id"]), set()).add(record["actor"])
+        except (ValueError, TypeError, KeyError):
+            continue  # torn or foreign: the chain is another check
+    return found
+
+
+def _of_another(history: History, probe: Event) -> tuple[str, list[Event]]:
+    """A refusal whose record does not say which request it was, or whose."""
+    records = _records(history)
+    for event in history.states("rejected") if records else []:
+        action, user = ACTIONS.get(str(event.value["reason"])), str(event.value.get("user") or "")
+        if action is None or not event.id or event.t > probe.t - CROSSING_SLACK_S:
+            continue
+        actors = records.get((action, event.id))
+        if actors is None:
+            return f"no record of {action} names the request {event.id}", [event, probe]
+        if user and user not in actors:
+            return f"the record of {action} of {event.id} names {sorted(actors)}, not {user}", [event, probe]
+    return "", []
+
+
 def judge_audit(history: History) -> Verdict:
     """C4.4: one complete record for each security event, in an intact chain; forgeries are found."""
     claim = "C4.4"
@@ -93,6 +125,8 @@ def judge_audit(history: History) -> Verdict:
         # A killed process takes its last lines with it, and a full disk is another claim (C4.6).
         if not any(life.killed and life.ended_s <= probe.t for life in lives(history)) and not audited_disk:
             reason, evidence = _lost_records(history, probe)
+            if not evidence:
+                reason, evidence = _of_another(history, probe)
             if evidence:
                 return failed(claim, sum(seen.values()), reason, evidence)
     for probe in forged:

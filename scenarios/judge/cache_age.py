@@ -17,6 +17,7 @@ FORGET = frozenset({"evict", "invalidate", "corrupt", "discarded"})
 FAST_S = 2.0
 """Failing fast: well below the time of a request, above a few tries of a command."""
 BACK_S = 5.0
+"""How long after the last heal Redis must be in use again, if it is needed."""
 AGE_SLACK_S = 1.0
 """Between an entry's age as stated and as recorded: events are stamped a moment after what they speak of."""
 REDIS_LOOKS_MIN = 3
@@ -168,16 +169,21 @@ def _bad_answer_without_redis(rows: list[Asked], begin: Event, until_s: float) -
 
 
 def _not_used_again(history: History, life: Life) -> list[Event]:
-    """Redis lost and mended, the cache busy since, and Redis never taken up again."""
-    marks = life.states("redis")
-    if not marks or marks[-1].value["event"] != "lost":
-        return []
-    heals = [b.heal for b in faults(history) if b.heal is not None and "redis" in (b.target, b.kind.split("_")[0])]
-    if not heals or any(b.heal is None for b in faults(history)):
-        return []
-    since_s = max(heals[-1].t, marks[-1].t) + BACK_S
-    busy = [e for e in life.states("cache") if e.t > since_s and e.value["event"] in {"load", "write"}]
-    return [marks[-1], heals[-1], busy[-1]] if len(busy) >= REDIS_LOOKS_MIN else []
+    """Redis lost and mended, the cache busy since, and Redis not taken up again, or only long after."""
+    marks, broken = life.states("redis"), faults(history)
+    spans = [(b.inject.t, b.healed_s) for b in broken]
+    mended = [b.heal for b in broken if b.heal is not None and "redis" in (b.target, b.kind.split("_")[0])]
+    for number, lost in enumerate(marks):
+        if lost.value["event"] != "lost":
+            continue
+        until_s = next((m.t for m in marks[number + 1 :] if m.value["event"] == "back"), life.ended_s)
+        heals = [heal for heal in mended if heal.t < until_s]
+        calm_s = max([lost.t, *(healed_s for begin_s, healed_s in spans if begin_s < until_s)])
+        needs = [e for e in life.states("cache") if e.value["event"] in {"load", "write"}]
+        busy = [e for e in needs if calm_s + BACK_S < e.t < until_s]
+        if heals and len(busy) >= REDIS_LOOKS_MIN:
+            return [lost, heals[-1], busy[-1]]
+    return []
 
 
 def judge_without_redis(history: History) -> Verdict:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 
-from scenarios.judge.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, DOWNSTREAMS, figure, largest
+from scenarios.judge.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, DOWNSTREAMS, figure, largest, smallest
 from scenarios.judge.history import Event, History
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
 from scenarios.judge.views import Arrival, Life, arrivals, asked, faults, lives, overlaps, probes
 
 JITTER_SAMPLES_MIN = 8
+HOT_IN_A_ROW = 5
+"""Failed deliveries without a wait between them: one or two may be an alert that was claimed by another."""
 RETRYABLE = frozenset({408, 429})
 
 
@@ -103,6 +105,22 @@ def _bad_wait(history: History) -> tuple[str, list[Event], int]:
     return "", [], len(waits)
 
 
+def _hot_deliveries(history: History) -> list[Event]:
+    """Deliveries of one alert to one receiver that failed one right after the other, again and again."""
+    gap_s = smallest(history, "outbox", "base_s") / 4  # the shortest wait is twice that
+    for life in lives(history):
+        failed_at: dict[tuple[str, str], list[Event]] = {}
+        for event in life.states("outbox", event="attempt_failed"):
+            mark = (str(event.value.get("alert_id", "")), str(event.value.get("receiver", "")))
+            row = failed_at.setdefault(mark, [])
+            if row and event.t - row[-1].t >= gap_s:
+                row.clear()
+            row.append(event)
+            if len(row) >= HOT_IN_A_ROW:
+                return row
+    return []
+
+
 def judge_attempts(history: History) -> Verdict:
     """C1.5: attempts and retries within their budgets, jittered waits, keys on what is not idempotent, no 4xx again."""
     claim = "C1.5"
@@ -122,6 +140,8 @@ def judge_attempts(history: History) -> Verdict:
         ):
             if evidence:
                 return failed(claim, retries, reason, evidence)
+    if evidence := _hot_deliveries(history):
+        return failed(claim, retries, "an alert was delivered again and again without a wait", evidence)
     reason, evidence, waits = _bad_wait(history)
     if evidence:
         return failed(claim, retries, reason, evidence)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from scenarios.judge.figures import CROSSING_SLACK_S, figure, largest
 from scenarios.judge.history import Event, History
-from scenarios.judge.pressure import heavy_without_thrift
+from scenarios.judge.pressure import heavy_without_thrift, thrift_without_need
 from scenarios.judge.trend import trend
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
 from scenarios.judge.views import Asked, Life, asked, frozen_spans, lives, overlaps, probes
@@ -190,6 +190,8 @@ def judge_metrics(history: History) -> Verdict:
                     return failed(claim, len(scrapes), reason, evidence)
         if evidence := heavy_without_thrift(life):
             return failed(claim, len(scrapes), "metrics were recorded in full under heavy pressure", evidence)
+        if evidence := thrift_without_need(life):
+            return failed(claim, len(scrapes), "metrics stayed thrown back after heavy pressure", evidence)
         if mine:
             seen.update({name.split(".")[0]: len(events) for name, events in _counted(life, mine[-1].t).items()})
     if not scrapes:

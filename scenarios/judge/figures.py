@@ -45,7 +45,7 @@ FIGURES: Mapping[str, Any] = MappingProxyType(
         "cache": {"ttl_s": 60.0, "stale_s": 300.0, "entries": 10_000},
         "recovery": {"extra_s": 10.0},
         "clients": {"head_s": 10.0, "body_s": 10.0, "body_bytes": 1_000_000, "connections": 200},
-        "outbox": {"capacity": 10_000, "cap_s": 30.0, "claim_idle_s": 5.0},
+        "outbox": {"capacity": 10_000, "base_s": 0.5, "cap_s": 30.0, "claim_idle_s": 5.0},
     }
 )
 

@@ -193,3 +193,15 @@ def heavy_without_thrift(life: Life) -> list[Event]:
         if until_s - begin_s >= 1.0 and (not near or any(m.t < until_s - CLOCK_SLACK_S for m in back)):
             return [enter, *[m for m in back if m.t < until_s][:1]]
     return []
+
+
+def thrift_without_need(life: Life) -> list[Event]:
+    """A move away from heavy after which metrics were still recorded as at heavy (for C2.6)."""
+    modes, moves = life.states("metrics_mode"), life.states("level")
+    for move in (m for m in moves if m.value["old"] == "heavy"):
+        until_s = move.t + 2 * CROSSING_SLACK_S
+        again = any(m.value["new"] == "heavy" and move.t <= m.t <= until_s for m in moves)
+        mode = next((m for m in reversed(modes) if m.t <= until_s), None)
+        if not again and mode is not None and mode.value["mode"] == "essential" and life.events[-1].t > until_s:
+            return [mode, move]
+    return []

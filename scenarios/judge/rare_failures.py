@@ -13,6 +13,8 @@ from scenarios.judge.views import Asked, Life, asked, ends_it, faults, lives, pr
 
 READINESS_SLACK_S = 0.05
 AUDIT_SLACK_S = 1.0
+HEARD_S = 3.0
+"""Within which a HUP that nothing hinders must have led to a reload, on a busy machine, too."""
 EXIT_SLACK_S = 2.0
 """For closing clients, flushing logs, and the harness noticing the exit."""
 
@@ -141,18 +143,49 @@ def _refused_yet_changed(life: Life) -> list[Event]:
 
 
 def _rollback_elsewhere(life: Life) -> list[Event]:
-    """A rollback that did not bring back the settings that were in force before."""
-    digests: list[str] = []
-    rolled: Event | None = None
+    """A rollback that did not bring back the settings that were in force before the last ones that were applied."""
+    earlier: list[str] = []
+    now, change = "", None
     for event in life.events:
-        if event.f == "reload" and event.value["outcome"] == "rolled_back":
-            rolled = event
+        if event.f == "reload" and event.value["outcome"] in {"applied", "rolled_back"}:
+            change = event
         elif event.f == "settings":
             digest = str(event.value["digest"])
-            if rolled is not None and digest not in digests[:-1]:
-                return [rolled, event]
-            rolled = None
-            digests.append(digest)
+            if change is not None and change.value["outcome"] == "rolled_back":
+                if earlier and digest != earlier.pop():
+                    return [change, event]
+            elif change is not None:
+                earlier.append(now)
+            now, change = digest, None
+    return []
+
+
+def _left_behind(life: Life) -> list[Event]:
+    """A breaker that opened for a time other than the one that was put in force: not every part took the reload."""
+    in_force: dict[str, float] = {}
+    settings: Event | None = None
+    for event in life.events:
+        if event.f == "settings":
+            in_force, settings = dict(event.value.get("changed") or {}), event
+        elif event.f == "breaker" and event.value["new"] == "open" and "open_s" in event.value:
+            wanted_s = in_force.get(f"downstreams.{event.value['name']}.breaker.open_s")
+            if settings is not None and wanted_s is not None and float(event.value["open_s"]) != wanted_s:
+                return [settings, event]
+    return []
+
+
+def _hangup_unheard(history: History, life: Life) -> list[Event]:
+    """A HUP to a service that serves, and no reload because of it."""
+    ready, broken = life.states("startup", phase="ready"), faults(history)
+    ends_s = min([life.ended_s, *(s.t for s in life.signals if ends_it(s))])
+    heard = life.states("reload", actor="sighup")
+    for sent in (s for s in life.signals if signal_number(s) == signal.SIGHUP):
+        until_s = sent.t + HEARD_S
+        serves = bool(ready) and ready[0].t + CROSSING_SLACK_S < sent.t and until_s < ends_s
+        # A process that stands still, or whose log does, hears or says it later.
+        hindered = any(b.touches(sent.t - HEARD_S, until_s) for b in broken)
+        if serves and not hindered and not any(sent.index < e.index and e.t <= until_s for e in heard):
+            return [sent]
     return []
 
 
@@ -179,6 +212,8 @@ def judge_reload(history: History) -> Verdict:
             ("a request saw two configurations", _mixed_generations(life, rows)),
             ("a refused reload changed the settings", _refused_yet_changed(life)),
             ("a rollback brought back something else", _rollback_elsewhere(life)),
+            ("a part kept the settings of before", _left_behind(life)),
+            ("a HUP was not heard", _hangup_unheard(history, life)),
             ("what had to be refused was put in force", _danger_applied(history, life)),
         ):
             if evidence:

@@ -134,3 +134,9 @@ def copies_not_marked() -> None:
     """Answers from the copy in process look like any other."""
     loaded = historical_data._loaded
     put(historical_data, "_loaded", lambda found: dataclasses.replace(loaded(found), degraded=False))
+
+
+def redis_left_alone_for_long() -> None:
+    """After an error Redis is left alone for 20 s, whether it is back or not."""
+    lost = RedisLink._lost
+    put(RedisLink, "_lost", lambda self, error, _pause_s: lost(self, error, 20.0))

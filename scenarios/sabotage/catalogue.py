@@ -139,6 +139,17 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("slot_lost_on_cancellation", "clients.py", "C1.6", "cancelled-herd"),
             Sabotage("close_failure_ends_the_closing", "clients.py", "C1.6", "cancelled-herd"),
             Sabotage("sheds_counted_as_errors", "limits.py", "C2.6", "pressure"),
+            Sabotage("thrift_for_ever", "budgets.py", "C2.6", "pressure"),
+            Sabotage("audit_names_no_request", "security.py", "C4.4", "secrets"),
+            Sabotage("audit_names_nobody", "security.py", "C4.4", "secrets"),
+            Sabotage("redis_left_alone_for_long", "cache.py", "C5.5", "redis-outage"),
+            Sabotage("rollback_to_the_first", "operations.py", "C6.3", "reload-while-open"),
+            Sabotage("hangup_ignored", "operations.py", "C6.3", "signals"),
+            Sabotage("keys_of_before", "operations.py", "C4.5", "reload-while-open"),
+            Sabotage("breakers_of_before", "operations.py", "C6.3", "reload-while-open"),
+            Sabotage("reload_empties_the_window", "operations.py", "C2.2", "rate-minutes"),
+            Sabotage("ends_only_once_started", "operations.py", "C3.3", "startup"),
+            Sabotage("deliveries_without_a_wait", "delivery.py", "C1.5", "alert-outage"),
         )
     }
 )

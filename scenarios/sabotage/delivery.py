@@ -39,3 +39,8 @@ def dead_letters_dropped() -> None:
             item.settled = said
 
     put(Worker, "_save", without_letters)
+
+
+def deliveries_without_a_wait() -> None:
+    """A delivery that failed is tried again at once: an outage of a receiver keeps the worker busy for nothing."""
+    put(Worker, "_backoff", lambda _self, _item, _error: 0.0)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 from collections import deque
+from collections.abc import Awaitable
 from typing import Any
 
 from scenarios.sabotage.patching import put
-from service import settings, startup
+from service import lifecycle, settings, startup
 from service.admission.middleware import Exchange, Gate
+from service.admission.rate_window import RateWindow
+from service.app import Service
 from service.clients.downstream import Downstream
+from service.clients.factory import ClientManager
 from service.context import RequestContext
 from service.hot_reload import SettingsStore
-from service.lifecycle import DrainingServer
+from service.lifecycle import DrainingServer, Lifecycle
 from service.observability.health import Health
 from service.outbox import Outbox
 from service.settings import Settings
@@ -114,3 +119,57 @@ def nonsense_is_corrected() -> None:
             return build(data)
 
     put(settings, "build", obliging)
+
+
+def rollback_to_the_first() -> None:
+    """A rollback brings back the configuration of the start, not the one before."""
+
+    def back(self: SettingsStore, actor: str) -> Any:
+        if not self._history:
+            return self._refuse(actor, ["generation: there is none before this one"])
+        return self._swap(actor, self._first, "rolled_back")
+
+    put(SettingsStore, "rollback", back)
+
+
+def hangup_ignored() -> None:
+    """The handler of HUP was forgotten when the file's watcher came."""
+    put(Lifecycle, "_hangup", lambda _self: None)
+
+
+def keys_of_before() -> None:
+    """A reload hands new settings to every part but the keys: one that was taken out still opens."""
+    apply = Service._apply
+
+    def forgetful(self: Service, old: Settings, new: Settings) -> None:
+        keys = self.keys
+        apply(self, old, new)
+        self.keys = keys
+
+    put(Service, "_apply", forgetful)
+
+
+def breakers_of_before() -> None:
+    """A reload does not reach the clients: their breakers keep the times that they were made with."""
+    put(ClientManager, "apply", lambda _self, _settings: None)
+
+
+def reload_empties_the_window() -> None:
+    """A reload makes the rate window anew: what was accepted before is forgotten."""
+    resize = RateWindow.resize
+
+    def anew(self: RateWindow, capacity: int, window_s: float) -> None:
+        resize(self, capacity, window_s)
+        self._times.clear()
+
+    put(RateWindow, "resize", anew)
+
+
+def ends_only_once_started() -> None:
+    """A signal that comes during start-up is looked at when the start is over."""
+
+    async def patient(work: Awaitable[Any], ending: asyncio.Event) -> bool:
+        await work
+        return not ending.is_set()
+
+    put(lifecycle, "unless_ending", patient)

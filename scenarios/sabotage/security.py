@@ -165,3 +165,23 @@ def documents_for_everybody() -> None:
 def keys_of_all_users_in_one_place() -> None:
     """An idempotency key is remembered without its user: who uses another's key gets the other's alert."""
     put(Outbox, "_record", lambda self, user, key: f"{self.names.record}{key}")
+
+
+def audit_names_no_request() -> None:
+    """Records are written where the request is not at hand any more."""
+    record = AuditLog.record
+
+    def aside(self: AuditLog, action: str, actor: str, outcome: str, _request_id: str = "", **fields: Any) -> bool:
+        return record(self, action, actor, outcome, "", **fields)
+
+    put(AuditLog, "record", aside)
+
+
+def audit_names_nobody() -> None:
+    """Whoever is refused is unknown to the audit log, known or not."""
+    record = AuditLog.record
+
+    def blind(self: AuditLog, action: str, _actor: str, outcome: str, request_id: str = "", **fields: Any) -> bool:
+        return record(self, action, "unknown", outcome, request_id, **fields)
+
+    put(AuditLog, "record", blind)

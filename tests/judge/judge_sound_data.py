@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 
 from judge_story import Story
@@ -40,8 +41,13 @@ def c4_3() -> Story:
 def c4_4() -> Story:
     story = Story()
     story.say("rejected", reason="key", status=401)
+    story.say("rejected", "r7", reason="scope", status=403, user="ann")
     story.say("breaker", name="ticker", old="closed", new="open")
-    story.wait(1).probe("audit_chain", intact=True, records=2, counts={"authentication": 1, "breaker_open": 1})
+    records = (("authentication", "", "unknown"), ("authorisation", "r7", "ann"), ("breaker", "", "service"))
+    for action, ident, actor in records:
+        story.line(json.dumps({"action": action, "request_id": ident, "actor": actor}), "audit")
+    counts = {"authentication": 1, "authorisation": 1, "breaker_open": 1}
+    story.wait(1).probe("audit_chain", intact=True, records=3, counts=counts)
     story.probe("forged", how="altered", found=True)
     story.probe("forged", how="removed", found=True)
     return story

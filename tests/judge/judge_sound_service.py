@@ -148,6 +148,7 @@ def c2_3() -> Story:
         ident = story.ask("health")
         story.wait(0.01).answer(ident)
     story.wait(6).say("level", old="heavy", new="light", utilisation=0.66, cause="cpu")
+    story.say("metrics_mode", mode="full")
     story.serve(priority="normal")
     story.wait(6).say("level", old="light", new="none", utilisation=0.2, cause="cpu")
     story.serve(priority="low")

@@ -31,7 +31,24 @@ DATA: list[tuple[str, str, Change, list[Guilty]]] = [
         [("loop_lag", {"lag_ms": 900.0})],
     ),
     ("C4.4", "a broken chain", edited("probe", intact=False), [("probe", {"intact": False})]),
-    ("C4.4", "a record lost", edited("probe", counts={"authentication": 1}), [("breaker", {}), ("probe", {})]),
+    (
+        "C4.4",
+        "a record lost",
+        edited("probe", counts={"authentication": 1, "authorisation": 1}),
+        [("breaker", {}), ("probe", {})],
+    ),
+    (
+        "C4.4",
+        "a record of no request",
+        edited("line", 1, text='{"action": "authorisation", "request_id": "", "actor": "ann"}'),
+        [("rejected", {"reason": "scope"}), ("probe", {})],
+    ),
+    (
+        "C4.4",
+        "a record of somebody else",
+        edited("line", 1, text='{"action": "authorisation", "request_id": "r7", "actor": "bob"}'),
+        [("rejected", {"reason": "scope"}), ("probe", {})],
+    ),
     ("C4.4", "a forgery not found", edited("probe", 2, found=False), [("probe", {"found": False})]),
     ("C4.4", "no actor", edited("probe", 0, incomplete=1), [("probe", {"incomplete": 1})]),
     ("C4.5", "served without a key", edited("request", 0, of="ok", status=200), [("request", {"key": "none"})]),
@@ -205,6 +222,37 @@ DATA: list[tuple[str, str, Change, list[Guilty]]] = [
         "rolled back to something else",
         edited("settings", 2, digest="three"),
         [("reload", {"outcome": "rolled_back"})],
+    ),
+    (
+        "C6.3",
+        "rolled back too far",
+        with_events(
+            state(2.5, "reload", outcome="applied", actor="file", generation=3),
+            state(2.5, "settings", generation=3, digest="three"),
+            state(2.6, "reload", outcome="rolled_back", actor="admin:k1", generation=4),
+            state(2.6, "settings", generation=4, digest="far"),
+        ),
+        [("reload", {"outcome": "rolled_back"}), ("settings", {"digest": "far"})],
+    ),
+    (
+        "C6.3",
+        "a part left behind",
+        with_events(
+            state(2.5, "reload", outcome="applied", actor="file", generation=4),
+            state(2.5, "settings", generation=4, digest="x", changed={"downstreams.ticker.breaker.open_s": 20.0}),
+            state(2.6, "breaker", name="ticker", old="closed", new="open", open_s=60.0),
+        ),
+        [("settings", {"digest": "x"}), ("breaker", {"open_s": 60.0})],
+    ),
+    (
+        "C6.3",
+        "a HUP that nobody heard",
+        with_events(
+            state(0.1, "startup", phase="ready"),
+            state(0.9, "process", process="harness", name="service", state="signalled", signal="SIGHUP"),
+            state(9.0, "process", process="harness", name="service", state="exited", exit_code=0),
+        ),
+        [("process", {"signal": "SIGHUP"})],
     ),
     (
         "C6.4",

@@ -78,6 +78,17 @@ SERVICE: list[tuple[str, str, Change, list[Guilty]]] = [
         [("arrival", {"method": "POST"})],
     ),
     ("C1.5", "a 4xx tried again", edited("arrival", 0, of="ok", status=404), [("arrival", {"status": 404})]),
+    (
+        "C1.5",
+        "deliveries without a wait",
+        with_events(
+            *(
+                state(1.0 + n / 10, "outbox", event="attempt_failed", alert_id="a1", receiver="alert", attempt=n + 1)
+                for n in range(5)
+            )
+        ),
+        [("outbox", {"alert_id": "a1"})],
+    ),
     ("C1.6", "never closed", without("client", event="closed"), [("client", {"event": "built"}), ("process", {})]),
     (
         "C1.6",
@@ -193,6 +204,15 @@ SERVICE: list[tuple[str, str, Change, list[Guilty]]] = [
         "no thrift at heavy",
         chain(without("metrics_mode"), with_events(state(5.0, "settings", generation=1, digest="d"))),
         [("level", {"new": "heavy"})],
+    ),
+    (
+        "C2.6",
+        "thrift for ever",
+        with_events(
+            state(6.0, "level", old="heavy", new="none", utilisation=0.1),
+            state(9.0, "settings", generation=1, digest="d"),
+        ),
+        [("metrics_mode", {"mode": "essential"}), ("level", {"old": "heavy"})],
     ),
     ("C2.7", "not cut", edited("probe", 0, cut=149), [("probe", {"cut": 149})]),
     ("C2.7", "cut too late", edited("probe", 1, longest_s=30.0), [("probe", {"longest_s": 30.0})]),

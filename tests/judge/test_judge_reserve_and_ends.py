@@ -132,3 +132,21 @@ def test_without_a_client_that_fails_to_close_nobody_knows_what_becomes_of_the_o
     verdict = judged("C1.6", sound)
     assert verdict.outcome is Outcome.UNKNOWN
     assert "failed to close" in verdict.reason
+
+
+@pytest.mark.parametrize(("back_after_s", "outcome"), [(2.0, Outcome.PASS), (20.0, Outcome.FAIL)])
+def test_redis_that_is_back_is_used_again_while_it_is_needed(back_after_s: float, outcome: Outcome):
+    story = Story()
+    story.inject("f0", "redis_killed", "redis")
+    story.say("redis", event="lost", error="ConnectionError")
+    ident = story.wait(0.5).ask()
+    story.wait(0.1).say("cache", ident, key="k", event="hit", layer="memory", age_s=3.0)
+    story.answer(ident, 200, 0.1, source="cache", degraded=True)
+    story.wait(1).heal("f0", "redis_killed", "redis")
+    for second in range(1, 21):
+        if second == back_after_s:
+            story.say("redis", event="back")
+        story.wait(1).say("cache", key=f"k{second}", event="load", load_id=f"l{second}")
+        story.say("cache", key=f"k{second}", event="loaded", load_id=f"l{second}")
+    verdict = verdict_of("C5.5", story.history())
+    assert verdict.outcome is outcome, verdict.reason
