@@ -36,6 +36,7 @@ from scenarios.load_terminal import Terminal
 from scenarios.provenance import provenance
 from scenarios.worlds.launcher import SabotageError, load_sabotage
 from scenarios.worlds.live import LiveSpec
+from scenarios.worlds.settings_check import wrong_settings
 
 SHAPES = tuple(USUAL)
 PEAKS: Mapping[str, float] = {"burst": 10.0, "spike": 20.0, "ramp": 10.0}
@@ -229,6 +230,8 @@ def _spec(given: Mapping[str, Any], plan: Mapping[str, Any], commit: str) -> Liv
             ) from None
         if not isinstance(settings, dict):
             raise click.UsageError(f"--settings is {str(given['settings'])!r}, allowed: a file with one JSON object")
+        if problems := wrong_settings(settings):
+            raise click.UsageError(f"--settings: {'; '.join(problems)}")
     if given["sabotage"]:
         try:
             load_sabotage(given["sabotage"])

@@ -81,3 +81,14 @@ def test_a_directory_without_a_run_cannot_be_judged(tmp_path: Path, capfd: pytes
     done = CliRunner().invoke(hardening, ["load", "judge", str(tmp_path)])
     assert done.exit_code == 2
     assert "holds no load run: there is no plan.json" in capfd.readouterr().err
+
+
+def test_settings_that_the_service_would_refuse_are_refused_before_anything_is_booted_or_lost(tmp_path: Path) -> None:
+    settings, out = tmp_path / "settings.json", tmp_path / "results"
+    out.mkdir()
+    (out / "world.jsonl").write_text("of the run before", encoding="utf-8")
+    settings.write_text('{"budgets": {"in_flight": -5}, "nope": 1}', encoding="utf-8")
+    said = refused("--shape", "steady", "--settings", str(settings), "--out", str(out))
+    assert "--settings: budgets.in_flight: " in said
+    assert "nope: there is no such setting" in said
+    assert (out / "world.jsonl").read_text(encoding="utf-8") == "of the run before"
