@@ -349,7 +349,8 @@ class Recorder:
         known = needed is not None and value.__class__ is dict and needed <= value.keys()
         if not known or t.__class__ is not float or id.__class__ is not str or process.__class__ is not str:
             check_event({"t": t, "process": process, "type": type, "f": f, "value": value, "id": id})
-        event = Event(t, process, type, f, dict(value), id)
+        # As it will be written: what is judged in memory and what is judged from a file must not differ in a tie.
+        event = Event(round(t, 6), process, type, f, dict(value), id)
         self._events.append(event)
         if self.observer is not None:
             self.observer(event)

@@ -49,15 +49,21 @@ def _drain_out_of_order(history: History, life: Life, phases: dict[str, Event]) 
     return "", []
 
 
-def _requests_in_drain(rows: list[Asked], phases: dict[str, Event], exited: Event) -> tuple[str, list[Event], int]:
+def _requests_in_drain(
+    history: History, life: Life, rows: list[Asked], phases: dict[str, Event], exited: Event
+) -> tuple[str, list[Event], int]:
     """Readiness that lies during the drain, or a request in flight that was cut off; and how many were in flight."""
     begin, closed = phases["begin"], phases["listener_closed"]
     in_flight = 0
+    known = {event.id for event in life.events}
+    nobody = [b for b in faults(history) if b.kind == "descriptors_exhausted"]
     for one in rows:
         if one.operation == "ready" and begin.t + READINESS_SLACK_S < one.invoke.t < closed.t and one.served:
             return "readiness was true during the drain", [begin, *one.events()], in_flight
         if one.operation == "rude" or not one.invoke.t < begin.t < one.ended_s:
             continue
+        if one.id not in known and any(b.touches(one.invoke.t, one.ended_s) for b in nobody):
+            continue  # it waited for a descriptor before the listener: nobody had taken it
         in_flight += 1
         if one.end is None or (one.end.type != "ok" and not one.left) or one.ended_s > exited.t + CROSSING_SLACK_S:
             return "a request in flight was not ended by the drain", [begin, *one.events(), exited], in_flight
@@ -90,7 +96,7 @@ def judge_drain(history: History) -> Verdict:
             return failed(claim, ends, "it ended without a drain", [term, life.exited])
         reason, evidence = _drain_out_of_order(history, life, phases)
         if not evidence:
-            reason, evidence, count = _requests_in_drain(rows, phases, life.exited)
+            reason, evidence, count = _requests_in_drain(history, life, rows, phases, life.exited)
             in_flight += count
         if evidence:
             return failed(claim, ends, reason, evidence)

@@ -150,3 +150,30 @@ def test_redis_that_is_back_is_used_again_while_it_is_needed(back_after_s: float
         story.say("cache", key=f"k{second}", event="loaded", load_id=f"l{second}")
     verdict = verdict_of("C5.5", story.history())
     assert verdict.outcome is outcome, verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [("descriptors_exhausted", Outcome.UNKNOWN), ("cpu_pressure", Outcome.FAIL)]
+)
+def test_who_waited_for_a_descriptor_was_never_in_flight(kind: str, outcome: Outcome):
+    story = Story()
+    story.process("started")
+    story.say("startup", phase="listening", host="127.0.0.1", port=1)
+    story.say("startup", phase="ready")
+    story.inject("f0", kind, "service")
+    ident = story.wait(1).ask()
+    story.wait(0.1).process("signalled", signal="SIGTERM")
+    story.wait(0.01).say("drain", phase="begin", signal="SIGTERM")
+    story.wait(1.1).say("drain", phase="listener_closed")
+    story.lose(ident)
+    for phase in ("waited", "clients_closed", "done"):
+        story.wait(0.05).say("drain", phase=phase)
+    story.wait(0.1).process("exited", exit_code=0)
+    verdict = verdict_of("C6.1", story.history())
+    assert verdict.outcome is outcome, verdict.reason
+
+
+def test_what_is_judged_in_memory_is_what_a_file_will_say():
+    story = Story()
+    story.wait(0.1234567891).say("loop_lag", lag_ms=1.0)
+    assert [event.t for event in story.history().events] == [event.to_json()["t"] for event in story.history().events]
