@@ -189,6 +189,10 @@ def secrets(seed: int) -> Scenario:
         Operation(1.2, "signal", path="/v2/signals/AAPL", headers={"X-Trace": f"token={query} {email}"}, key="demo"),
         signal(1.3, "AAPL", key="inactive"),
         *limited(1.35),
+        # Who somebody is follows from the key, and from nothing that anybody can write beside it.
+        Operation(
+            1.28, "signal", path="/v2/signals/MSFT", key="demo", headers={"X-User": "bob", "X-Forwarded-User": "bob"}
+        ),
     ]
     closed = ("/docs", "/openapi.json", "/metrics", "/admin/state", "/admin/config")
     rude += [Operation(1.5 + i * 0.02, "other", path=path, sends="none") for i, path in enumerate(closed)]

@@ -312,12 +312,39 @@ def levels(seed: int) -> Scenario:
     )
 
 
+def hiccups(seed: int) -> Scenario:
+    """The ticker fails two calls at a time, five times over, and is well in between: no row is long enough to open.
+
+    Then the user service fails just when those ask whom it would have to vouch for: nobody is let in unseen.
+    """
+    moments_s = [1.0 + i * 2.5 for i in range(5)]
+    cold = [signal(at_s + 0.05, f"HIC{at_s:g}X{i}") for at_s in moments_s for i in range(2)]
+    well = [signal(at_s + 1.4 + i * 0.3, f"WELL{at_s:g}X{i}") for at_s in moments_s for i in range(2)]
+    unknown = [signal(16.5, "AAPL", key="inactive"), signal(17.0, "GOOG", key="limited")]
+    known = [
+        signal(22.0, "AAPL", key="limited"),
+        signal(22.5, "GOOG", key="limited"),
+        signal(23.0, "AAPL", key="inactive"),
+    ]
+    fail = {"kind": "http_fault", "how": "status", "status": 500}
+    return Scenario(
+        name="hiccups",
+        summary="short failures with successes between them, and entitlements that nobody can ask for",
+        steady=calm(seed, "hiccups", for_s=3.0, per_s=4.0),
+        workload=Workload.of([*cold, *well, *unknown, *known]),
+        schedule=schedule(
+            *((at_s, 0.8, {**fail, "target": "ticker"}) for at_s in moments_s), (16.0, 4.0, {**fail, "target": "user"})
+        ),
+        recovery_s=5.0,
+    )
+
+
 def sim_scenarios(seed: int) -> tuple[Scenario, ...]:
     """Every scenario that is made for virtual time."""
     makers = (
         *(slow_loads, breakers_unscaled, hung_probe, clock_windows),
         *(rude_unscaled, long_outage, rate_minutes, levels, late_answers, every_damage, refused_alerts, volatile_store),
-        *(permits_and_slots, reload_while_open),
+        *(permits_and_slots, reload_while_open, hiccups),
     )
     return tuple(make(seed) for make in makers)
 

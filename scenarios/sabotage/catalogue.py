@@ -149,6 +149,9 @@ SABOTAGES: Mapping[str, Sabotage] = MappingProxyType(
             Sabotage("breakers_of_before", "operations.py", "C6.3", "reload-while-open"),
             Sabotage("reload_empties_the_window", "operations.py", "C2.2", "rate-minutes"),
             Sabotage("ends_only_once_started", "operations.py", "C3.3", "startup"),
+            Sabotage("failures_never_forgotten", "clients.py", "C1.3", "hiccups"),
+            Sabotage("unknown_means_allowed", "security.py", "C4.5", "hiccups"),
+            Sabotage("user_by_header", "security.py", "C4.5", "secrets"),
             Sabotage("deliveries_without_a_wait", "delivery.py", "C1.5", "alert-outage"),
         )
     }

@@ -143,3 +143,17 @@ def retry_budget_ignored() -> None:
     """Every call gets all its retries: an outage is multiplied by three."""
     put(retry.RetryBudget, "left", property(lambda self: True))
     put(retry.RetryBudget, "take", lambda self: True)
+
+
+def failures_never_forgotten() -> None:
+    """A success does not begin a new count: failures of a whole day add up to an outage."""
+    success = Ticket.success
+
+    def grudging(self: Ticket) -> None:
+        breaker = self._breaker
+        before = breaker.failures if breaker is not None else 0
+        success(self)
+        if breaker is not None and breaker.state == "closed":
+            breaker.failures = before
+
+    put(Ticket, "success", grudging)

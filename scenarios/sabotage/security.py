@@ -9,9 +9,10 @@ from typing import Any
 
 from scenarios.sabotage.patching import put
 from service import routes
-from service.admission.middleware import Rule
+from service.admission.middleware import Exchange, Gate, Rule
 from service.cache import Cache
-from service.clients.user import Entitlement
+from service.clients.errors import DownstreamError
+from service.clients.user import Entitlement, UserClient
 from service.outbox import Outbox
 from service.security import patterns
 from service.security.audit import AuditLog
@@ -185,3 +186,27 @@ def audit_names_nobody() -> None:
         return record(self, action, "unknown", outcome, request_id, **fields)
 
     put(AuditLog, "record", blind)
+
+
+def unknown_means_allowed() -> None:
+    """The user service does not answer, and so as not to lose a customer everybody may see everything."""
+    entitlement = UserClient.entitlement
+
+    async def generous(self: UserClient, user: str) -> Entitlement:
+        try:
+            return await entitlement(self, user)
+        except DownstreamError:
+            return Entitlement(user, "pro", True, frozenset({"*"}))
+
+    put(UserClient, "entitlement", generous)
+
+
+def user_by_header() -> None:
+    """A header that a proxy used to set says who the user is; now anybody sets it."""
+    identify = Gate._identify
+
+    def trusting(self: Gate, exchange: Exchange) -> None:
+        identify(self, exchange)
+        exchange.context.user = exchange.headers.get(b"x-user", exchange.context.user.encode()).decode()
+
+    put(Gate, "_identify", trusting)
