@@ -189,6 +189,7 @@ def secrets(seed: int) -> Scenario:
         Operation(1.2, "signal", path="/v2/signals/AAPL", headers={"X-Trace": f"token={query} {email}"}, key="demo"),
         signal(1.3, "AAPL", key="inactive"),
         *limited(1.35),
+        Operation(1.26, "signal", path=f"/v2/signals/MSFT?api_key={Secrets.draw(seed).keys['high'].key}", sends="none"),
         # Who somebody is follows from the key, and from nothing that anybody can write beside it.
         Operation(
             1.28, "signal", path="/v2/signals/MSFT", key="demo", headers={"X-User": "bob", "X-Forwarded-User": "bob"}

@@ -33,11 +33,13 @@ def slow_loads(seed: int) -> Scenario:
     forgotten = [invalidate(4.6 + i * 0.4, f"SLOW{1 + i % 3}") for i in range(6)]
     gone = [signal(8.0, "SLOW4", disconnect_after_s=0.5), invalidate(8.3, "SLOW4"), signal(8.4, "SLOW4")]
     aged = [signal(at_s, symbol) for at_s in (58.0, 64.5, 66.0) for symbol in ("SLOW1", "SLOW2")]
+    # Forgotten while it lies whole and fresh in Redis: who asks then must not get it from there.
+    void = [invalidate(59.5, "SLOW2"), *(signal(60.0 + i * 0.3, "SLOW2") for i in range(3))]
     return Scenario(
         name="slow-loads",
         summary="slow loads cross invalidations and each other; entries live their minute, unscaled",
         steady=calm(seed, "slow", for_s=3.0, per_s=3.0),
-        workload=Workload.of([*herds, *crossed, *forgotten, *gone, *aged]),
+        workload=Workload.of([*herds, *crossed, *forgotten, *gone, *aged, *void]),
         latency_s={"ticker": 1.2},
         recovery_s=2.0,
     )

@@ -12,6 +12,7 @@ from scenarios.judge.security import spoken
 from scenarios.judge.verdict import Verdict, failed, passed, unknown
 from scenarios.judge.views import (
     SERVER_ERROR_MIN,
+    Asked,
     Life,
     arrivals,
     asked,
@@ -227,17 +228,37 @@ def _idle_moments(life: Life) -> list[Event]:
     return found
 
 
+def _served_though_invalidated(life: Life, rows: dict[str, Asked]) -> list[Event]:
+    """An entry from before an invalidation that was answered, served to who asked after that answer."""
+    gone: dict[str, tuple[Event, float]] = {}
+    for event in life.states("cache"):
+        key, version = str(event.value["key"]), event.value.get("version")
+        if event.value["event"] == "invalidate" and version is not None:
+            by = rows.get(event.id)
+            if by is not None and by.served:
+                gone[key] = (event, by.ended_s)
+        elif event.value["event"] in {"hit", "stale"} and version is not None and key in gone:
+            voided, answered_s = gone[key]
+            asker = rows.get(event.id)
+            if asker is not None and asker.invoke.t > answered_s and version < voided.value["version"]:
+                return [voided, event]
+    return []
+
+
 def judge_locks(history: History) -> Verdict:
     """C5.3: no more locks than calls in flight, none at the end; invalidation never lets two loads run."""
     claim = "C5.3"
     sizes = [e for e in history.states("cache", event="locks") if int(e.value["count"]) > 0]
     cleared = len(history.states("cache", event="invalidate"))
+    rows = {one.id: one for one in asked(history)}
     for life in lives(history):
         clash = overlapping(life)
         if clash is not None and _invalidated_between(life, *clash):
             between = [e for e in life.states("cache", event="invalidate") if e.value["key"] == clash[0].key]
             evidence = [clash[0].began, *between[:1], clash[1].began]
             return failed(claim, len(sizes), f"invalidation let two loads of {clash[0].key!r} run", evidence)
+        if evidence := _served_though_invalidated(life, rows):
+            return failed(claim, len(sizes), "what had been invalidated was served all the same", evidence)
         if evidence := _table_too_large(life):
             return failed(claim, len(sizes), "the lock table holds more than the calls in flight", evidence)
     last = history.states("cache", event="locks")[-1:]

@@ -153,6 +153,16 @@ def _too_old(history: History) -> tuple[str, list[Event]]:
     return "", []
 
 
+def _unmarked(history: History, rows: list[Asked]) -> list[Event]:
+    """A copy beyond its TTL that was served as if it were within it."""
+    stale = {e.id: e for e in history.states("cache", event="stale") if not str(e.value["key"]).startswith(SHORT_LIVED)}
+    for one in rows:
+        copy = stale.get(one.id)
+        if copy is not None and one.operation == "signal" and one.served and one.get("source") == "cache":
+            return [copy, *one.events()]
+    return []
+
+
 def _bad_answer_without_redis(rows: list[Asked], begin: Event, until_s: float) -> tuple[int, str, list[Event]]:
     """Product requests made without Redis, and one that was neither marked nor failed fast."""
     count = 0
@@ -193,6 +203,8 @@ def judge_without_redis(history: History) -> Verdict:
     reason, evidence = _too_old(history)
     if evidence:
         return failed(claim, 1, reason, evidence)
+    if evidence := _unmarked(history, rows):
+        return failed(claim, 1, "a stale copy was served without a mark", evidence)
     outages, requests, returns = 0, 0, 0
     for life in lives(history):
         marks = life.states("redis")

@@ -140,3 +140,25 @@ def redis_left_alone_for_long() -> None:
     """After an error Redis is left alone for 20 s, whether it is back or not."""
     lost = RedisLink._lost
     put(RedisLink, "_lost", lambda self, error, _pause_s: lost(self, error, 20.0))
+
+
+def invalidated_here_only() -> None:
+    """An invalidation clears the process, and leaves what lies in Redis."""
+
+    async def near(self: Cache[Any], key: str) -> None:
+        self._supersede(key)
+        self._forget(key)
+        self._emit("cache", key=key, event="invalidate", version=next(self._versions))
+
+    put(Cache, "invalidate", near)
+
+
+def stale_copies_not_marked() -> None:
+    """A copy beyond its TTL, served because nothing better can be had, looks like any other."""
+    found = Cache._found
+
+    def unmarked(self: Cache[Any], key: str, entry: Any) -> Any:
+        copy = found(self, key, entry)
+        return copy and copy._replace(source="cache")
+
+    put(Cache, "_found", unmarked)

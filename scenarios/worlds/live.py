@@ -122,8 +122,8 @@ class LiveWorld:
         self._sampler: asyncio.Task[None] | None = None
 
     def now(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self.epoch_s
+        """Seconds since the run began, as exact as a history keeps them."""
+        return round(time.monotonic() - self.epoch_s, 6)
 
     def _address(self) -> tuple[str, int]:
         if self.service.address is None:

@@ -135,8 +135,8 @@ class SimWorld:
             self.network.set_latency(HOST, name, low, high)
 
     def now(self) -> float:
-        """Virtual seconds since the run began."""
-        return self.loop.time() - self.loop.started_s
+        """Virtual seconds since the run began, as exact as a history keeps them."""
+        return round(self.loop.time() - self.loop.started_s, 6)
 
     async def settle(self) -> None:
         """See ``contract.Stage``: nothing is buffered on its way here."""

@@ -181,8 +181,8 @@ class StagingWorld:
         self._run: RunDirectory
 
     def now(self) -> float:
-        """Seconds since the run began."""
-        return time.monotonic() - self._epoch_s
+        """Seconds since the run began, as exact as a history keeps them."""
+        return round(time.monotonic() - self._epoch_s, 6)
 
     def _header(self, toxiproxy: str) -> Header:
         settings = {"target": self.spec.url}
