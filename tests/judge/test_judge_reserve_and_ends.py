@@ -177,3 +177,30 @@ def test_what_is_judged_in_memory_is_what_a_file_will_say():
     story = Story()
     story.wait(0.1234567891).say("loop_lag", lag_ms=1.0)
     assert [event.t for event in story.history().events] == [event.to_json()["t"] for event in story.history().events]
+
+
+@pytest.mark.parametrize(
+    ("asked_after", "version", "outcome"),
+    [(True, 7, Outcome.FAIL), (True, 9, Outcome.UNKNOWN), (False, 7, Outcome.UNKNOWN)],
+    ids=["from before", "written since", "who asked before"],
+)
+def test_what_was_invalidated_is_not_served_to_who_asks_afterwards(asked_after: bool, version: int, outcome: Outcome):
+    story = Story()
+    early = story.ask()
+    admin = story.wait(1).ask("admin")
+    story.say("cache", admin, key="k", event="invalidate", version=8)
+    story.wait(0.1).answer(admin, 200)
+    asker = story.wait(0.1).ask() if asked_after else early
+    story.wait(0.1).say("cache", asker, key="k", event="hit", version=version, age_s=5.0, layer="redis")
+    verdict = verdict_of("C5.3", story.history())
+    assert verdict.outcome is outcome, verdict.reason
+
+
+@pytest.mark.parametrize(("source", "outcome"), [("cache", Outcome.FAIL), ("stale", Outcome.UNKNOWN)])
+def test_a_stale_copy_is_marked(source: str, outcome: Outcome):
+    story = Story()
+    ident = story.ask()
+    story.wait(0.1).say("cache", ident, key="candles:AAPL:1m", event="stale", version=1, age_s=70.0)
+    story.answer(ident, 200, 0.1, source=source)
+    verdict = verdict_of("C5.5", story.history())
+    assert verdict.outcome is outcome, verdict.reason
