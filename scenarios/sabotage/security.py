@@ -85,15 +85,15 @@ def audit_failure_ignored() -> None:
 
 
 def audit_write_not_flushed() -> None:
-    """Records wait in a buffer until there are sixteen of them; the last ones wait for ever."""
+    """What was written lies in a buffer until the next write pushes it out; the last record lies there for ever."""
     write = AuditLog._write
     held: list[dict[str, Any]] = []
 
     def lazily(self: AuditLog, batch: list[dict[str, Any]]) -> None:
         held.extend(batch)
-        if len(held) >= 16:
-            write(self, list(held))
-            held.clear()
+        if held[:-1]:
+            write(self, held[:-1])
+            del held[:-1]
 
     put(AuditLog, "_write", lazily)
 
