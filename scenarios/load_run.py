@@ -271,7 +271,8 @@ class _Embedded:
         async with self.world as world:
             assert world.service.address is not None
             host = "http://{}:{}".format(*world.service.address)
-            keys = {n: dataclasses.asdict(one) for n, one in world.secrets.keys.items()}
+            ring = world.secrets.keys.items()
+            keys = {name: {"key": one.key, "user": one.user, "priority": one.priority} for name, one in ring}
             locust = LocustRun(self.options, world.run, self.on_progress)
             await watch_disk(world.redis)
             self.phase("steady")
