@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from scenarios.judge.workload import Operation, Workload, alert, herd, signal
+from scenarios.judge.workload import Operation, Workload, alert, batch, herd, signal
 from scenarios.live_outages import OUTAGES, SYMBOLS, calm, schedule
 from scenarios.scenario import Reload, Scenario, StartupCase
 from scenarios.worlds import leaky_library, unclosable
@@ -158,15 +158,15 @@ KEEP = (
 def limited(at_s: float) -> list[Operation]:
     """One who may see AAPL and MSFT asks for these, for another one, and for all of them in one request."""
     seen, other = list(LIMITED["erin"]), "GOOG"
-
-    def batch(offset_s: float, symbols: list[str]) -> Operation:
-        return Operation(at_s + offset_s, "batch", "POST", "/v2/signals/batch", "limited", body={"symbols": symbols})
-
     single = [signal(at_s + i * 0.05, symbol, key="limited") for i, symbol in enumerate([*seen, other])]
     posted = [
         alert(at_s + 0.3 + i * 0.05, symbol, f"limited-{i}", key="limited") for i, symbol in enumerate(["MSFT", "GOOG"])
     ]
-    return [*single, batch(0.15, seen), batch(0.2, [*seen, other]), batch(0.25, [other, *seen]), *posted]
+    several = [
+        batch(at_s + 0.15 + i * 0.05, symbols, key="limited")
+        for i, symbols in enumerate([seen, [*seen, other], [other, *seen]])
+    ]
+    return [*single, *several, *posted]
 
 
 def secrets(seed: int) -> Scenario:

@@ -16,7 +16,7 @@ from hypothesis.strategies import SearchStrategy
 
 from faults.schedule import Schedule
 from scenarios.fault_strategies import moments_s
-from scenarios.judge.workload import Operation, Workload, alert, invalidate, signal, steady
+from scenarios.judge.workload import Operation, Workload, alert, batch, invalidate, signal, steady
 from scenarios.scenario import Reload, Scenario
 
 SYMBOLS = ("AAPL", "MSFT", "GOOG")
@@ -116,7 +116,7 @@ def strangers(draw: st.DrawFn) -> list[Operation]:
             return _limited(at_s, i)
         if what == "body":
             return Operation(at_s, "alert", "POST", "/v2/alerts", "demo", body='{"symbol": ')
-        return Operation(at_s, "batch", "POST", "/v2/signals/batch", "low", "low", body={"symbols": list(SYMBOLS)})
+        return batch(at_s, SYMBOLS, key="low", priority="low")
 
     return _group(one, draw(moments_s(0, UNTIL_S)), draw(st.integers(1, 4)), draw(_GAPS_S))
 
@@ -124,8 +124,7 @@ def strangers(draw: st.DrawFn) -> list[Operation]:
 def _limited(at_s: float, number: int) -> Operation:
     """One who may see the first two symbols only asks for these, for another, and for both at once."""
     if number % 2:
-        body = {"symbols": list(SYMBOLS[: 2 + number % 4 // 2])}
-        return Operation(at_s, "batch", "POST", "/v2/signals/batch", "limited", body=body)
+        return batch(at_s, SYMBOLS[: 2 + number % 4 // 2], key="limited")
     return signal(at_s, SYMBOLS[number % 3], key="limited")
 
 

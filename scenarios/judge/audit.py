@@ -57,9 +57,7 @@ def _late(history: History, probe: Event, budget_ms: float) -> list[Event]:
 def _security_events(history: History, until_s: float) -> dict[str, list[Event]]:
     """What must be in the audit log at a moment, by kind of record."""
     kinds = {
-        "authentication": history.states("rejected", reason="key"),
-        "authorisation": history.states("rejected", reason="scope"),
-        "rate": history.states("rejected", reason="rate"),
+        **{action: history.states("rejected", reason=reason) for reason, action in ACTIONS.items()},
         "reload_refused": history.states("reload", outcome="refused"),
         "breaker_open": history.states("breaker", new="open"),
         "level": history.states("level"),
@@ -93,9 +91,8 @@ def _records(history: History) -> dict[tuple[str, str], set[str]]:
     return found
 
 
-def _of_another(history: History, probe: Event) -> tuple[str, list[Event]]:
+def _of_another(history: History, probe: Event, records: dict[tuple[str, str], set[str]]) -> tuple[str, list[Event]]:
     """A refusal whose record does not say which request it was, or whose."""
-    records = _records(history)
     for event in history.states("rejected") if records else []:
         action, user = ACTIONS.get(str(event.value["reason"])), str(event.value.get("user") or "")
         if action is None or not event.id or event.t > probe.t - CROSSING_SLACK_S:
@@ -114,6 +111,7 @@ def judge_audit(history: History) -> Verdict:
     checks, forged = probes(history, "audit_chain"), probes(history, "forged")
     audited_disk = [b for b in faults(history) if b.where == "audit"]
     seen: Counter[str] = Counter()
+    records = _records(history)
     for probe in checks:
         events = _security_events(history, probe.t)
         seen = Counter({kind: len(found) for kind, found in events.items() if found})
@@ -126,7 +124,7 @@ def judge_audit(history: History) -> Verdict:
         if not any(life.killed and life.ended_s <= probe.t for life in lives(history)) and not audited_disk:
             reason, evidence = _lost_records(history, probe)
             if not evidence:
-                reason, evidence = _of_another(history, probe)
+                reason, evidence = _of_another(history, probe, records)
             if evidence:
                 return failed(claim, sum(seen.values()), reason, evidence)
     for probe in forged:
@@ -137,8 +135,7 @@ def judge_audit(history: History) -> Verdict:
     missing = sorted({"altered", "removed"} - {str(p.value["how"]) for p in forged})
     if missing:
         return unknown(claim, f"no copy with a record {missing[0]} was checked", records=sum(seen.values()))
-    records = int(checks[-1].value["records"])
-    return passed(claim, sum(seen.values()), records=records, kinds=dict(sorted(seen.items())))
+    return passed(claim, sum(seen.values()), records=int(checks[-1].value["records"]), kinds=dict(sorted(seen.items())))
 
 
 NOBODY_CONNECTS = frozenset({"descriptors_exhausted", "connection_flood"})

@@ -183,13 +183,13 @@ def _not_used_again(history: History, life: Life) -> list[Event]:
     marks, broken = life.states("redis"), faults(history)
     spans = [(b.inject.t, b.healed_s) for b in broken]
     mended = [b.heal for b in broken if b.heal is not None and "redis" in (b.target, b.kind.split("_")[0])]
+    needs = [e for e in life.states("cache") if e.value["event"] in {"load", "write"}]
     for number, lost in enumerate(marks):
         if lost.value["event"] != "lost":
             continue
         until_s = next((m.t for m in marks[number + 1 :] if m.value["event"] == "back"), life.ended_s)
         heals = [heal for heal in mended if heal.t < until_s]
         calm_s = max([lost.t, *(healed_s for begin_s, healed_s in spans if begin_s < until_s)])
-        needs = [e for e in life.states("cache") if e.value["event"] in {"load", "write"}]
         busy = [e for e in needs if calm_s + BACK_S < e.t < until_s]
         if heals and len(busy) >= REDIS_LOOKS_MIN:
             return [lost, heals[-1], busy[-1]]

@@ -96,6 +96,11 @@ def signal(at_s: float, symbol: str, *, key: str = "demo", timeframe: str = "1m"
     return Operation(at_s, "signal", path=path, key=key, **changes)
 
 
+def batch(at_s: float, symbols: Iterable[str], *, key: str = "demo", **changes: Any) -> Operation:
+    """Ask for the signals of several symbols in one request."""
+    return Operation(at_s, "batch", "POST", "/v2/signals/batch", key, body={"symbols": list(symbols)}, **changes)
+
+
 def alert(at_s: float, symbol: str, idempotency_key: str, *, key: str = "demo", **changes: Any) -> Operation:
     """Post an alert whose rule always holds (the price is above zero)."""
     body = changes.pop(

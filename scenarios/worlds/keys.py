@@ -75,6 +75,21 @@ class Secrets:
             for name, (user, priority, scopes) in _OWNERS.items()
         ]
 
+    def settings(self, *, port: int, redis_url: str, audit_path: str, urls: Mapping[str, str]) -> dict[str, Any]:
+        """What a world gives the service to start with; ``urls`` are those of the downstreams, by name."""
+        return {
+            "environment": "test",
+            "host": "127.0.0.1",
+            "port": port,
+            "log_events": "all",
+            "redis_url": redis_url,
+            "service_token": self.service_token,
+            "audit_key": self.audit_key,
+            "audit_path": audit_path,
+            "api_keys": self.api_keys(),
+            "downstreams": {name: {"url": url} for name, url in urls.items()},
+        }
+
     def canaries(self) -> tuple[dict[str, str], ...]:
         """For the header of the history."""
         own = [

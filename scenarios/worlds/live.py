@@ -150,20 +150,13 @@ class LiveWorld:
         )
 
     def _settings(self) -> dict[str, Any]:
-        port = self.spec.port or free_port()
         urls = {name: self.spec.service_urls.get(name) or self._url(name) for name in NAMES}
-        own: dict[str, Any] = {
-            "environment": "test",
-            "host": "127.0.0.1",
-            "port": port,
-            "log_events": "all",
-            "redis_url": self.spec.redis_url or self._redis_url(),
-            "service_token": self.secrets.service_token,
-            "audit_key": self.secrets.audit_key,
-            "audit_path": str(self.audit_path),
-            "api_keys": self.secrets.api_keys(),
-            "downstreams": {name: {"url": url} for name, url in urls.items()},
-        }
+        own = self.secrets.settings(
+            port=self.spec.port or free_port(),
+            redis_url=self.spec.redis_url or self._redis_url(),
+            audit_path=str(self.audit_path),
+            urls=urls,
+        )
         return merge(own, self.spec.settings)
 
     def _redis_url(self) -> str:

@@ -14,14 +14,8 @@ def wrong_settings(over: Mapping[str, Any]) -> list[str]:
     """What the service would not start with, a line for each field: ``field: what is wrong``."""
     from service.settings import SettingsError, build  # noqa: PLC0415 - its schema takes a while to make
 
-    secrets = Secrets.draw(0)
-    own = {
-        "environment": "test",
-        "redis_url": "redis://127.0.0.1:6379/0",
-        "service_token": secrets.service_token,
-        "api_keys": secrets.api_keys(),
-        "downstreams": {name: {"url": "http://127.0.0.1:1"} for name in NAMES},
-    }
+    urls = dict.fromkeys(NAMES, "http://127.0.0.1:1")
+    own = Secrets.draw(0).settings(port=1, redis_url="redis://127.0.0.1:1/0", audit_path="audit.jsonl", urls=urls)
     try:
         build(merge(own, over))
     except SettingsError as error:

@@ -171,18 +171,12 @@ class SimWorld:
         )
 
     def _settings(self) -> dict[str, Any]:
-        own: dict[str, Any] = {
-            "environment": "test",
-            "host": "127.0.0.1",
-            "port": PORT,
-            "log_events": "all",
-            "redis_url": f"redis://:{self.secrets.redis_password}@redis:{REDIS_PORT}/0",
-            "service_token": self.secrets.service_token,
-            "audit_key": self.secrets.audit_key,
-            "audit_path": str(AUDIT),
-            "api_keys": self.secrets.api_keys(),
-            "downstreams": {name: {"url": f"http://{name}:{PORTS[name]}"} for name in NAMES},
-        }
+        own = self.secrets.settings(
+            port=PORT,
+            redis_url=f"redis://:{self.secrets.redis_password}@redis:{REDIS_PORT}/0",
+            audit_path=str(AUDIT),
+            urls={name: f"http://{name}:{PORTS[name]}" for name in NAMES},
+        )
         return merge(own, self.spec.settings)
 
     @property
