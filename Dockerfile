@@ -12,7 +12,7 @@ FROM build AS build-service
 COPY deploy/requirements-service.txt ./
 RUN /venv/bin/pip install -r requirements-service.txt \
     && /venv/bin/pip uninstall --yes pip setuptools
-COPY service/ /app/service/
+COPY service/ /app/
 # Compiled here: at run time nothing can be written beside the sources.
 RUN /venv/bin/python -m compileall -q /app
 
@@ -48,6 +48,6 @@ VOLUME /var/lib/signal
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=70s --start-interval=1s --retries=3 \
-    CMD ["python", "-m", "service.healthcheck"]
-ENTRYPOINT ["python", "-m", "service"]
+    CMD ["python", "-m", "signal_service.edge.healthcheck"]
+ENTRYPOINT ["python", "-m", "signal_service"]
 CMD ["serve"]

@@ -18,7 +18,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """``HARDENING_SHARD=i/n`` (profile ``deep``): part i of n draws from a seed of its own (scenarios.properties)."""
+    """``HARDENING_SHARD=i/n`` (profile ``deep``): part i of n draws from its own seed (hardening.properties.rare)."""
     index = os.environ.get("HARDENING_SHARD", "").partition("/")[0]
     if index and not config.getoption("hypothesis_seed"):
         config.option.hypothesis_seed = index

@@ -23,11 +23,11 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from service.admission.rate_window import RateWindow
-from service.cache import Cache
-from service.clients.breaker import Breaker
-from service.redis_link import RedisLink, open_redis
-from service.settings import BreakerSettings, CacheSettings
+from signal_service.admission.rate_window import RateWindow
+from signal_service.clients.breaker import Breaker
+from signal_service.config.settings import BreakerSettings, CacheSettings
+from signal_service.store.cache import Cache
+from signal_service.store.redis_link import RedisLink, open_redis
 
 ROUNDS = 41
 CALLS = 2000

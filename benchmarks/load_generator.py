@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from scenarios.load_run import locustfile
+from hardening.runs.load import locustfile
 
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"source": "cached"}'
 USERS = 40

@@ -28,7 +28,7 @@ from typing import Any
 
 import psutil
 
-from faults.toxiproxy import Found, Toxiproxy, find_toxiproxy
+from hardening.faults.toxiproxy import Found, Toxiproxy, find_toxiproxy
 
 CHUNK = 256 * 1024
 MIB = 1024 * 1024

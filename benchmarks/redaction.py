@@ -19,8 +19,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from service.security.logging import configure_secure_logging
-from service.security.redaction import Redactor
+from signal_service.security.logging import configure_secure_logging
+from signal_service.security.redaction import Redactor
 
 OWN = ("srv-Tk9f31c07a55e84b2d90-live", "Au3dit-9c1e77b04f2a66d8", "r3dis-P4ss-71bd20e6")
 HOSTILE = {
@@ -79,7 +79,11 @@ def mixed_log(size: int, rng: random.Random) -> str:
                     "message": "HTTP Request: GET http://127.0.0.1:9001/candles/ETHUSDT?timeframe=1m&limit=200",
                     "level": "info",
                 },
-                {"digest": f"{rng.getrandbits(256):064x}", "generation": 3, "trace": 'File "service/app.py", line 10'},
+                {
+                    "digest": f"{rng.getrandbits(256):064x}",
+                    "generation": 3,
+                    "trace": 'File "service/signal_service/app.py", line 10',
+                },
                 {"name": "ticker", "outcome": "ok", "attempts": 1, "call_id": f"{rng.getrandbits(64):016x}"},
             ]
         )

@@ -39,8 +39,8 @@ BARE = """
 import asyncio, json, sys
 from fastapi import FastAPI, Response
 import uvicorn
-from service.market import indicators, rules
-from service.market.candles import validate_candles
+from signal_service.market import indicators, rules
+from signal_service.market.candles import validate_candles
 
 rows = json.loads(sys.argv[1])
 cache = {("AAA", "1m"): validate_candles(rows)}
@@ -139,7 +139,7 @@ def read_port(process: subprocess.Popen[str]) -> int:
 @contextlib.contextmanager
 def downstreams() -> Iterator[dict[str, int]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "scenarios.worlds.downstreams", "--spec", "{}"],
+        [sys.executable, "-m", "hardening.worlds.shared.downstreams", "--spec", "{}"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=ROOT,

@@ -25,16 +25,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from faults.schedule import Schedule
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Outcome
-from scenarios.judge.workload import Operation, Workload, alert, signal
-from scenarios.runner import spec_of
-from scenarios.scenario import Scenario
-from scenarios.sim_runner import BOUNDS, Simulation
-from scenarios.simulator.choices import SeededChoices
-from scenarios.simulator.run import run_once
-from scenarios.simulator.surroundings import surroundings
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.verdict import Outcome
+from hardening.faults.schedule import Schedule
+from hardening.history.events import History
+from hardening.history.workload import Operation, Workload, alert, signal
+from hardening.runs.runner import spec_of
+from hardening.runs.simulated import BOUNDS, Simulation
+from hardening.simulator.core.choices import SeededChoices
+from hardening.simulator.core.run import run_once
+from hardening.simulator.search.surroundings import surroundings
 
 PER_MINUTE = 295
 """The budget is 300 a minute; a few are left for probes and warming, so that nothing is refused for its sake."""
@@ -141,7 +141,7 @@ class Timed:
 
 def judged(history: History, name: str) -> tuple[float, dict[str, int]]:
     """CPU seconds of judging every claim, and how many had which outcome."""
-    from scenarios.judge.claims import judge_all  # noqa: PLC0415 - beside what it is timed with
+    from hardening.claims.claims import judge_all  # noqa: PLC0415 - beside what it is timed with
 
     began_s = time.process_time()
     verdicts = list(judge_all({name: history}))

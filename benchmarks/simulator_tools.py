@@ -40,7 +40,8 @@ class Ours:
     cancels = True
 
     def __init__(self):
-        from scenarios.simulator import draw, explore, io
+        from hardening.simulator import draw, io
+        from hardening.simulator.search import explore
 
         self.explore = explore
         self.tools = words(io, draw)

@@ -23,20 +23,29 @@ from typing import Any
 import hypothesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
-
-from scenarios.fault_strategies import CROWDS, DOWNSTREAMS, MACHINE, PROCESS, REDIS, anything, http, network, schedules
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Outcome, Verdict
-from scenarios.properties import Drawn
-from scenarios.scenario import Scenario
-from scenarios.sim_failure import failure_of
-from scenarios.sim_runner import BOUNDS, CLIENTS, Simulation, spec_for, swept
-from scenarios.simulator.search import Search, Shard
-from scenarios.simulator.surroundings import surroundings
-from scenarios.strategies import alerts, interleavings, latencies, operators, reloads, scenarios, settings, signals
-from scenarios.strategies import workloads as callers
 from scenarios.test_logging_security import leaking
 from scenarios.test_startup_resilience import cases
+
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.verdict import Outcome, Verdict
+from hardening.history.events import History
+from hardening.properties.faults import CROWDS, DOWNSTREAMS, MACHINE, PROCESS, REDIS, anything, http, network, schedules
+from hardening.properties.rare import Drawn
+from hardening.properties.strategies import (
+    alerts,
+    interleavings,
+    latencies,
+    operators,
+    reloads,
+    scenarios,
+    settings,
+    signals,
+)
+from hardening.properties.strategies import workloads as callers
+from hardening.runs.simulated import BOUNDS, CLIENTS, Simulation, spec_for, swept
+from hardening.sessions.sim_failure import failure_of
+from hardening.simulator.search.search import Search, Shard
+from hardening.simulator.search.surroundings import surroundings
 
 EXAMPLES_A_ROUND = 20
 SCHEDULES_EACH = 5

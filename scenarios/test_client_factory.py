@@ -5,15 +5,24 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from scenarios.fault_strategies import DOWNSTREAMS, MACHINE, http, names, network, schedules
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Verdict
-from scenarios.judge.workload import Workload, signal
-from scenarios.live_outages import schedule
-from scenarios.properties import confirm, rare
-from scenarios.scenario import Scenario
-from scenarios.strategies import SETTINGS, alerts, latencies, scenario, scenarios, settings, signals, workloads
-from scenarios.worlds import unclosable
+from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.verdict import Verdict
+from hardening.history.events import History
+from hardening.history.workload import Workload, signal
+from hardening.properties.faults import DOWNSTREAMS, MACHINE, http, names, network, schedules
+from hardening.properties.rare import confirm, rare
+from hardening.properties.strategies import (
+    SETTINGS,
+    alerts,
+    latencies,
+    scenario,
+    scenarios,
+    settings,
+    signals,
+    workloads,
+)
+from hardening.worlds.shared import unclosable
 
 OPENS_AT_ONCE = {"downstreams": {name: {"breaker": {"open_s": 1.0, "failures": 1}} for name in DOWNSTREAMS}}
 

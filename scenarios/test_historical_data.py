@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from scenarios.fault_strategies import MACHINE, PROCESS, REDIS, http, network, schedules
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Verdict
-from scenarios.judge.workload import Workload, herd, invalidate, signal
-from scenarios.live_outages import schedule
-from scenarios.properties import confirm, rare
-from scenarios.scenario import Scenario
-from scenarios.strategies import (
+from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.verdict import Verdict
+from hardening.history.events import History
+from hardening.history.workload import Workload, herd, invalidate, signal
+from hardening.properties.faults import MACHINE, PROCESS, REDIS, http, network, schedules
+from hardening.properties.rare import confirm, rare
+from hardening.properties.strategies import (
     SETTINGS,
     SYMBOLS,
     latencies,

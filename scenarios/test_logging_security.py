@@ -5,17 +5,26 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from scenarios.fault_strategies import MACHINE, http, schedules
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Verdict
-from scenarios.judge.workload import Operation, Workload, signal
-from scenarios.live_catalogue import KEEP, planted_secrets
-from scenarios.live_outages import schedule
-from scenarios.properties import confirm, rare
-from scenarios.scenario import Scenario
-from scenarios.secret_strategies import leaks, own_secrets
-from scenarios.strategies import SETTINGS, operators, reloads, scenario, scenarios, signals, strangers, workloads
-from scenarios.worlds import leaky_library
+from hardening.catalogue.live_catalogue import KEEP, planted_secrets
+from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.verdict import Verdict
+from hardening.history.events import History
+from hardening.history.workload import Operation, Workload, signal
+from hardening.properties.faults import MACHINE, http, schedules
+from hardening.properties.rare import confirm, rare
+from hardening.properties.secrets import leaks, own_secrets
+from hardening.properties.strategies import (
+    SETTINGS,
+    operators,
+    reloads,
+    scenario,
+    scenarios,
+    signals,
+    strangers,
+    workloads,
+)
+from hardening.worlds.shared import leaky_library
 
 
 @st.composite

@@ -5,14 +5,24 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from scenarios.fault_strategies import CROWDS, MACHINE, fault, http, schedules
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Verdict
-from scenarios.judge.workload import Operation, Workload, signal
-from scenarios.live_outages import schedule
-from scenarios.properties import confirm, rare
-from scenarios.scenario import Scenario
-from scenarios.strategies import KEYS, SETTINGS, operators, scenario, scenarios, settings, signals, strangers, workloads
+from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.verdict import Verdict
+from hardening.history.events import History
+from hardening.history.workload import Operation, Workload, signal
+from hardening.properties.faults import CROWDS, MACHINE, fault, http, schedules
+from hardening.properties.rare import confirm, rare
+from hardening.properties.strategies import (
+    KEYS,
+    SETTINGS,
+    operators,
+    scenario,
+    scenarios,
+    settings,
+    signals,
+    strangers,
+    workloads,
+)
 
 
 def everybody(for_s: float, per_s: float = 6.0) -> Workload:

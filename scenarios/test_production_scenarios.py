@@ -5,14 +5,23 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from scenarios.fault_strategies import PROCESS, REDIS, anything, fault, http, network, schedules
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Outcome, Verdict
-from scenarios.judge.workload import Workload, alert, signal
-from scenarios.live_outages import schedule
-from scenarios.properties import confirm, rare
-from scenarios.scenario import Scenario
-from scenarios.strategies import alerts, latencies, reloads, scenario, scenarios, settings, signals, workloads
+from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.verdict import Outcome, Verdict
+from hardening.history.events import History
+from hardening.history.workload import Workload, alert, signal
+from hardening.properties.faults import PROCESS, REDIS, anything, fault, http, network, schedules
+from hardening.properties.rare import confirm, rare
+from hardening.properties.strategies import (
+    alerts,
+    latencies,
+    reloads,
+    scenario,
+    scenarios,
+    settings,
+    signals,
+    workloads,
+)
 
 
 def mixed_outage() -> Scenario:

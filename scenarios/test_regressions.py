@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.sessions.oracle import oracle_of
-from scenarios.sessions.regressions import adopted
-from scenarios.sessions.store import Stored
+from hardening.sessions.oracle import oracle_of
+from hardening.sessions.regressions import adopted
+from hardening.sessions.store import Stored
 
 CASES = [
     pytest.param(stored, id=stored.session.name, marks=[pytest.mark.live] if stored.session.world == "live" else [])

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from scenarios.fault_strategies import fault, schedules
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Verdict
-from scenarios.judge.workload import Operation, Workload, signal
-from scenarios.live_outages import schedule
-from scenarios.properties import confirm, rare
-from scenarios.scenario import Reload, Scenario, StartupCase
-from scenarios.strategies import SETTINGS, latencies, reloads, scenario, scenarios, signals, workloads
+from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.scenario import Reload, Scenario, StartupCase
+from hardening.claims.verdict import Verdict
+from hardening.history.events import History
+from hardening.history.workload import Operation, Workload, signal
+from hardening.properties.faults import fault, schedules
+from hardening.properties.rare import confirm, rare
+from hardening.properties.strategies import SETTINGS, latencies, reloads, scenario, scenarios, signals, workloads
 
 CRITICAL, OPTIONAL = ("redis", "ticker", "user"), ("alert", "comms")
 

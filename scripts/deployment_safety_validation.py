@@ -12,7 +12,9 @@ def main() -> int:
     arguments = sys.argv[1:]
     if len(arguments) == 1 and not arguments[0].startswith("-"):
         arguments = ["--config", *arguments]
-    return subprocess.run([sys.executable, "-m", "scenarios.cli", "preflight", *arguments], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "hardening.commands.cli", "preflight", *arguments], check=False
+    ).returncode
 
 
 if __name__ == "__main__":

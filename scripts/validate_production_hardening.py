@@ -12,7 +12,9 @@ def main() -> int:
     arguments = sys.argv[1:]
     if "--out" not in arguments and not {"-h", "--help"} & set(arguments):
         arguments = ["--out", "certificate", *arguments]
-    return subprocess.run([sys.executable, "-m", "scenarios.cli", "certify", *arguments], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "hardening.commands.cli", "certify", *arguments], check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.judge.certificate import Facts, HistoryFile
-from scenarios.judge.history import Event
-from scenarios.judge.verdict import Outcome, Verdict
+from hardening.certificate.statement import Facts, HistoryFile
+from hardening.claims.verdict import Outcome, Verdict
+from hardening.history.events import Event
 
 PASS = Verdict("C1.1", Outcome.PASS, 3, {"worst_s": 0.25})
 MOVED = {"name": "ticker", "old": "closed", "new": "half_open"}

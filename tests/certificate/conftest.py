@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.conclude import HISTORIES, Ran, Terms, clear, conclude
-from scenarios.provenance import Provenance, provenance
-from scenarios.sample_certificates import SAMPLES, make
-from scenarios.signing import load_private_key, new_key_pair
+from hardening.certificate.conclude import HISTORIES, Ran, Terms, clear, conclude
+from hardening.certificate.provenance import Provenance, provenance
+from hardening.certificate.sample_certificates import SAMPLES, make
+from hardening.certificate.signing import load_private_key, new_key_pair
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "judge"))
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from certificate_facts import FAIL, PASS, UNKNOWN, facts
 
-from scenarios.baseline import Baseline, BaselineError, changes
-from scenarios.judge.certificate import statement
-from scenarios.judge.verdict import Outcome, Verdict
-from scenarios.report.every_report import as_text
+from hardening.certificate.baseline import Baseline, BaselineError, changes
+from hardening.certificate.reports.every_report import as_text
+from hardening.certificate.statement import statement
+from hardening.claims.verdict import Outcome, Verdict
 
 FIXED = Verdict("C1.2", Outcome.PASS, 4)
 

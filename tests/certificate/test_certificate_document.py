@@ -13,10 +13,10 @@ import click
 import pytest
 from certificate_facts import FAIL, PASS, UNKNOWN, facts, load_row
 
-from scenarios.cli import hardening
-from scenarios.judge.certificate import Story, statement
-from scenarios.judge.waivers import Waiver, parse_waivers
-from scenarios.verify import Demands, Report, Verification
+from hardening.certificate.statement import Story, statement
+from hardening.certificate.verify import Demands, Report, Verification
+from hardening.certificate.waivers import Waiver, parse_waivers
+from hardening.commands.cli import hardening
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "CERTIFICATE.md").read_text()
 ANY_KEYS = {"value", "figures", "bite", "libraries", "scenarios", "settings", "faults", "counts"}

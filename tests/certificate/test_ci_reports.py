@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 
-from scenarios.judge.certificate import statement
-from scenarios.judge.claims import CLAIMS, COMPONENTS
-from scenarios.judge.waivers import Waiver
-from scenarios.report.junit import render_junit
-from scenarios.report.sarif import sarif_log
+from hardening.certificate.reports.junit import render_junit
+from hardening.certificate.reports.sarif import sarif_log
+from hardening.certificate.statement import statement
+from hardening.certificate.waivers import Waiver
+from hardening.claims.claims import CLAIMS, COMPONENTS
 
 WAIVER = Waiver("C1.2", "ann", "the vendor fixes it", date(2026, 12, 1))
 

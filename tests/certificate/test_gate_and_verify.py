@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from scenarios.certify_command import certify_command
-from scenarios.cli import hardening
-from scenarios.provenance import Provenance, provenance
-from scenarios.sample_certificates import SAMPLES, forge, make
-from scenarios.signing import key_id, load_private_key, load_public_key
+from hardening.certificate.provenance import Provenance, provenance
+from hardening.certificate.sample_certificates import SAMPLES, forge, make
+from hardening.certificate.signing import key_id, load_private_key, load_public_key
+from hardening.commands.certify import certify_command
+from hardening.commands.cli import hardening
 
 HERE = Provenance(provenance().code_digest, "unknown")
 

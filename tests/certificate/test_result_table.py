@@ -9,14 +9,14 @@ from certificate_facts import FAIL, GUILTY, PASS, UNKNOWN, facts
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.certify_command import plain_lines
-from scenarios.judge.certificate import AllowListError, digest_files, parse_allow_list, statement
-from scenarios.judge.claims import CLAIMS, COMPONENTS, JUDGES, judge_all
-from scenarios.judge.history import Header, History, digest_of
-from scenarios.judge.verdict import Exit, Outcome, Result, Tally, Verdict, merge, passed, result_of, run_judge, unknown
-from scenarios.live_catalogue import SHOWN_BY
-from scenarios.sabotage.catalogue import SABOTAGES
-from scenarios.selection import live_names, simulated_scenarios
+from hardening.catalogue.live_catalogue import SHOWN_BY
+from hardening.catalogue.selection import live_names, simulated_scenarios
+from hardening.certificate.statement import AllowListError, digest_files, parse_allow_list, statement
+from hardening.claims.claims import CLAIMS, COMPONENTS, JUDGES, judge_all
+from hardening.claims.verdict import Exit, Outcome, Result, Tally, Verdict, merge, passed, result_of, run_judge, unknown
+from hardening.commands.certify import plain_lines
+from hardening.history.events import Header, History, digest_of
+from hardening.mutants.catalogue import SABOTAGES
 
 CLEAN = Tally(clean_commit=True)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from securesystemslib.dsse import Envelope
 from securesystemslib.signer import SSlibKey
 
-from scenarios.signing import (
+from hardening.certificate.signing import (
     IN_TOTO,
     EnvelopeError,
     KeyFileError,

@@ -11,12 +11,12 @@ from google.protobuf import json_format
 from in_toto_attestation.predicates.test_result.v0.test_result_pb2 import TestResult as InTotoResult
 from in_toto_attestation.v1.statement import Statement
 
-from scenarios.judge.certificate import fault_table, statement
-from scenarios.judge.claims import CLAIMS, COMPONENTS
-from scenarios.judge.history import Header, History, Recorder, digest_of
-from scenarios.judge.intoto_result import result_statement
-from scenarios.judge.waivers import Waiver
-from scenarios.report.markdown import render
+from hardening.certificate.intoto_result import result_statement
+from hardening.certificate.reports.markdown import render
+from hardening.certificate.statement import fault_table, statement
+from hardening.certificate.waivers import Waiver
+from hardening.claims.claims import CLAIMS, COMPONENTS
+from hardening.history.events import Header, History, Recorder, digest_of
 
 LATER = Waiver("C1.2", "ann", "the vendor fixes it", date(2026, 12, 1))
 OVER = Waiver("C1.2", "ann", "the vendor fixes it", date(2026, 11, 24))

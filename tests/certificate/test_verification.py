@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scenarios.conclude import WRITTEN, seal
-from scenarios.manifest import files_below
-from scenarios.provenance import Provenance, provenance
-from scenarios.report.every_report import as_text, every_report
-from scenarios.sample_certificates import forge
-from scenarios.signing import IN_TOTO, load_private_key, load_public_key, sign
-from scenarios.verify import UNSIGNED, Demands, Evidence, Report, verify
+from hardening.certificate.conclude import WRITTEN, seal
+from hardening.certificate.manifest import files_below
+from hardening.certificate.provenance import Provenance, provenance
+from hardening.certificate.reports.every_report import as_text, every_report
+from hardening.certificate.sample_certificates import forge
+from hardening.certificate.signing import IN_TOTO, load_private_key, load_public_key, sign
+from hardening.certificate.verify import UNSIGNED, Demands, Evidence, Report, verify
 
 FILES = [*sorted(WRITTEN - {"histories", "sessions", "certificate.html"}), "histories/deployment.jsonl"]
 Certificate = Callable[[str], Path]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from certificate_facts import FAIL, PASS
 
-from scenarios.judge.waivers import WaiverError, parse_waivers, state_of
+from hardening.certificate.waivers import WaiverError, parse_waivers, state_of
 
 GOOD = """
 [[waiver]]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from scenarios.gate_runner import GATE_WORDS
+from hardening.runs.gate import GATE_WORDS
 
 WORKFLOW = Path(__file__).parents[2] / ".github" / "workflows" / "deployment-validation.yml"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import click
 
-from scenarios.cli import hardening
+from hardening.commands.cli import hardening
 
 SEPARATORS = {"|", "||", "&", "&&", ";", ";;", "(", ")", "{", "}"}
 REDIRECTIONS = {">", ">>", "<", "2>", "&>"}

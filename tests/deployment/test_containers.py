@@ -19,7 +19,7 @@ import pytest
 import yaml
 from container_plan import ROOT, closure, compose, containers, dockerfile, interpolate, plain, requirements, tops
 
-from scenarios.worlds.valkey import server_binary
+from hardening.worlds.live.valkey import server_binary
 
 SERVICE = requirements(ROOT / "deploy" / "requirements-service.txt")
 DEPLOY = ROOT / "deploy"
@@ -70,7 +70,7 @@ def test_the_image_runs_as_a_user_without_rights_and_checks_its_health_without_c
     for name in ("service", "harness"):
         assert dockerfile()[name].user == "10001:10001"
     service = dockerfile()["service"]
-    assert service.healthcheck == ["python", "-m", "service.healthcheck"]
+    assert service.healthcheck == ["python", "-m", "signal_service.edge.healthcheck"]
     assert not re.search(r"\b(curl|wget|apt-get)\b", (ROOT / "Dockerfile").read_text())
 
 
@@ -197,7 +197,7 @@ def toxiproxy() -> tuple[dict[str, str], list[str]]:
     real = os.environ.get("TOXIPROXY_SERVER") or shutil.which("toxiproxy-server")
     if real:
         return {"/toxiproxy": str(Path(real).resolve())}, ["/toxiproxy"]
-    return {}, ["python", "-m", "faults.proxy"]
+    return {}, ["python", "-m", "hardening.proxy"]
 
 
 def plan_of(drawn: Path, scratch: Path) -> dict[str, Any]:
@@ -326,6 +326,8 @@ def test_the_port_is_the_configurations(tmp_path: Path) -> None:
 
 
 def test_the_health_check_is_cheap() -> None:
-    script = "import service.healthcheck, sys; print(sorted({'uvicorn', 'fastapi', 'httpx'} & set(sys.modules)))"
+    script = (
+        "import signal_service.edge.healthcheck, sys; print(sorted({'uvicorn', 'fastapi', 'httpx'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stdout == "[]\n"

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 from command_lines import parse, simple_commands, walk
 
-from scenarios.cli import hardening
-from scenarios.manual import FURTHER, PURPOSES, Manual
+from hardening.commands.cli import hardening
+from hardening.commands.manual import FURTHER, PURPOSES, Manual
 
 COMMANDS = {" ".join(path): command for path, command in walk()}
 LEAVES = {
@@ -44,7 +44,7 @@ def test_the_help_names_every_command_once_under_what_it_is_for() -> None:
         assert len([line for line in said.splitlines() if line.startswith(f"  {name} ")]) == 1, name
     placed = [name for names in PURPOSES.values() for name in names]
     assert len(placed) == len(set(placed))
-    assert FURTHER not in said, "a command stands under no purpose in scenarios/manual.py"
+    assert FURTHER not in said, "a command stands under no purpose in scenarios/hardening/commands/manual.py"
 
 
 def test_a_command_that_no_purpose_names_is_shown_all_the_same() -> None:
@@ -59,13 +59,13 @@ def test_a_command_that_no_purpose_names_is_shown_all_the_same() -> None:
 def test_the_help_ends_with_one_example_whose_options_parse(name: str) -> None:
     said = CliRunner().invoke(hardening, [*name.split(), "--help"], prog_name="hardening").output
     text, found, example = said.rpartition("\n  Example:\n")
-    assert found, "its docstring does not end with an example: see scenarios/manual.py"
+    assert found, "its docstring does not end with an example: see scenarios/hardening/commands/manual.py"
     assert "Example:" not in text
     commands = list(simple_commands(inspect.cleandoc(example)))
     assert any(" ".join(words).startswith(f"hardening {name}") for words in commands)
     for words in commands:
         parse(words)
-    kept = re.findall(r"scenarios/regressions/\S+", example)
+    kept = re.findall(r"scenarios/hardening/sessions/adopted/\S+", example)
     assert all((ROOT / path).exists() for path in kept if path.endswith(".json")), (
         "it names a session that is not there"
     )

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scenarios.worlds.agent import Agent
+from hardening.worlds.agent.agent import Agent
 
 
 async def answer(question: dict[str, Any]) -> Any:

@@ -10,19 +10,13 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from faults.base import UnsupportedTargetError
-from faults.run_directory import RunDirectory
-from scenarios.worlds.agent_client import AgentHolds, agent_socket
-from scenarios.worlds.processes import Child, until
-from scenarios.worlds.redis_target import RedisTarget
-from scenarios.worlds.targets import (
-    ServiceClock,
-    ServiceFiles,
-    ServiceLoop,
-    ServiceName,
-    ServiceResources,
-)
-from scenarios.worlds.valkey import ValkeyServer
+from hardening.faults.base import UnsupportedTargetError
+from hardening.faults.run_directory import RunDirectory
+from hardening.worlds.agent.client import AgentHolds, agent_socket
+from hardening.worlds.live.processes import Child, until
+from hardening.worlds.live.redis_target import RedisTarget
+from hardening.worlds.live.targets import ServiceClock, ServiceFiles, ServiceLoop, ServiceName, ServiceResources
+from hardening.worlds.live.valkey import ValkeyServer
 
 DOUBLE = Path(__file__).with_name("double_process.py")
 NAME = "ticker.localhost"

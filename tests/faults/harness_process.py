@@ -9,9 +9,9 @@ from pathlib import Path
 
 from double_world import double_world
 
-from faults.catalogue import build
-from faults.schedule import Injection
-from scenarios.interrupt import InterruptedRunError, run
+from hardening.faults.catalogue import build
+from hardening.faults.schedule import Injection
+from hardening.runs.interrupt import InterruptedRunError, run
 
 
 def say(what: object) -> None:

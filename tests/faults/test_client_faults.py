@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from faults.base import Bite, Fault, UnsupportedTargetError
-from faults.client_faults import ConnectionFlood, DisconnectMidAnswer, HalfClosed, SlowBody, SlowHead
-from faults.schedule import Injection
-from faults.waiting import wait_until
+from hardening.faults.base import Bite, Fault, UnsupportedTargetError
+from hardening.faults.client_faults import ConnectionFlood, DisconnectMidAnswer, HalfClosed, SlowBody, SlowHead
+from hardening.faults.schedule import Injection
+from hardening.faults.waiting import wait_until
 
 pytestmark = [pytest.mark.live]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from faults.catalogue import CATALOGUE
+from hardening.faults.catalogue import CATALOGUE
 
 GUIDE = Path(__file__).parents[2] / "docs" / "CREATING_FAULTS.md"
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faults import base
-from faults.base import TARGETS, Fault, FaultError, FaultSpec
-from faults.catalogue import CATALOGUE, build
-from faults.schedule import Schedule, TimedFault
+from hardening.faults import base
+from hardening.faults.base import TARGETS, Fault, FaultError, FaultSpec
+from hardening.faults.catalogue import CATALOGUE, build
+from hardening.faults.schedule import Schedule, TimedFault
 
 KINDS = st.sampled_from(sorted(CATALOGUE))
 

@@ -14,15 +14,15 @@ import pytest
 from click.testing import CliRunner
 from double_world import DoubleWorld, double_world
 
-from faults.catalogue import CATALOGUE, build
-from faults.run_directory import RunDirectory
-from faults.waiting import wait_until
-from scenarios import faults_command
-from scenarios.faults_command import faults_group
-from scenarios.worlds.control import ControlError, WorldControl, inject_into
+from hardening.commands import faults as faults_command
+from hardening.commands.faults import faults_group
+from hardening.faults.catalogue import CATALOGUE, build
+from hardening.faults.run_directory import RunDirectory
+from hardening.faults.waiting import wait_until
+from hardening.worlds.live.control import ControlError, WorldControl, inject_into
 
 JUMP = build({"kind": "clock_jump", "offset_s": 500})
-INJECT = "import sys; from scenarios.faults_command import faults_group; faults_group(['inject', *sys.argv[1:]])"
+INJECT = "import sys; from hardening.commands.faults import faults_group; faults_group(['inject', *sys.argv[1:]])"
 
 
 def call(*arguments: str) -> tuple[int, str]:

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from double_world import NAME, DoubleProcess, DoubleWorld, double_world
 
-from faults.base import Fault
-from faults.clock_skew import ClockDrift, ClockJump
-from faults.cpu_pressure import CpuPressure, NoisyNeighbour
-from faults.descriptors import DescriptorsExhausted
-from faults.disk_full import DiskFull, LogReaderBlocked
-from faults.dns_failure import DnsFailure
-from faults.loop_stall import EventLoopStall
-from faults.memory_pressure import MB, MemoryPressure
-from faults.process_signals import ProcessSignal
-from faults.schedule import Injection
-from faults.waiting import wait_until
-from scenarios.worlds.processes import until
+from hardening.faults.base import Fault
+from hardening.faults.clock_skew import ClockDrift, ClockJump
+from hardening.faults.cpu_pressure import CpuPressure, NoisyNeighbour
+from hardening.faults.descriptors import DescriptorsExhausted
+from hardening.faults.disk_full import DiskFull, LogReaderBlocked
+from hardening.faults.dns_failure import DnsFailure
+from hardening.faults.loop_stall import EventLoopStall
+from hardening.faults.memory_pressure import MB, MemoryPressure
+from hardening.faults.process_signals import ProcessSignal
+from hardening.faults.schedule import Injection
+from hardening.faults.waiting import wait_until
+from hardening.worlds.live.processes import until
 
 pytestmark = [pytest.mark.live]
 

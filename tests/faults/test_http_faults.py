@@ -11,12 +11,12 @@ import httpx
 import pytest
 import respx
 
-from faults.base import UnsupportedTargetError
-from faults.http_faults import HOW, HttpFault, InProcessDownstream
-from faults.schedule import Injection
-from scenarios.worlds.downstreams import StandIn
-from scenarios.worlds.market import SeededMarket
-from scenarios.worlds.misbehaviour import KINDS, Misbehaviour
+from hardening.faults.base import UnsupportedTargetError
+from hardening.faults.http_faults import HOW, HttpFault, InProcessDownstream
+from hardening.faults.schedule import Injection
+from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.market import SeededMarket
+from hardening.worlds.shared.misbehaviour import KINDS, Misbehaviour
 
 URL = "http://ticker.test/candles/AAPL"
 GOOD = {"symbol": "AAPL", "candles": [1, 2, 3]}

@@ -7,13 +7,13 @@ import re
 
 import pytest
 
-from faults.base import Fault, UnsupportedTargetError
-from faults.dns_failure import DnsFailure
-from faults.memory_pressure import MB, MemoryPressure
-from faults.process_signals import ProcessSignal
-from faults.schedule import Injection
-from scenarios.judge.workload import Operation
-from scenarios.worlds.live import LiveSpec, LiveWorld
+from hardening.faults.base import Fault, UnsupportedTargetError
+from hardening.faults.dns_failure import DnsFailure
+from hardening.faults.memory_pressure import MB, MemoryPressure
+from hardening.faults.process_signals import ProcessSignal
+from hardening.faults.schedule import Injection
+from hardening.history.workload import Operation
+from hardening.worlds.live.world import LiveSpec, LiveWorld
 
 pytestmark = [pytest.mark.live]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from faults.base import FaultError, UnsupportedTargetError
-from faults.process_signals import ProcessSignal
-from faults.schedule import Injection
-from scenarios.worlds.targets import ServiceTarget
+from hardening.faults.base import FaultError, UnsupportedTargetError
+from hardening.faults.process_signals import ProcessSignal
+from hardening.faults.schedule import Injection
+from hardening.worlds.live.targets import ServiceTarget
 
 
 class Service:

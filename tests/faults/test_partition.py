@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from faults.base import UnsupportedTargetError
-from faults.partition import NetworkPartition
-from faults.run_directory import RunDirectory, sweep
-from faults.schedule import Injection
-from faults.waiting import wait_until
-from scenarios.worlds.namespaces import ADDRESSES, PartedHosts
-from scenarios.worlds.processes import Child
+from hardening.faults.base import UnsupportedTargetError
+from hardening.faults.partition import NetworkPartition
+from hardening.faults.run_directory import RunDirectory, sweep
+from hardening.faults.schedule import Injection
+from hardening.faults.waiting import wait_until
+from hardening.worlds.live.namespaces import ADDRESSES, PartedHosts
+from hardening.worlds.live.processes import Child
 
 PORT = 7000
 SERVE = f"""

@@ -16,13 +16,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, RedisError
 
-from faults.base import Bite, Fault
-from faults.redis_entries import RedisEntriesDamaged, RedisExpiryStorm
-from faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
-from faults.redis_refusals import RedisEvicting, RedisLoading, RedisMemoryFull, RedisReadOnly
-from faults.redis_stalls import RedisClientPause, RedisClientsKilled, RedisSlowCommands
-from faults.schedule import Injection
-from faults.waiting import wait_until
+from hardening.faults.base import Bite, Fault
+from hardening.faults.redis_entries import RedisEntriesDamaged, RedisExpiryStorm
+from hardening.faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
+from hardening.faults.redis_refusals import RedisEvicting, RedisLoading, RedisMemoryFull, RedisReadOnly
+from hardening.faults.redis_stalls import RedisClientPause, RedisClientsKilled, RedisSlowCommands
+from hardening.faults.schedule import Injection
+from hardening.faults.waiting import wait_until
 
 pytestmark = [pytest.mark.live]
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from faults.run_directory import sweep
+from hardening.faults.run_directory import sweep
 
 pytestmark = [pytest.mark.live]
 

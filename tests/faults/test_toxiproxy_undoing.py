@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from faults.run_directory import check_undo, undo
-from faults.toxiproxy_undo import undo_record
+from hardening.faults.run_directory import check_undo, undo
+from hardening.faults.toxiproxy_undo import undo_record
 
 
 @pytest.mark.parametrize(

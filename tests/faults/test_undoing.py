@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from faults import run_directory
-from faults.base import FaultError
-from faults.run_directory import RunDirectory, check_undo, sweep
-from scenarios.worlds.cgroup import ControlGroup
+from hardening.faults import run_directory
+from hardening.faults.base import FaultError
+from hardening.faults.run_directory import RunDirectory, check_undo, sweep
+from hardening.worlds.live.cgroup import ControlGroup
 
 
 def abandon(run: RunDirectory) -> None:

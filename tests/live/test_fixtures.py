@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from faults.schedule import Injection
-from faults.toxiproxy import Toxiproxy
-from scenarios.judge.workload import signal
-from scenarios.worlds.live import LiveWorld
-from scenarios.worlds.valkey import ValkeyServer
+from hardening.faults.schedule import Injection
+from hardening.faults.toxiproxy import Toxiproxy
+from hardening.history.workload import signal
+from hardening.worlds.live.valkey import ValkeyServer
+from hardening.worlds.live.world import LiveWorld
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio]
 

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from scenarios.gate_runner import run_gates
-from scenarios.judge.claims import judge_all
-from scenarios.judge.history import parse
-from scenarios.judge.verdict import Outcome
-from scenarios.sabotage.catalogue import SABOTAGES
+from hardening.claims.claims import judge_all
+from hardening.claims.verdict import Outcome
+from hardening.history.events import parse
+from hardening.mutants.catalogue import SABOTAGES
+from hardening.runs.gate import run_gates
 
 pytestmark = pytest.mark.live
 

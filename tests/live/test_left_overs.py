@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from faults.run_directory import RunDirectory, sweep
+from hardening.faults.run_directory import RunDirectory, sweep
 
 pytestmark = pytest.mark.live
 
@@ -27,7 +27,7 @@ def own_tmp() -> Iterator[str]:
 
 
 def test_the_next_sweep_kills_what_a_killed_harness_left(own_tmp: str) -> None:
-    argv = [sys.executable, "-m", "scenarios.cli", "serve", "--port", "0", "--json"]
+    argv = [sys.executable, "-m", "hardening.commands.cli", "serve", "--port", "0", "--json"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": own_tmp})
     assert process.stdout is not None
     facts = json.loads(process.stdout.readline())

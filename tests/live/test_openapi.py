@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from scenarios.worlds.live import LiveWorld
+from hardening.worlds.live.world import LiveWorld
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio, pytest.mark.timeout(240)]
 

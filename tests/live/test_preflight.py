@@ -24,7 +24,7 @@ MB = 1024 * 1024
 @pytest.fixture(scope="module")
 def sound() -> Iterator[dict[str, Any]]:
     """The settings of a sound deployment whose dependencies are there."""
-    argv = [sys.executable, "-m", "scenarios.cli", "serve", "--port", "0", "--json"]
+    argv = [sys.executable, "-m", "hardening.commands.cli", "serve", "--port", "0", "--json"]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None
@@ -41,7 +41,7 @@ def preflight(
 ) -> subprocess.CompletedProcess[str]:
     config = directory / "service.json"
     config.write_text(json.dumps(settings))
-    start = [sys.executable, str(FRONT)] if front else [sys.executable, "-m", "scenarios.cli", "preflight"]
+    start = [sys.executable, str(FRONT)] if front else [sys.executable, "-m", "hardening.commands.cli", "preflight"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     argv = [*start, "--config", str(config), *words]
     return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, env=env)
@@ -165,7 +165,8 @@ def test_a_budget_beyond_the_containers_limit_is_refused(sound: dict[str, Any], 
     config = tmp_path / "service.json"
     config.write_text(json.dumps(sound))
     with memory_wall(400) as group:
-        enter = f"echo $$ > {group}/cgroup.procs && exec {sys.executable} -m scenarios.cli preflight --config {config}"
+        preflight = f"{sys.executable} -m hardening.commands.cli preflight --config {config}"
+        enter = f"echo $$ > {group}/cgroup.procs && exec {preflight}"
         done = subprocess.run(["sh", "-c", enter], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
     assert done.returncode == 1
     assert done.stdout.startswith("budgets.memory_mb: 1 x 512 MB exceed the 400 MB that there are\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.sabotage.catalogue import SABOTAGES, Sabotage
+from hardening.mutants.catalogue import SABOTAGES, Sabotage
 
 pytestmark = pytest.mark.live
 
@@ -29,7 +29,7 @@ EVERY_TIME = {
 )
 @pytest.mark.timeout(200)
 def test_the_sabotage_turns_its_claim_red(sabotage: Sabotage, tmp_path: Path) -> None:
-    argv = [sys.executable, "-m", "scenarios.cli", "certify", "--out", str(tmp_path), "--json"]
+    argv = [sys.executable, "-m", "hardening.commands.cli", "certify", "--out", str(tmp_path), "--json"]
     argv += ["--only", sabotage.scenario, "--sabotage", sabotage.reference]
     argv += ["--world", sabotage.world, "--budget-s", "20"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=180, check=False)

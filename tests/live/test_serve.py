@@ -22,7 +22,7 @@ pytestmark = pytest.mark.live
 
 @contextmanager
 def serving(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    argv = [sys.executable, "-m", "scenarios.cli", "serve", "--port", "0", "--json", *words]
+    argv = [sys.executable, "-m", "hardening.commands.cli", "serve", "--port", "0", "--json", *words]
     env = {**os.environ, **environment}
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
     try:
@@ -78,8 +78,8 @@ def test_somebody_elses_redis_is_used_instead(redis_server_url: str) -> None:
 
 @pytest.fixture
 def redis_server_url(tmp_path: Path) -> Iterator[str]:
-    from scenarios.worlds.processes import free_port
-    from scenarios.worlds.valkey import server_binary
+    from hardening.worlds.live.processes import free_port
+    from hardening.worlds.live.valkey import server_binary
 
     port = free_port()
     argv = [str(server_binary()), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""]

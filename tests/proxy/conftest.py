@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from proxy_driving import FarEnd, LoopThread, Pair, Server
 
-from faults.proxy.server import ProxyServer
-from faults.toxiproxy import Found, find_toxiproxy
-from faults.toxiproxy_process import ToxiproxyProcess
+from hardening.faults.toxiproxy import Found, find_toxiproxy
+from hardening.faults.toxiproxy_process import ToxiproxyProcess
+from hardening.proxy.server import ProxyServer
 
 
 @pytest.fixture(scope="session")

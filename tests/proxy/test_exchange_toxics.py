@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toxic_driver import Driver, spec
 
-from faults.toxics import End
+from hardening.toxics import End
 
 GET = b"GET /price?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST /order HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from proxy_driving import FarEnd, LoopThread, Pair, Server, eventually, is_silent, read_exactly
 
-from faults.proxy.server import ProxyServer
+from hardening.proxy.server import ProxyServer
 
 pytestmark = pytest.mark.live
 

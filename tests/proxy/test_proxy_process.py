@@ -1,4 +1,4 @@
-"""`python -m faults.proxy`: how it starts, how it ends, and what it says about a bad configuration."""
+"""`python -m hardening.proxy`: how it starts, how it ends, and what it says about a bad configuration."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from faults.proxy.server import main
+from hardening.proxy.server import main
 
 pytestmark = pytest.mark.live
 
@@ -26,7 +26,7 @@ class Running:
 
     def __init__(self, *arguments: str, stdin: int = subprocess.DEVNULL, **env: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "faults.proxy", "--port", "0", *arguments],
+            [sys.executable, "-m", "hardening.proxy", "--port", "0", *arguments],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toxic_driver import BYTES, Driver, spec
 
-from faults.toxics import (
-    DIRECTIONS,
-    TYPES,
-    AttributeRefusedError,
-    End,
-    Payload,
-    ToxicSpec,
-)
+from hardening.toxics import DIRECTIONS, TYPES, AttributeRefusedError, End, Payload, ToxicSpec
 
 # --- draws -----------------------------------------------------------------------------------------------------------
 

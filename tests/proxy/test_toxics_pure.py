@@ -10,15 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toxic_driver import BYTES, Driver, spec
 
-from faults.toxics import (
-    TYPES,
-    End,
-    Link,
-    Tally,
-    ToxicSpec,
-    plan_connect,
-    seeded_draws,
-)
+from hardening.toxics import TYPES, End, Link, Tally, ToxicSpec, plan_connect, seeded_draws
 
 # --- one toxic at a time ---------------------------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ import pytest
 from proxy_driving import eventually
 from toxiproxy.api import APIConsumer
 
-from faults.base import Bite, FaultError, HealError, Link
-from faults.network import (
+from hardening.faults.base import Bite, FaultError, HealError, Link
+from hardening.faults.network import (
     NETWORK_FAULTS,
     ConnectDelay,
     ConnectRefuse,
@@ -33,8 +33,8 @@ from faults.network import (
     NetSlowClose,
     RedisErrorReplies,
 )
-from faults.proxy.server import ProxyServer
-from faults.toxiproxy import Found, ProxyHandle, ProxyLink, Toxiproxy, ToxiproxyError, find_toxiproxy
+from hardening.faults.toxiproxy import Found, ProxyHandle, ProxyLink, Toxiproxy, ToxiproxyError, find_toxiproxy
+from hardening.proxy.server import ProxyServer
 
 pytestmark = pytest.mark.live
 
@@ -218,7 +218,7 @@ async def test_a_token_is_sent() -> None:
 
 STARTS_ONE_AND_WAITS = """
 import asyncio, os
-from faults.toxiproxy import Found, Toxiproxy, find_toxiproxy
+from hardening.faults.toxiproxy import Found, Toxiproxy, find_toxiproxy
 async def main():
     found = Found("embedded") if {kind!r} == "embedded" else find_toxiproxy(os.environ)
     async with Toxiproxy.start(found=found) as toxiproxy:

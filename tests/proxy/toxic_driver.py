@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from faults.toxics import TYPES, Direction, Link, Payload, ToxicSpec, seeded_draws
+from hardening.toxics import TYPES, Direction, Link, Payload, ToxicSpec, seeded_draws
 
 BYTES = bytes(range(256)) * 40
 

@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from faults.schedule import Schedule
-from scenarios.judge.history import Header, Recorder
-from scenarios.judge.workload import Workload, signal
-from scenarios.scenario import Reload, Scenario
-from scenarios.scenario_json import SessionError
-from scenarios.session import Judged, Session
-from scenarios.sessions.oracle import Tried
+from hardening.catalogue.scenario import Reload, Scenario
+from hardening.catalogue.scenario_json import SessionError
+from hardening.faults.schedule import Schedule
+from hardening.history.events import Header, Recorder
+from hardening.history.workload import Workload, signal
+from hardening.sessions.oracle import Tried
+from hardening.sessions.session import Judged, Session
 
 FAULTS = ("redis", "ticker", "user", "alert", "comms")
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from acted_world import Acted, session_of
 
-from scenarios.judge.history import Header, History
-from scenarios.scenario_json import SessionError
-from scenarios.session import Judged, Session, stored_history
-from scenarios.sessions.compare import differences, lines
-from scenarios.sessions.regressions import adopt, adopted, prune
-from scenarios.sessions.store import Store, Stored
-from scenarios.sessions.story import LISTED_MAX, story
+from hardening.catalogue.scenario_json import SessionError
+from hardening.history.events import Header, History
+from hardening.sessions.compare import differences, lines
+from hardening.sessions.regressions import adopt, adopted, prune
+from hardening.sessions.session import Judged, Session, stored_history
+from hardening.sessions.store import Store, Stored
+from hardening.sessions.story import LISTED_MAX, story
 
 HISTORY = History(Header("live", {}, "", 7, "", (), {}, ""), [])
 

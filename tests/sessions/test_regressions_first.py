@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from scenarios.session import Session, stored_history
+from hardening.sessions.session import Session, stored_history
 
 BELIEVED = '''
 """The bug that the adopted session once found: what comes from the store is believed, whatever its digest says."""
 
-from service import outbox_worker
+from signal_service import outbox_worker
 
 
 def believed() -> None:
@@ -24,7 +24,7 @@ def believed() -> None:
 
 
 def certify(out: Path, *words: str) -> tuple[int, str]:
-    argv = [sys.executable, "-m", "scenarios.cli", "certify", "--out", str(out), "--world", "simulated"]
+    argv = [sys.executable, "-m", "hardening.commands.cli", "certify", "--out", str(out), "--world", "simulated"]
     done = subprocess.run([*argv, "--budget-s", "1", *words], capture_output=True, text=True, timeout=240, check=False)
     return done.returncode, done.stdout + done.stderr
 

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 from acted_world import Acted, session_of
 
-from scenarios.judge.verdict import Exit
-from scenarios.sessions.oracle import in_world
-from scenarios.sessions.replay import replay
+from hardening.claims.verdict import Exit
+from hardening.sessions.oracle import in_world
+from hardening.sessions.replay import replay
 
 
 def test_all_runs_reproduce_what_always_fails() -> None:

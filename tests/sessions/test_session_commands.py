@@ -10,9 +10,9 @@ import pytest
 from acted_world import session_of
 from click.testing import CliRunner, Result
 
-from scenarios.cli import hardening
-from scenarios.judge.history import Header, History
-from scenarios.sessions.store import Store
+from hardening.commands.cli import hardening
+from hardening.history.events import Header, History
+from hardening.sessions.store import Store
 
 HISTORY = History(Header("live", {}, "", 7, "", (), {}, ""), [])
 SESSION = hardening.commands["session"]

@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from scenarios.judge.history import Header, History
-from scenarios.judge.workload import Operation, Workload
-from scenarios.live_catalogue import live_scenarios, startup_cases
-from scenarios.scenario import Reload, Scenario
-from scenarios.scenario_json import (
+from hardening.catalogue.live_catalogue import live_scenarios, startup_cases
+from hardening.catalogue.scenario import Reload, Scenario
+from hardening.catalogue.scenario_json import (
     SessionError,
     scenario_from_json,
     scenario_to_json,
     startup_from_json,
     startup_to_json,
 )
-from scenarios.session import SCHEMA_PATH, Judged, Session, Target, session_schema, stored_history
-from scenarios.worlds.keys import Secrets
+from hardening.history.events import Header, History
+from hardening.history.workload import Operation, Workload
+from hardening.sessions.session import SCHEMA_PATH, Judged, Session, Target, session_schema, stored_history
+from hardening.worlds.shared.keys import Secrets
 
 SEED = 11
 SCENARIOS = {scenario.name: scenario for scenario in live_scenarios(SEED)}

@@ -9,9 +9,9 @@ from acted_world import FAULTS, Acted, asks, cuts, session_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.scenario import StartupCase
-from scenarios.session import Session
-from scenarios.sessions.smaller import EARLIEST_S, NotFailingError, moved_to_the_beginning, only, parts_of, shrink
+from hardening.catalogue.scenario import StartupCase
+from hardening.sessions.session import Session
+from hardening.sessions.smaller import EARLIEST_S, NotFailingError, moved_to_the_beginning, only, parts_of, shrink
 
 
 @given(

@@ -7,7 +7,7 @@ import contextvars
 
 import anyio
 
-from scenarios.simulator import io
+from hardening.simulator import io
 
 
 async def callbacks_run_in_the_order_they_were_scheduled():

@@ -6,7 +6,7 @@ import random
 
 import anyio
 
-from scenarios.simulator import draw, io, say
+from hardening.simulator import draw, io, say
 
 
 def generate(number):

@@ -11,11 +11,11 @@ import xml.etree.ElementTree as ET
 import pytest
 from click.testing import CliRunner
 
-from scenarios.simulator.command import explore_command
+from hardening.commands.explore import explore_command
 
 PROGRAM = """
 import asyncio, socket
-from scenarios.simulator import io
+from hardening.simulator import io
 
 async def racy():
     order = []
@@ -137,7 +137,7 @@ def test_a_program_that_ends_the_process_is_neither_found_nor_sound(shell):
 
 SERVED = """
 import asyncio, fastapi, httpx, uvicorn
-from scenarios.simulator import network
+from hardening.simulator import network
 
 async def served():
     app = fastapi.FastAPI()
@@ -156,7 +156,7 @@ async def served():
 
 def test_a_web_application_runs_in_a_process_that_imported_nothing_else_before(tmp_path):
     (tmp_path / "web.py").write_text(SERVED)
-    argv = [sys.executable, "-m", "scenarios.simulator.command", f"{tmp_path / 'web.py'}:served", "--runs", "3"]
+    argv = [sys.executable, "-m", "hardening.commands.explore", f"{tmp_path / 'web.py'}:served", "--runs", "3"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 

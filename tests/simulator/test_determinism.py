@@ -10,9 +10,10 @@ from pathlib import Path
 
 from generated_programs import generate
 
-from scenarios.simulator import Bounds, surroundings
-from scenarios.simulator.choices import SeededChoices
-from scenarios.simulator.run import run_traced
+from hardening.simulator import Bounds
+from hardening.simulator.core.choices import SeededChoices
+from hardening.simulator.core.run import run_traced
+from hardening.simulator.search import surroundings
 
 SCRIPT = """
 import sys

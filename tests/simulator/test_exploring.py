@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.simulator import Corpus, PlanError, Recording, Shard, explore, io, merge, replay
+from hardening.simulator import Corpus, PlanError, Recording, Shard, io, merge, replay
+from hardening.simulator.search import explore
 
 HERE = Path(__file__).parent
 
@@ -94,7 +95,7 @@ def test_a_replay_in_another_process_and_hash_seed_has_the_same_trace():
     found = explore(racy, seed=5).counterexample
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from test_exploring import racy\nfrom scenarios.simulator import replay\n"
+        "from test_exploring import racy\nfrom hardening.simulator import replay\n"
         "done = replay(racy, sys.argv[2]); print(done.same_trace, type(done.exception).__name__)"
     )
     for hash_seed in ("1", "77"):

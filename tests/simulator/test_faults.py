@@ -5,8 +5,9 @@ import asyncio
 
 import pytest
 
-from faults.network import NETWORK_FAULTS
-from scenarios.simulator import explore, network
+from hardening.faults.network import NETWORK_FAULTS
+from hardening.simulator.net import network
+from hardening.simulator.search import explore
 
 KINDS = [kind for kind in NETWORK_FAULTS if "ticker" in kind.targets]
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from scenarios.simulator import Bounds, io, surroundings
-from scenarios.simulator.adapters.hypothesis_inputs import simulated
+from hardening.simulator import Bounds, io
+from hardening.simulator.search import surroundings
+from hardening.simulator.search.hypothesis_inputs import simulated
 
 
 @pytest.fixture(scope="module", autouse=True)

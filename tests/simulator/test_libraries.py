@@ -20,10 +20,12 @@ from fastapi import Depends, FastAPI
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
-from faults.redis_refusals import RedisMemoryFull, RedisReadOnly
-from scenarios.simulator import explore, network, replay, send_signal
-from scenarios.simulator.adapters.redis_server import SimRedis
+from hardening.faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
+from hardening.faults.redis_refusals import RedisMemoryFull, RedisReadOnly
+from hardening.simulator import replay, send_signal
+from hardening.simulator.adapters.redis_server import SimRedis
+from hardening.simulator.net import network
+from hardening.simulator.search import explore
 
 app = FastAPI()
 

@@ -9,12 +9,13 @@ import time
 import pytest
 import redis.asyncio
 
-from scenarios.simulator import explore, network
-from scenarios.simulator.adapters.redis_server import SimRedis
-from scenarios.simulator.network import NameFault
-from scenarios.simulator.program import current_loop
-from scenarios.simulator.rules import EPOCH_S, PID
-from scenarios.simulator.sockets import SimSocket
+from hardening.simulator.adapters.redis_server import SimRedis
+from hardening.simulator.core.rules import EPOCH_S, PID
+from hardening.simulator.net import network
+from hardening.simulator.net.network import NameFault
+from hardening.simulator.net.program import current_loop
+from hardening.simulator.net.sockets import SimSocket
+from hardening.simulator.search import explore
 
 RUNS = 15
 

@@ -7,8 +7,10 @@ import socket
 
 import pytest
 
-from scenarios.simulator import always, draw, explore, network, replay, say
-from scenarios.simulator.plan import Plan
+from hardening.simulator import always, draw, replay, say
+from hardening.simulator.core.plan import Plan
+from hardening.simulator.net import network
+from hardening.simulator.search import explore
 
 RUNS = 40
 
@@ -341,7 +343,7 @@ def test_a_clock_set_off_on_one_machine_is_right_on_the_others():
     async def program():
         import time
 
-        from scenarios.simulator.program import current_loop
+        from hardening.simulator.net.program import current_loop
 
         server = await _echo_server()
         before = time.time()

@@ -8,7 +8,8 @@ import planted_life
 import planted_limits
 import pytest
 
-from scenarios.simulator import Bounds, draw, explore, io, replay, surroundings
+from hardening.simulator import Bounds, draw, io, replay
+from hardening.simulator.search import explore, surroundings
 
 PLANTED = {**planted_cache.PLANTED, **planted_limits.PLANTED, **planted_life.PLANTED}
 NAMES = sorted(PLANTED)

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from scenarios.simulator import (
+from hardening.simulator import (
     DeadlockError,
     LeftoverError,
     LivelockError,
@@ -21,12 +21,12 @@ from scenarios.simulator import (
     cancel_point,
     draw,
     eventually,
-    explore,
     in_simulation,
     io,
     replay,
 )
-from scenarios.simulator.plan import Decision, Plan
+from hardening.simulator.core.plan import Decision, Plan
+from hardening.simulator.search import explore
 
 
 def found(program, **options):

@@ -11,7 +11,9 @@ import uuid
 
 import pytest
 
-from scenarios.simulator import RuleBrokenError, explore, network
+from hardening.simulator import RuleBrokenError
+from hardening.simulator.net import network
+from hardening.simulator.search import explore
 
 
 def passes(program):

@@ -10,14 +10,14 @@ import json
 import sys
 from typing import Any
 
-from faults.schedule import Schedule
-from scenarios.judge.workload import Workload, signal
-from scenarios.runner import spec_of
-from scenarios.sabotage.catalogue import SABOTAGES
-from scenarios.scenario import Scenario
-from scenarios.sim_runner import Simulation, explore_scenario, run_simulated
-from scenarios.simulator.plan import Plan
-from scenarios.worlds.launcher import load_sabotage
+from hardening.catalogue.scenario import Scenario
+from hardening.faults.schedule import Schedule
+from hardening.history.workload import Workload, signal
+from hardening.mutants.catalogue import SABOTAGES
+from hardening.runs.runner import spec_of
+from hardening.runs.simulated import Simulation, explore_scenario, run_simulated
+from hardening.simulator.core.plan import Plan
+from hardening.worlds.live.launcher import load_sabotage
 
 CLAIMS = ("C2.1", "C5.1")
 

@@ -6,15 +6,15 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from scenarios.judge.history import History
-from scenarios.judge.workload import Workload, alert, signal
-from scenarios.sim_runner import BOUNDS
-from scenarios.simulator.choices import Choices, SeededChoices
-from scenarios.simulator.plan import Plan
-from scenarios.simulator.run import run_once
-from scenarios.simulator.surroundings import surroundings
-from scenarios.worlds.live import LiveSpec
-from scenarios.worlds.simulated import SimWorld
+from hardening.history.events import History
+from hardening.history.workload import Workload, alert, signal
+from hardening.runs.simulated import BOUNDS
+from hardening.simulator.core.choices import Choices, SeededChoices
+from hardening.simulator.core.plan import Plan
+from hardening.simulator.core.run import run_once
+from hardening.simulator.search.surroundings import surroundings
+from hardening.worlds.live.world import LiveSpec
+from hardening.worlds.simulated.world import SimWorld
 
 
 def in_world(

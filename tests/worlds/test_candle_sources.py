@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scenarios.worlds.market import TIMEFRAME_S, CsvError, CsvMarket, SeededMarket
+from hardening.worlds.shared.market import TIMEFRAME_S, CsvError, CsvMarket, SeededMarket
 
 NOW_S = 1_795_442_340.0
 

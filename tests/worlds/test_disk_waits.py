@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from faults.run_directory import RunDirectory
-from scenarios.worlds import disk
-from scenarios.worlds.valkey import ValkeyServer
+from hardening.faults.run_directory import RunDirectory
+from hardening.worlds.live import disk
+from hardening.worlds.live.valkey import ValkeyServer
 
 
 class Told(ValkeyServer):

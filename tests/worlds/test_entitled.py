@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from scenarios.judge.workload import Operation, alert, signal
-from scenarios.worlds.client import Credentials, symbols_of
-from scenarios.worlds.keys import INACTIVE, LIMITED, Secrets
+from hardening.history.workload import Operation, alert, signal
+from hardening.worlds.shared.client import Credentials, symbols_of
+from hardening.worlds.shared.keys import INACTIVE, LIMITED, Secrets
 
 
 def batch(body: Any) -> Operation:

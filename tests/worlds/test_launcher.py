@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.sabotage.catalogue import SABOTAGES
-from scenarios.worlds.launcher import SabotageError, load_sabotage, main
+from hardening.mutants.catalogue import SABOTAGES
+from hardening.worlds.live.launcher import SabotageError, load_sabotage, main
 
 SABOTAGES_MIN = 45
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from scenarios import prove
-from scenarios.progress import Progress
-from scenarios.sabotage.catalogue import SABOTAGES
-from scenarios.sim_jobs import explore
-from scenarios.sim_worker import Task
+from hardening.certify import prove
+from hardening.certify.progress import Progress
+from hardening.certify.sim_jobs import explore
+from hardening.certify.sim_worker import Task
+from hardening.mutants.catalogue import SABOTAGES
 
 HARMLESS = "def nothing_broken() -> None:\n    pass\n"
 

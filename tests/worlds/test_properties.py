@@ -7,18 +7,18 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from scenarios.fault_strategies import slot
-from scenarios.judge.history import History
-from scenarios.judge.verdict import Outcome, Verdict
-from scenarios.judge.workload import Workload, herd, signal
-from scenarios.live_outages import schedule
-from scenarios.properties import SESSIONS_VARIABLE, ScenarioFailedError, rare
-from scenarios.scenario import Scenario
-from scenarios.session import Session
-from scenarios.sim_runner import run_simulated, spec_for
-from scenarios.simulator.plan import Plan
-from scenarios.strategies import SETTINGS, scenario
-from service.admission.rate_window import RateWindow
+from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.verdict import Outcome, Verdict
+from hardening.history.events import History
+from hardening.history.workload import Workload, herd, signal
+from hardening.properties.faults import slot
+from hardening.properties.rare import SESSIONS_VARIABLE, ScenarioFailedError, rare
+from hardening.properties.strategies import SETTINGS, scenario
+from hardening.runs.simulated import run_simulated, spec_for
+from hardening.sessions.session import Session
+from hardening.simulator.core.plan import Plan
+from signal_service.admission.rate_window import RateWindow
 
 SLOTS = 14
 
@@ -58,7 +58,7 @@ def leaky_window(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     monkeypatch.setattr(RateWindow, "__init__", wider)
     monkeypatch.setenv(SESSIONS_VARIABLE, str(tmp_path))
-    monkeypatch.setattr("scenarios.properties.SHRINK_CPU_S", 12.0)
+    monkeypatch.setattr("hardening.properties.rare.SHRINK_CPU_S", 12.0)
     return tmp_path
 
 
@@ -87,7 +87,7 @@ def test_a_sound_service_passes_and_leaves_no_session(tmp_path: Path, monkeypatc
 
 def test_a_test_of_its_own_may_fail_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SESSIONS_VARIABLE, str(tmp_path))
-    monkeypatch.setattr("scenarios.properties.SHRINK_CPU_S", 0.5)
+    monkeypatch.setattr("hardening.properties.rare.SHRINK_CPU_S", 0.5)
 
     @rare(st.builds(crowded, st.just(1), st.just(0)))
     def test_nothing(self: object, history: History, verdicts: tuple[Verdict, ...]) -> None:
@@ -98,7 +98,7 @@ def test_a_test_of_its_own_may_fail_as_well(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_what_the_scenarios_never_exercised_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scenarios.properties.CERTAIN_EXAMPLES", 0)
+    monkeypatch.setattr("hardening.properties.rare.CERTAIN_EXAMPLES", 0)
 
     @rare(st.builds(crowded, st.just(1), st.just(0)), exercises=("C2.2",))
     def test_nothing(self: object, history: History, verdicts: tuple[Verdict, ...]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from scenarios.judge.claims import CLAIMS
-from scenarios.judge.verdict import Outcome
-from scenarios.live_catalogue import live_scenarios
-from scenarios.selection import simulated_scenarios
-from scenarios.sim_catalogue import SHOWN_IN_SIMULATION, breakers_unscaled, clock_windows, sim_scenarios
-from scenarios.sim_runner import SimOutcome, run_simulated, spec_for
+from hardening.catalogue.live_catalogue import live_scenarios
+from hardening.catalogue.selection import simulated_scenarios
+from hardening.catalogue.sim_catalogue import SHOWN_IN_SIMULATION, breakers_unscaled, clock_windows, sim_scenarios
+from hardening.claims.claims import CLAIMS
+from hardening.claims.verdict import Outcome
+from hardening.runs.simulated import SimOutcome, run_simulated, spec_for
 
 REAL_TIME_ONLY = {"C1.1", "C2.5", "C4.3", "C7.1", "C7.2", "C7.3"}
 """Claims about real memory, real time, and processes other than the service."""

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from simulated_stage import in_world, leftovers, some_load
 
-from faults.base import Bite, FaultError
-from faults.catalogue import CATALOGUE
-from faults.schedule import Schedule, run_schedule
-from scenarios.judge.workload import signal
-from scenarios.worlds.simulated import SimWorld
+from hardening.faults.base import Bite, FaultError
+from hardening.faults.catalogue import CATALOGUE
+from hardening.faults.schedule import Schedule, run_schedule
+from hardening.history.workload import signal
+from hardening.worlds.simulated.world import SimWorld
 
 REFUSED = {"redis_slow_commands": "redis.command is 'EVAL'"}
 """What this world lacks, and how it says so; the table in docs/SIMULATOR.md is the same."""

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from simulated_stage import in_world, leftovers, process_states, some_load, statuses
 
-from scenarios.judge.workload import Operation
-from scenarios.judge.workload import alert as posted
-from scenarios.judge.workload import signal as asked
-from scenarios.live_outages import schedule
-from scenarios.scenario import Reload, Scenario
-from scenarios.sim_runner import run_simulated, spec_for
-from scenarios.worlds.processes import ProcessError
-from scenarios.worlds.simulated import AUDIT, SimWorld
+from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.scenario import Reload, Scenario
+from hardening.history.workload import Operation
+from hardening.history.workload import alert as posted
+from hardening.history.workload import signal as asked
+from hardening.runs.simulated import run_simulated, spec_for
+from hardening.worlds.live.processes import ProcessError
+from hardening.worlds.simulated.world import AUDIT, SimWorld
 
 LOST = {"appendonly": "no"}
 
@@ -171,7 +171,7 @@ def test_a_crash_of_the_services_own_code_is_exit_1_with_a_traceback_in_the_hist
     async def broken_boot(*_: object) -> int:
         raise ZeroDivisionError("a bug of the service")
 
-    monkeypatch.setattr("scenarios.worlds.sim_service.boot", broken_boot)
+    monkeypatch.setattr("hardening.worlds.simulated.service.boot", broken_boot)
 
     async def body(world: SimWorld) -> None:
         with pytest.raises(ProcessError):

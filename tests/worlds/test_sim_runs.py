@@ -16,17 +16,17 @@ import pytest
 from simulated_search import small
 from simulated_stage import in_world, some_load
 
-from faults.schedule import Schedule, run_schedule
-from scenarios.judge.claims import select
-from scenarios.judge.workload import Workload, signal
-from scenarios.runner import run_live, spec_of
-from scenarios.scenario import Scenario
-from scenarios.sim_runner import Simulation, explore_scenario, run_simulated
-from scenarios.simulator.choices import Choices
-from scenarios.simulator.plan import Plan
-from scenarios.simulator.run import run_once
-from scenarios.simulator.surroundings import surroundings
-from scenarios.worlds.simulated import SimWorld
+from hardening.catalogue.scenario import Scenario
+from hardening.claims.claims import select
+from hardening.faults.schedule import Schedule, run_schedule
+from hardening.history.workload import Workload, signal
+from hardening.runs.runner import run_live, spec_of
+from hardening.runs.simulated import Simulation, explore_scenario, run_simulated
+from hardening.simulator.core.choices import Choices
+from hardening.simulator.core.plan import Plan
+from hardening.simulator.core.run import run_once
+from hardening.simulator.search.surroundings import surroundings
+from hardening.worlds.simulated.world import SimWorld
 
 ROOT = Path(__file__).parents[2]
 SEARCH = Path(__file__).with_name("simulated_search.py")
@@ -174,7 +174,7 @@ def test_one_scenario_gives_the_same_verdicts_and_kinds_of_events_in_both_worlds
     live = asyncio.run(run_live(BOTH, spec))
     assert (simulated.problem, live.problem) == ("", "")
     claims = select(["C1", "C2", "C4", "C5", "C6"])
-    from scenarios.judge.claims import judge_all
+    from hardening.claims.claims import judge_all
 
     verdicts = {v.claim: v.outcome.value for v in judge_all({"both": live.history}, claims)}
     assert {v.claim: v.outcome.value for v in simulated.verdicts if v.claim in claims} == verdicts

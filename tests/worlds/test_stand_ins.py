@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from scenarios.worlds.downstreams import StandIn
-from scenarios.worlds.market import SeededMarket
-from scenarios.worlds.misbehaviour import KINDS, Misbehaviour
+from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.market import SeededMarket
+from hardening.worlds.shared.misbehaviour import KINDS, Misbehaviour
 
 pytestmark = pytest.mark.asyncio
 

@@ -7,7 +7,7 @@ import errno
 import httpx
 import pytest
 
-from scenarios.worlds.unclosable import ASKED_FOR, VARIABLE, taken_from_environment, unclosable
+from hardening.worlds.shared.unclosable import ASKED_FOR, VARIABLE, taken_from_environment, unclosable
 
 
 @pytest.mark.asyncio

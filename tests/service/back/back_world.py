@@ -10,10 +10,10 @@ from typing import Any
 import fakeredis
 import httpcore
 
-from service.cache import Cache
-from service.clients.downstream import World
-from service.redis_link import RedisLink
-from service.settings import CacheSettings, Settings
+from signal_service.clients.downstream import World
+from signal_service.config.settings import CacheSettings, Settings
+from signal_service.store.cache import Cache
+from signal_service.store.redis_link import RedisLink
 
 
 class Clock:

@@ -10,11 +10,11 @@ import fakeredis
 import pytest
 from back_world import Clock, Events
 
-from service.clients.errors import DownstreamError
-from service.outbox import Outbox
-from service.outbox_worker import Worker
-from service.redis_link import RedisGoneError, RedisLink
-from service.settings import OutboxSettings
+from signal_service.clients.errors import DownstreamError
+from signal_service.config.settings import OutboxSettings
+from signal_service.store.outbox import Outbox
+from signal_service.store.outbox_worker import Worker
+from signal_service.store.redis_link import RedisGoneError, RedisLink
 
 BODY = {"symbol": "ACME", "rule": {"indicator": "rsi", "op": "<", "value": 30}, "channel": "mail"}
 

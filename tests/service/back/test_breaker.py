@@ -6,9 +6,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.clients.breaker import TRANSITIONS, Breaker, Ticket
-from service.clients.errors import BreakerOpenError
-from service.settings import BreakerSettings
+from signal_service.clients.breaker import TRANSITIONS, Breaker, Ticket
+from signal_service.clients.errors import BreakerOpenError
+from signal_service.config.settings import BreakerSettings
 
 FIGURES = BreakerSettings(failures=3, open_s=60, probe_lease_s=5)
 

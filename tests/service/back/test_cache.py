@@ -7,9 +7,9 @@ import pytest
 from back_world import make_cache, pass_time, run, until
 from cache_world import world
 
-from service.cache_entry import unpack
-from service.context import RequestContext, current_request
-from service.settings import CacheSettings
+from signal_service.config.settings import CacheSettings
+from signal_service.context import RequestContext, current_request
+from signal_service.store.cache_entry import unpack
 
 
 def test_many_callers_of_a_key_cause_one_load_and_the_lock_table_ends_empty():

@@ -9,8 +9,8 @@ import pytest
 from back_world import pass_time, run
 from cache_world import world
 
-from service.cache_entry import pack, tombstone, unpack
-from service.redis_link import RedisGoneError
+from signal_service.store.cache_entry import pack, tombstone, unpack
+from signal_service.store.redis_link import RedisGoneError
 
 
 def corruptions() -> dict[str, bytes]:

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from service.redis_link import RedisGoneError
+from signal_service.store.redis_link import RedisGoneError
 
 KEYS = st.sampled_from(["a", "b"])
 

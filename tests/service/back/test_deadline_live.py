@@ -16,11 +16,11 @@ import httpcore
 import pytest
 from back_world import Events, candles_json, make_settings
 
-from service.clients.downstream import World
-from service.clients.errors import DownstreamError
-from service.clients.factory import ClientManager
-from service.clients.transport import Deadline, DeadlineStream, current_deadline, shared_ssl_context
-from service.context import RequestContext, current_request
+from signal_service.clients.downstream import World
+from signal_service.clients.errors import DownstreamError
+from signal_service.clients.factory import ClientManager
+from signal_service.clients.transport import Deadline, DeadlineStream, current_deadline, shared_ssl_context
+from signal_service.context import RequestContext, current_request
 
 pytestmark = pytest.mark.live
 

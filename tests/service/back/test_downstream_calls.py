@@ -9,15 +9,10 @@ import pytest
 import respx
 from back_world import Clock, Events, candles_json, make_settings, make_world, run, until
 
-from service.clients.errors import BreakerOpenError, DownstreamError, UnknownSymbolError
-from service.clients.factory import (
-    ClientManager,
-    build_client_manager,
-    get_client_manager,
-    shutdown_all_clients,
-)
-from service.clients.user import Entitlement
-from service.context import RequestContext, current_request
+from signal_service.clients.errors import BreakerOpenError, DownstreamError, UnknownSymbolError
+from signal_service.clients.factory import ClientManager, build_client_manager, get_client_manager, shutdown_all_clients
+from signal_service.clients.user import Entitlement
+from signal_service.context import RequestContext, current_request
 
 TICKER, USER = "http://127.0.0.1:9001", "http://127.0.0.1:9002"
 CANDLES = f"{TICKER}/candles/ACME"

@@ -8,12 +8,12 @@ from back_world import Clock, Events, pass_time, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.cache import Cache
-from service.clients.errors import BreakerOpenError, DownstreamError, UnknownSymbolError
-from service.clients.historical_data import HistoricalData, NotCachedError, decode, encode
-from service.market.candles import Candle
-from service.redis_link import RedisLink
-from service.settings import CacheSettings
+from signal_service.clients.errors import BreakerOpenError, DownstreamError, UnknownSymbolError
+from signal_service.config.settings import CacheSettings
+from signal_service.market.candles import Candle
+from signal_service.store.cache import Cache
+from signal_service.store.historical_data import HistoricalData, NotCachedError, decode, encode
+from signal_service.store.redis_link import RedisLink
 
 PRICES = st.floats(0.01, 1e6)
 

@@ -10,9 +10,9 @@ from back_world import candles_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.market import indicators as ours
-from service.market.candles import Candle, CandleError, parse_candles, validate_candles
-from service.market.rules import WATCHED, Rule, RuleError, decide
+from signal_service.market import indicators as ours
+from signal_service.market.candles import Candle, CandleError, parse_candles, validate_candles
+from signal_service.market.rules import WATCHED, Rule, RuleError, decide
 
 SCALES = [0.0, 1e-9, 1e-6, 1e-3, 0.05]
 

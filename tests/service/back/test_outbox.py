@@ -10,7 +10,7 @@ from back_world import run
 from outbox_world import BODY, World
 from redis.exceptions import ResponseError
 
-from service.outbox import Accepted, KeyConflictError, OutboxFullError, OutboxUnavailableError
+from signal_service.store.outbox import Accepted, KeyConflictError, OutboxFullError, OutboxUnavailableError
 
 
 def test_a_rule_that_did_not_hold_is_remembered_under_its_key():

@@ -9,9 +9,9 @@ import pytest
 from back_world import run
 from outbox_world import BODY, World, failure
 
-from service import outbox_worker
-from service.clients.errors import BreakerOpenError
-from service.redis_link import RedisGoneError
+from signal_service.clients.errors import BreakerOpenError
+from signal_service.store import outbox_worker
+from signal_service.store.redis_link import RedisGoneError
 
 
 def test_an_accepted_alert_reaches_both_receivers_once_and_leaves_the_outbox():

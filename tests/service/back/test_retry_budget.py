@@ -8,9 +8,9 @@ from back_world import Clock, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.clients.errors import DownstreamError
-from service.clients.retry import RetryBudget, full_jitter, with_retries
-from service.settings import Retry
+from signal_service.clients.errors import DownstreamError
+from signal_service.clients.retry import RetryBudget, full_jitter, with_retries
+from signal_service.config.settings import Retry
 
 FIGURES = Retry()
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.settings import Settings, build
+from signal_service.config.settings import Settings, build
 
 KEYS = {
     "demo": "key-of-alice-0001",

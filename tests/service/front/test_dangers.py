@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from front_world import settings
 
-from service import dangers
+from signal_service.config import dangers
 
 GUESSED = [
     "changeme", "CHANGE-ME", "changeme1234", "my-secret-token-123", "password_password", "this-is-the-default-token",

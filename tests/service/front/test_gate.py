@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from front_world import Answer, Clock, Events, call, settings
 
-from service.admission.backpressure import LevelMachine
-from service.admission.budgets import Permits
-from service.admission.middleware import Gate
-from service.admission.rate_window import RateWindow
-from service.context import RequestContext, current_request
-from service.routes import find_entry
-from service.security.auth import KeyRing
-from service.settings import Settings
+from signal_service.admission.backpressure import LevelMachine
+from signal_service.admission.budgets import Permits
+from signal_service.admission.middleware import Gate
+from signal_service.admission.rate_window import RateWindow
+from signal_service.api.routes import find_entry
+from signal_service.config.settings import Settings
+from signal_service.context import RequestContext, current_request
+from signal_service.security.auth import KeyRing
 
 SIGNAL = "/v2/signals/BTC"
 

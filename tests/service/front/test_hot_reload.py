@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from front_world import Events, settings
 
-from service.context import RequestContext, current_request
-from service.hot_reload import SettingsStore
-from service.settings import NEEDS_RESTART, Settings, SettingsError
+from signal_service.config.hot_reload import SettingsStore
+from signal_service.config.settings import NEEDS_RESTART, Settings, SettingsError
+from signal_service.context import RequestContext, current_request
 
 
 class File:

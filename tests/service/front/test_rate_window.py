@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.admission.rate_window import RateWindow
-from service.errors import retry_after
+from signal_service.admission.rate_window import RateWindow
+from signal_service.problems import retry_after
 
 steps = st.lists(st.floats(0, 90, allow_nan=False), min_size=1, max_size=200)
 

@@ -9,8 +9,8 @@ from front_world import Answer, settings
 from test_observability import RULES, scraped
 from whole_service import Whole, whole_service
 
-from service import errors
-from service.settings import build
+from signal_service import problems as errors
+from signal_service.config.settings import build
 
 pytestmark = pytest.mark.asyncio
 ALERT = b'{"symbol": "AAA", "rule": {"indicator": "price", "op": ">", "value": 0}}'

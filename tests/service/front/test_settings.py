@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.settings import Settings, SettingsError, build, load
+from signal_service.config.settings import Settings, SettingsError, build, load
 
 
 @pytest.mark.parametrize(

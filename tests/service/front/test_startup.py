@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 from front_world import Clock, Events
 
-from service.settings import Startup
-from service.startup import Dependency, StartupError, Waiting, look_for_absent, validate_startup_dependencies
+from signal_service.config.settings import Startup
+from signal_service.edge.startup import (
+    Dependency,
+    StartupError,
+    Waiting,
+    look_for_absent,
+    validate_startup_dependencies,
+)
 
 
 class World:

@@ -15,12 +15,12 @@ import fakeredis
 import httpcore
 from front_world import Answer, Events, call, settings
 
-from scenarios.worlds.downstreams import StandIn
-from scenarios.worlds.http_server import HttpServer
-from scenarios.worlds.market import SeededMarket
-from service.app import Service
-from service.seams import Reading, Seams
-from service.settings import Settings
+from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.http_server import HttpServer
+from hardening.worlds.shared.market import SeededMarket
+from signal_service.app import Service
+from signal_service.config.settings import Settings
+from signal_service.seams import Reading, Seams
 
 
 @dataclass

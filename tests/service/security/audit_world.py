@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from service.security.audit import AuditLog, DiskFiles, verify_audit
+from signal_service.security.audit import AuditLog, DiskFiles, verify_audit
 
 KEY = "audit-key-0123456789"
 

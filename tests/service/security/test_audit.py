@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from audit_world import KEY, WALL_S, Events, FailingFiles, PlainFiles, lines, opened, wait_until, write
 
-from service.security import audit
-from service.security.audit import AuditLog, verify_audit
+from signal_service.security import audit
+from signal_service.security.audit import AuditLog, verify_audit
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_concurrent_writers_lose_and_interleave_nothing(path: Path) -> None:
 WRITER = """
 import sys, time
 from pathlib import Path
-from service.security.audit import AuditLog, DiskFiles
+from signal_service.security.audit import AuditLog, DiskFiles
 path, key = Path(sys.argv[1]), "audit-key-0123456789"
 log = AuditLog(path, DiskFiles(), time.time, lambda event, /, *, id="", **fields: None, key)
 for number in range(150):
@@ -162,7 +162,7 @@ def test_a_short_write_leaves_no_half_record(path: Path, monkeypatch: pytest.Mon
     write(path, 2)
     whole = path.read_bytes()
     real = os.write
-    monkeypatch.setattr("service.security.audit_files.os.write", lambda fd, data: real(fd, data[:40]))
+    monkeypatch.setattr("signal_service.security.audit_files.os.write", lambda fd, data: real(fd, data[:40]))
     events = Events()
     log = opened(path, events=events, background=False)
     assert log.record("auth", "u", "refused") is False

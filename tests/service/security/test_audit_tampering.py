@@ -10,8 +10,8 @@ from audit_world import KEY, kinds, lines, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.security.audit import AuditProblem, verify_audit
-from service.security.audit_chain import Link, seal
+from signal_service.security.audit import AuditProblem, verify_audit
+from signal_service.security.audit_chain import Link, seal
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.context import Priority
-from service.security.auth import HEADER_LENGTH_MAX, KeyInfo, KeyRing
+from signal_service.context import Priority
+from signal_service.security.auth import HEADER_LENGTH_MAX, KeyInfo, KeyRing
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def test_anything_else_is_no_key(header: str | None) -> None:
 
 def test_an_overlong_value_is_not_even_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
     hashed: list[bytes] = []
-    monkeypatch.setattr("service.security.auth.hashlib.sha256", hashed.append)
+    monkeypatch.setattr("signal_service.security.auth.hashlib.sha256", hashed.append)
     assert RING.check("x" * (HEADER_LENGTH_MAX + 1)) is None
     assert hashed == []
 
@@ -66,7 +66,7 @@ def test_every_digest_is_compared_whichever_key_was_given(monkeypatch: pytest.Mo
         compared.append(known)
         return real(known, given)
 
-    monkeypatch.setattr("service.security.auth.hmac.compare_digest", counting)
+    monkeypatch.setattr("signal_service.security.auth.hmac.compare_digest", counting)
     for header in ("key-of-a", "kéy-z", "nobody"):
         compared.clear()
         RING.check(header)

@@ -18,8 +18,8 @@ import httpx
 import pytest
 import structlog
 
-from service.context import RequestContext, current_request
-from service.security.logging import DETAIL_EVENTS, SecureLogging, configure_secure_logging
+from signal_service.context import RequestContext, current_request
+from signal_service.security.logging import DETAIL_EVENTS, SecureLogging, configure_secure_logging
 
 OWN = "srv-Tk9f31c07a55e84b2d90"
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from service.security import patterns, redaction
-from service.security.own_secrets import MASK, replace
-from service.security.redaction import Redactor
+from signal_service.security import patterns, redaction
+from signal_service.security.own_secrets import MASK, replace
+from signal_service.security.redaction import Redactor
 
 OWN = "srv-Tk9f31c07a55e84b2d90"
 ODD = 'Zäh"\\geheim/9912+ab'
@@ -107,7 +107,7 @@ HARMLESS = [
     '127.0.0.1:54321 - "GET /health HTTP/1.1" 200',
     '"reason":"key" actor admin:key-1 "key_sha256":"ab12cd" signal:outbox:alerts',
     "http://127.0.0.1:9001/candles/ETHUSDT?timeframe=1m&limit=200",
-    'File "service/app.py", line 10, in authenticate: breaker open for 30 s, token bucket empty',
+    'File "service/signal_service/app.py", line 10, in authenticate: breaker open for 30 s, token bucket empty',
     "redis_lag 3 ms, 400 500 6000 700 8000 levels none light moderate heavy 85%",
 ]
 

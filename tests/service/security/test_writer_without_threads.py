@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable
 from io import BytesIO
 
-from service.security.redaction import Redactor
-from service.security.writer import LineWriter
+from signal_service.security.redaction import Redactor
+from signal_service.security.writer import LineWriter
 
 
 def writer(capacity: int = 100) -> tuple[LineWriter, BytesIO, list[Callable[[], None]]]:

@@ -6,7 +6,7 @@ import datetime
 
 from sound import Refused, SoundBreaker
 
-from scenarios.simulator import always, io
+from hardening.simulator import always, io
 
 
 class Downstream:

@@ -5,7 +5,7 @@ import asyncio
 
 import anyio
 
-from scenarios.simulator import io
+from hardening.simulator import io
 
 
 async def program():

@@ -5,7 +5,7 @@ import asyncio
 
 from sound import SharedLoad
 
-from scenarios.simulator import io
+from hardening.simulator import io
 
 
 async def load():

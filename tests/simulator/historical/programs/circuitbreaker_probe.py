@@ -5,7 +5,7 @@ import asyncio
 
 from sound import Refused, SoundBreaker
 
-from scenarios.simulator import io
+from hardening.simulator import io
 
 
 async def down():

@@ -5,7 +5,8 @@ import asyncio
 
 import httpcore
 
-from scenarios.simulator import io, network
+from hardening.simulator import io
+from hardening.simulator.net import network
 
 PATIENT = {"timeout": {"pool": 30, "connect": 30, "read": 30, "write": 30}}
 

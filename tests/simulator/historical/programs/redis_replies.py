@@ -5,7 +5,8 @@ import asyncio
 
 import redis.asyncio
 
-from scenarios.simulator import io, network
+from hardening.simulator import io
+from hardening.simulator.net import network
 
 
 async def serve(reader, writer):

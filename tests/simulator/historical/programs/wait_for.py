@@ -3,7 +3,7 @@
 
 import asyncio
 
-from scenarios.simulator import io
+from hardening.simulator import io
 
 
 async def program():

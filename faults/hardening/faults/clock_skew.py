@@ -1,0 +1,80 @@
+"""The wall clock of the service, off by a jump or drifting. The monotonic clock never is: that is the point."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hardening.faults.base import Bite, Clock, Fault, FaultError
+from hardening.faults.checks import between
+from hardening.faults.waiting import healed
+
+TRUE_S = 0.001
+HEAL_S_MAX = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockJump(Fault):
+    """The wall clock stands ``offset_s`` off (below zero: in the past) and jumps back on heal."""
+
+    kind: ClassVar[str] = "clock_jump"
+    protocol: ClassVar[str] = "clock"
+    targets: ClassVar[tuple[str, ...]] = ("service",)
+    summary: ClassVar[str] = "let the service's wall clock jump, forward or back"
+    signed: ClassVar[tuple[str, ...]] = ("offset_s",)
+
+    target: str = "service"
+    offset_s: float = 3600.0
+
+    def validate(self) -> None:
+        """A jump that is one, within ten years."""
+        between("offset_s", self.offset_s, -315_360_000, 315_360_000)
+        if self.offset_s == 0:
+            raise FaultError("fault.offset_s", self.offset_s, "a number of seconds other than 0")
+
+    async def inject(self, target: Clock) -> object:
+        """Jump; returns the offset that is then seen."""
+        await target.jump(self.offset_s)
+        return await target.offset()
+
+    async def heal(self, target: Clock, token: object) -> Bite:
+        """Jump back, and see it."""
+        await target.jump(0.0)
+        await healed(lambda: _is_true(target), HEAL_S_MAX, f"{self.target}'s wall clock is still off")
+        return Bite({"clock_moved_s": abs(float(token)) if isinstance(token, float) else 0.0})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockDrift(Fault):
+    """The wall clock runs ``rate`` times as fast (0: stands still, below 0: backwards); healing sets it right."""
+
+    kind: ClassVar[str] = "clock_drift"
+    protocol: ClassVar[str] = "clock"
+    targets: ClassVar[tuple[str, ...]] = ("service",)
+    summary: ClassVar[str] = "let the service's wall clock run fast, slow or backwards"
+
+    target: str = "service"
+    rate: float = 2.0
+
+    def validate(self) -> None:
+        """A rate that is off."""
+        between("rate", self.rate, -1000, 1000)
+        if self.rate == 1:
+            raise FaultError("fault.rate", self.rate, "a number other than 1")
+
+    async def inject(self, target: Clock) -> object:
+        """Let it drift."""
+        await target.drift(self.rate)
+        return True
+
+    async def heal(self, target: Clock, token: object) -> Bite:
+        """See how far it went, then set it right, and see that."""
+        moved_s = abs(await target.offset())
+        await target.drift(1.0)
+        await target.jump(0.0)
+        await healed(lambda: _is_true(target), HEAL_S_MAX, f"{self.target}'s wall clock is still off")
+        return Bite({"clock_moved_s": moved_s if token and moved_s > TRUE_S else 0.0})
+
+
+async def _is_true(target: Clock) -> bool:
+    return abs(await target.offset()) <= TRUE_S

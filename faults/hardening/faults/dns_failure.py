@@ -1,0 +1,42 @@
+"""The name of a downstream that does not resolve any more, or only slowly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hardening.faults.base import Bite, Fault, Names
+from hardening.faults.checks import between, one_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DnsFailure(Fault):
+    """Look-ups of the downstream's name fail (``not_found``, ``try_again``) or come ``delay_ms`` late (``slow``).
+
+    It bites when the service looks the name up: connections that are open already are not touched.
+    """
+
+    kind: ClassVar[str] = "dns_failure"
+    protocol: ClassVar[str] = "names"
+    targets: ClassVar[tuple[str, ...]] = ("ticker", "user", "alert", "comms", "redis")
+    summary: ClassVar[str] = "let the look-up of a downstream's name fail or be slow"
+
+    target: str = "ticker"
+    how: str = "not_found"
+    delay_ms: float = 0.0
+
+    def validate(self) -> None:
+        """A known failure; a delay that ends."""
+        one_of("how", self.how, ("not_found", "try_again", "slow"))
+        between("delay_ms", self.delay_ms, 0, 60_000)
+
+    async def inject(self, target: Names) -> object:
+        """Break it."""
+        await target.fail(self.how, self.delay_ms / 1000)
+        return True
+
+    async def heal(self, target: Names, token: object) -> Bite:
+        """Look it up as before."""
+        hurt = await target.hurt() if token else 0
+        await target.restore()
+        return Bite({"lookups_hurt": float(hurt)})

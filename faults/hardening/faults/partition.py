@@ -1,0 +1,36 @@
+"""A partition between hosts: packets vanish without a word, as no proxy can make them vanish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hardening.faults.base import Bite, Fault, Hosts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPartition(Fault):
+    """The router between hosts of our own drops everything; nobody gets an error, everybody waits.
+
+    ``target`` is all hosts that the world can part, or, where it can, one dependency that the service no longer
+    reaches. It needs simulated machines, or hosts in network namespaces
+    (``hardening.worlds.live.namespaces``: root, Linux); a world on one loopback has none and refuses it.
+    """
+
+    kind: ClassVar[str] = "network_partition"
+    protocol: ClassVar[str] = "hosts"
+    targets: ClassVar[tuple[str, ...]] = ("hosts", "redis", "ticker", "user", "alert", "comms")
+    summary: ClassVar[str] = "part hosts of our own from each other (simulated, or network namespaces as root)"
+
+    target: str = "hosts"
+
+    async def inject(self, target: Hosts) -> object:
+        """Part them."""
+        await target.part()
+        return True
+
+    async def heal(self, target: Hosts, token: object) -> Bite:
+        """Join them, verified by the world."""
+        lost = await target.lost() if token else 0
+        await target.join()
+        return Bite({"packets_lost": float(lost)})

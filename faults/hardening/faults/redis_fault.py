@@ -1,0 +1,68 @@
+"""What the faults share that act on a Redis server which runs: somebody else may have ended it meanwhile."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+from hardening.faults.base import (
+    Bite,
+    Fault,
+    HealError,
+    RedisServer,
+    RedisSession,
+    RedisSessions,
+    UnsupportedTargetError,
+)
+from hardening.faults.waiting import wait_until
+
+ANSWER_S_MAX = 10.0
+
+
+class RedisFault(Fault):
+    """Breaks a server by commands. A server that is gone (faults may overlap) cannot be hurt, and needs no healing.
+
+    A server that was ended comes back with the settings that it starts with: what we had set is gone by then.
+    """
+
+    __slots__ = ()
+    protocol: ClassVar[str] = "redis"
+    targets: ClassVar[tuple[str, ...]] = ("redis",)
+
+    @abstractmethod
+    async def break_it(self, target: RedisServer) -> object:
+        """``inject`` for a server that answers."""
+
+    @abstractmethod
+    async def mend(self, target: RedisServer, token: object) -> Bite:
+        """``heal`` for a server that answers; the token is ``None`` when ``break_it`` never finished."""
+
+    async def let_go(self, token: object) -> None:
+        """Give back what the token holds on our side (tasks, connections); done before anything is asked."""
+        return
+
+    def answers_within_s(self) -> float:
+        """How long the server may stay silent because of us."""
+        return ANSWER_S_MAX
+
+    async def inject(self, target: RedisServer) -> object:
+        """Break it, when there is somebody to break."""
+        return await self.break_it(target) if await target.alive() else None
+
+    async def heal(self, target: RedisServer, token: object) -> Bite:
+        """Mend it, unless it is gone."""
+        await self.let_go(token)
+        if not await wait_until(lambda: _answers_or_gone(target), self.answers_within_s()):
+            raise HealError(f"redis runs but does not answer PING after {self.kind}")
+        return await self.mend(target, token) if await target.alive() else Bite({})
+
+
+async def _answers_or_gone(target: RedisServer) -> bool:
+    return await target.alive() or (isinstance(target, RedisSessions) and not await target.running())
+
+
+async def open_session(target: RedisServer, name: str) -> RedisSession:
+    """A connection that stays; raises UnsupportedTargetError."""
+    if not isinstance(target, RedisSessions):
+        raise UnsupportedTargetError("fault.target", name, "a Redis server that can hold a session open")
+    return await target.session()

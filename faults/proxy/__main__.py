@@ -1,8 +1,0 @@
-"""``python -m faults.proxy``: the proxy as a process."""
-
-import sys
-
-from faults.proxy.server import main
-
-if __name__ == "__main__":
-    sys.exit(main())

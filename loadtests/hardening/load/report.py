@@ -1,0 +1,104 @@
+"""The report of a load run: lines for a terminal, ``load.json``, JUnit XML, CSV, and a page with pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+from hardening.claims.verdict import Outcome
+from hardening.load.figures import knee
+from hardening.load.judge import Judgement, ended_early, lag_s, to_json
+from hardening.load.report_html import page
+from hardening.load.view import Line
+
+COLUMNS = (
+    *("id", "persona", "operation", "priority", "intended_s", "begin_s", "end_s", "latency_ms"),
+    *("status", "problem", "error", "retry_after_s"),
+)
+
+LAG_SHARE_TOLD = 0.02
+"""From this share of the run on it is said that the generator had no time."""
+
+
+def number(value: float | None) -> str:
+    """A figure to be read by people: enough digits, and no more."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value == int(value) and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def line_text(line: Line, width: int) -> str:
+    """A budget as one line: name, verdict, figure, limit, margin, why."""
+    if line.limit is None:
+        return f"{line.name:{width}}  {line.outcome:7}  {line.reason or f'{line.count} times'}".rstrip()
+    held = f"{number(line.figure):>9} of {number(line.limit):>6} {line.unit}"
+    margin = f"margin {number(line.margin)}" if line.margin is not None else ""
+    return f"{line.name:{width}}  {line.outcome:7}  {held:28}  {margin:14}  {line.reason}".rstrip()
+
+
+def lines_of(judgement: Judgement) -> Iterator[str]:
+    """A line for each budget, and what keeps the run from a verdict."""
+    width = max(len(line.name) for line in judgement.lines)
+    for line in judgement.lines:
+        yield line_text(line, width)
+    total_s, longest_s = lag_s(judgement.run)
+    if total_s > LAG_SHARE_TOLD * judgement.run.plan.duration_s:
+        yield f"the machine was busy: the generator itself had no time for {total_s:.1f} s, {longest_s:.2f} s at once"
+    run = judgement.run
+    if found := knee(run, judgement.budgets.get("rate", "window_s")):
+        yield f"the knee: first refused ({found.why}) after {found.at_s:.1f} s, at {found.offered_per_s:.1f} requests/s"
+    if run.disk_waits:
+        yield f"the disk was slow: the store waited for it in {len(run.disk_waits)} s, up to {run.disk_wait_ms:.0f} ms"
+    if early := ended_early(judgement.run):
+        yield f"ended early: {early}"
+    if judgement.missing:
+        yield f"could not be told, and this shape is there for it: {', '.join(judgement.missing)}"
+
+
+def junit(judgement: Judgement) -> str:
+    """JUnit XML: a test case for each budget; UNKNOWN is skipped, or an error where it is not good enough."""
+    cases, failures, errors, skipped = [], 0, 0, 0
+    for line in judgement.lines:
+        inner = ""
+        if line.outcome is Outcome.FAIL:
+            failures += 1
+            inner = f"<failure message={quoteattr(line.reason)}/>"
+        elif line.name in judgement.missing:
+            errors += 1
+            inner = f"<error message={quoteattr(line.reason)}/>"
+        elif line.outcome is Outcome.UNKNOWN:
+            skipped += 1
+            inner = f"<skipped message={quoteattr(line.reason)}/>"
+        cases.append(f'  <testcase classname="load" name={quoteattr(line.name)}>{inner}</testcase>')
+    counts = f'tests="{len(cases)}" failures="{failures}" errors="{errors}" skipped="{skipped}"'
+    name = quoteattr(f"load-{judgement.run.plan.shape}")
+    return "\n".join(
+        ['<?xml version="1.0" encoding="utf-8"?>', f"<testsuite name={name} {counts}>", *cases, "</testsuite>", ""]
+    )
+
+
+def write_csv(judgement: Judgement, path: Path) -> None:
+    """Every request a row, with its raw latency from the intended start."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for one in judgement.run.sent:
+            writer.writerow(
+                (
+                    *(one.id, one.persona, one.operation, one.priority, one.intended_t, one.begin_t, one.end_t),
+                    *(one.latency_s * 1000, one.status, one.problem, one.error),
+                    "" if one.told_s is None else one.told_s,
+                )
+            )
+
+
+def write_reports(judgement: Judgement, directory: Path) -> None:
+    """Write all of them beside the raw files."""
+    text = json.dumps(to_json(judgement), indent=1, sort_keys=True)
+    (directory / "load.json").write_text(text + "\n", encoding="utf-8")
+    (directory / "load.xml").write_text(junit(judgement), encoding="utf-8")
+    write_csv(judgement, directory / "load.csv")
+    (directory / "load.html").write_text(page(judgement), encoding="utf-8")

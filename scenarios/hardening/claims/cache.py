@@ -1,0 +1,373 @@
+"""C5.1, C5.3 and C5.4: one load for many callers, the lock table, and entries that are no good."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+
+from hardening.claims.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, smallest
+from hardening.claims.security import spoken
+from hardening.claims.verdict import Verdict, failed, passed, unknown
+from hardening.claims.views import (
+    SERVER_ERROR_MIN,
+    Asked,
+    Life,
+    arrivals,
+    asked,
+    faults,
+    frozen_spans,
+    lives,
+    overlaps,
+    probes,
+)
+from hardening.history.events import Event, History
+
+IDLE_S = 1.0
+"""After that a load that nobody waits for has been given up."""
+
+UNWINDING_S = 0.25
+"""What a cancelled load may take to close its connection and end."""
+
+LOAD_ENDS = frozenset({"loaded", "load_failed", "discarded"})
+
+
+@dataclass(slots=True)
+class Load:
+    """One load of one key, from its ``load`` event to its end (``None``: it never ended in this life)."""
+
+    key: str
+    began: Event
+    ended: Event | None = None
+
+    @property
+    def load_id(self) -> str:
+        """What joins its events."""
+        return str(self.began.value.get("load_id") or self.began.id)
+
+    def outlasts(self, event: Event) -> bool:
+        """True when it was still running at the event."""
+        return self.ended is None or self.ended.index > event.index
+
+
+def loads(life: Life) -> list[Load]:
+    """The loads of one life in order of their beginning."""
+    found: list[Load] = []
+    running: dict[tuple[str, str], Load] = {}
+    for event in life.states("cache"):
+        mark = (str(event.value["key"]), str(event.value.get("load_id") or event.id))
+        if event.value["event"] == "load":
+            running[mark] = Load(mark[0], event)
+            found.append(running[mark])
+        elif event.value["event"] in LOAD_ENDS and mark in running:
+            one = running[mark]
+            # A discarded load says so beside ``loaded``: the first of the two ends it.
+            one.ended = one.ended or event
+    return found
+
+
+def overlapping(life: Life) -> tuple[Load, Load] | None:
+    """Two loads of one key that ran at the same time."""
+    last: dict[str, Load] = {}
+    for load in loads(life):
+        before = last.get(load.key)
+        if before is not None and before.outlasts(load.began):
+            return before, load
+        last[load.key] = load
+    return None
+
+
+def _unexplained_arrival(history: History) -> list[Event]:
+    """A first attempt at the ticker that no load of the request accounts for."""
+    begun: dict[str, list[str]] = {}
+    for event in history.states("cache", event="load"):
+        begun.setdefault(event.id, []).append(str(event.value["key"]))
+    seen: dict[tuple[str, str], list[Event]] = {}
+    for arrival in arrivals(history, "ticker"):
+        if arrival.attempt > 1 or not arrival.request_id:
+            continue
+        if begun and arrival.request_id not in begun:
+            return [arrival.invoke]
+        symbol = str(arrival.invoke.value["path"]).rsplit("/", 1)[-1]
+        calls = seen.setdefault((arrival.request_id, symbol), [])
+        calls.append(arrival.invoke)
+        keys = begun.get(arrival.request_id, [])
+        # A load that was superseded is made again, and says so again.
+        if keys and len(calls) > (sum(symbol in key for key in keys) or len(keys)):
+            return calls
+    return []
+
+
+def _together_downstream(history: History) -> list[Event]:
+    """Two requests that had the ticker load the very same thing at the same time."""
+    running: dict[tuple[str, str], tuple[float, str, Event]] = {}
+    given_up_s: dict[str, float] = {}
+    for life in lives(history):
+        for load in loads(life):
+            ended_s = load.ended.t if load.ended is not None else life.ended_s
+            given_up_s[load.began.id] = max(ended_s, given_up_s.get(load.began.id, ended_s))
+    for arrival in arrivals(history, "ticker"):
+        query = str(arrival.invoke.value.get("query", ""))
+        if not query or not arrival.status:
+            continue
+        mark = (str(arrival.invoke.value["path"]), query)
+        before = running.get(mark)
+        # A load that was given up leaves the ticker at work for nobody; that is no second load.
+        until_s = min(before[0], given_up_s.get(before[1], before[0])) if before else 0.0
+        if before and until_s > arrival.invoke.t + CROSSING_SLACK_S and before[1] != arrival.request_id:
+            return [before[2], arrival.invoke]
+        running[mark] = (arrival.ended_s, arrival.request_id, arrival.invoke)
+    return []
+
+
+def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
+    """How many leaders or followers were cancelled, and a follower that suffered from it."""
+    rows = {a.id: a for a in asked(history)}
+    # Who was answered did not go away: a follower that is cancelled with its leader is told so by a 500.
+    ended = [e for e in life.states("permit_returned") if e.value["why"] in {"cancelled", "disconnect"}]
+    gone = {e.id: e for e in ended if e.id not in rows or not rows[e.id].status}
+    out_of_time = {e.id for e in life.states("permit_returned", why="timeout")}
+    joins = life.states("cache", event="join")
+    done = {e.id: e.index for e in life.states("request_done")}
+    harmed: list[Event] = []
+    concerned = 0
+    ended_index: dict[str, int] = {}
+    for load in loads(life):
+        # Followers may join while the leader still looks the key up: they belong to the load that comes of it.
+        since = ended_index.get(load.key, -1)
+        mine = [j for j in joins if j.value["key"] == load.key and since < j.index and load.outlasts(j)]
+        ended_index[load.key] = load.ended.index if load.ended else load.began.index
+        left = [e for e in (load.began, *mine) if e.id in gone]
+        if not mine or not left:
+            continue
+        concerned += len(left)
+        # Who joined a look-up that ended in a hit was served long before.
+        waiting = [j for j in mine if done.get(j.id, math.inf) > load.began.index]
+        others = [j for j in waiting if j.id not in gone and j.id not in out_of_time]
+        if others and load.ended is not None and _ended_by_cancellation(life, load):
+            return concerned, [load.began, gone[left[0].id], load.ended, others[0]]
+        well = load.ended is not None and load.ended.value["event"] == "loaded"
+        for event in (load.began, *mine):
+            row = rows.get(event.id)
+            if event.id not in gone and row is not None and well and row.status in {499, 500}:
+                harmed = [load.began, gone[left[0].id], *row.events()]
+    return concerned, harmed
+
+
+def _ended_by_cancellation(life: Life, load: Load) -> bool:
+    """True when the load failed because its caller was cancelled, not because the ticker failed."""
+    if load.ended is None or load.ended.value["event"] != "load_failed":
+        return False
+    why = load.ended.value.get("why")
+    calls = [c for c in life.states("call", outcome="cancelled") if c.id == load.began.id]
+    near = any(abs(c.t - load.ended.t) <= CROSSING_SLACK_S for c in calls)
+    return why in {"abandoned", "cancelled", "disconnect"} or (why is None and near)
+
+
+def judge_one_load(history: History) -> Verdict:
+    """C5.1: concurrent callers of one key cause one load; a cancelled caller harms nobody else."""
+    claim = "C5.1"
+    joins = history.states("cache", event="join")
+    cancelled = 0
+    for life in lives(history):
+        clash = overlapping(life)
+        if clash is not None and not _invalidated_between(life, *clash):
+            return failed(claim, len(joins), f"two loads of {clash[0].key!r} at once", [c.began for c in clash])
+        concerned, evidence = _follower_harmed(history, life)
+        cancelled += concerned
+        if evidence:
+            return failed(claim, len(joins), "a cancelled caller harmed another", evidence)
+    for reason, evidence in (
+        ("the ticker was asked by a request that had no load to do", _unexplained_arrival(history)),
+        ("the ticker was asked for the same thing twice at once", _together_downstream(history)),
+    ):
+        if evidence:
+            return failed(claim, len(joins), reason, evidence)
+    if not history.states("cache"):
+        return unknown(claim, "the cache was not recorded (log_events is 'summary')")
+    if not joins:
+        return unknown(claim, "no caller met another one's load of the same key")
+    if not cancelled:
+        return unknown(claim, "no caller of a shared load was cancelled", joined=len(joins))
+    count = len(history.states("cache", event="load"))
+    return passed(claim, len(joins), joined=len(joins), loads=count, cancelled_callers=cancelled)
+
+
+def _invalidated_between(life: Life, first: Load, second: Load) -> bool:
+    return any(
+        e.value["key"] == first.key and first.began.index < e.index < second.began.index
+        for e in life.states("cache", event="invalidate")
+    )
+
+
+def _table_too_large(life: Life) -> list[Event]:
+    """A lock table larger than the calls in flight, or not empty once nobody is served any more."""
+    sizes = life.states("cache", event="locks")
+    for event in sizes:
+        if event.value.get("calls") is not None and int(event.value["count"]) > int(event.value["calls"]):
+            return [event]
+    times = [e.t for e in sizes]
+    for moment in _idle_moments(life):
+        # What begins at the very end of the idle spell is no part of it.
+        number = bisect_left(times, moment.t + IDLE_S - CLOCK_SLACK_S) - 1
+        if number >= 0 and int(sizes[number].value["count"]) > 0:
+            return [sizes[number], moment]
+    return []
+
+
+def _idle_moments(life: Life) -> list[Event]:
+    """Returns of the last permit after which nobody was served for a while, and the life's own end."""
+    found: list[Event] = []
+    marks = [e for e in life.events if e.f in {"permit_taken", "permit_returned"} and e.value["pool"] == "main"]
+    for number, event in enumerate(marks):
+        later_s = marks[number + 1].t if number + 1 < len(marks) else min(life.ended_s, life.events[-1].t)
+        if event.f == "permit_returned" and int(event.value["in_flight"]) == 0 and later_s - event.t > IDLE_S:
+            found.append(event)
+    if life.exited is not None and not life.killed:
+        found.append(life.exited)
+    return found
+
+
+def _served_though_invalidated(life: Life, rows: dict[str, Asked]) -> list[Event]:
+    """An entry from before an invalidation that was answered, served to who asked after that answer."""
+    gone: dict[str, tuple[Event, float]] = {}
+    for event in life.states("cache"):
+        key, version = str(event.value["key"]), event.value.get("version")
+        if event.value["event"] == "invalidate" and version is not None:
+            by = rows.get(event.id)
+            if by is not None and by.served:
+                gone[key] = (event, by.ended_s)
+        elif event.value["event"] in {"hit", "stale"} and version is not None and key in gone:
+            voided, answered_s = gone[key]
+            asker = rows.get(event.id)
+            if asker is not None and asker.invoke.t > answered_s and version < voided.value["version"]:
+                return [voided, event]
+    return []
+
+
+def judge_locks(history: History) -> Verdict:
+    """C5.3: no more locks than calls in flight, none at the end; invalidation never lets two loads run."""
+    claim = "C5.3"
+    sizes = [e for e in history.states("cache", event="locks") if int(e.value["count"]) > 0]
+    cleared = len(history.states("cache", event="invalidate"))
+    rows = {one.id: one for one in asked(history)}
+    for life in lives(history):
+        clash = overlapping(life)
+        if clash is not None and _invalidated_between(life, *clash):
+            between = [e for e in life.states("cache", event="invalidate") if e.value["key"] == clash[0].key]
+            evidence = [clash[0].began, *between[:1], clash[1].began]
+            return failed(claim, len(sizes), f"invalidation let two loads of {clash[0].key!r} run", evidence)
+        if evidence := _served_though_invalidated(life, rows):
+            return failed(claim, len(sizes), "what had been invalidated was served all the same", evidence)
+        if evidence := _table_too_large(life):
+            return failed(claim, len(sizes), "the lock table holds more than the calls in flight", evidence)
+    last = history.states("cache", event="locks")[-1:]
+    if not sizes:
+        return unknown(claim, "the lock table was never seen in use")
+    if int(last[0].value["count"]) > 0:
+        return unknown(claim, "the run ended before the lock table could be empty")
+    if not cleared:
+        return unknown(claim, "nothing was invalidated", sizes=len(sizes))
+    largest = max(int(e.value["count"]) for e in sizes)
+    return passed(claim, len(sizes), largest_table=largest, invalidations=cleared)
+
+
+def _served_corrupt(history: History) -> tuple[str, list[Event]]:
+    """A planted bad entry that was served, or that was met and not noticed."""
+    answers = [e for e in spoken(history) if e.value["surface"] == "response"]
+    met = history.states("cache")
+    for plant in probes(history, "planted_entry"):
+        marker = str(plant.value.get("marker", ""))
+        shown = next((e for e in answers if marker and marker in str(e.value["text"])), None)
+        if shown is not None:
+            return "what a bad entry held was served", [plant, shown]
+        for event in met:
+            if event.t < plant.t or event.value["key"] != plant.value["key"]:
+                continue
+            if event.value["event"] in {"corrupt", "write"}:
+                break
+            if event.t < plant.t + CROSSING_SLACK_S:
+                continue  # what was read just before is told just after
+            # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
+            newer = float(event.value.get("age_s", math.inf)) < event.t - plant.t
+            if event.value["event"] in {"hit", "stale"} and event.value.get("layer") == "redis" and not newer:
+                return "a bad entry was taken for a good one", [plant, event]
+    return "", []
+
+
+def _redis_is_hurt(history: History, begin_s: float, end_s: float) -> bool:
+    """True when Redis or the way to it was broken by anything but damaged entries: then nothing is known of them."""
+    about = [b for b in faults(history) if b.target == "redis" and b.kind != "redis_entries_damaged"]
+    return any(b.touches(begin_s - CROSSING_SLACK_S, end_s) for b in about) or overlaps(
+        frozen_spans(history), begin_s, end_s
+    )
+
+
+def _met_uncounted(history: History) -> list[Event]:
+    """A bad entry after which its key was missed, although it stood there still: it was met, and counted nowhere."""
+    keep_s = smallest(history, "cache", "ttl_s") + smallest(history, "cache", "stale_s")
+    by_key: dict[str, list[Event]] = {}
+    for event in history.states("cache"):
+        by_key.setdefault(str(event.value["key"]), []).append(event)
+    healed_s = {broken.inject.id: broken.healed_s for broken in faults(history)}
+    for plant in probes(history, "planted_entry"):
+        mine = by_key.get(str(plant.value["key"]), [])
+        written = [e.t for e in mine if e.t < plant.t and e.value["event"] == "write"]
+        for event in mine:
+            if event.t < plant.t:
+                continue
+            if event.value["event"] in {"corrupt", "write", "invalidate"} or event.t >= healed_s.get(plant.id, 0.0):
+                break
+            if event.value["event"] != "miss" or event.t < plant.t + CROSSING_SLACK_S:
+                continue
+            if not written or event.t >= written[-1] + keep_s - CROSSING_SLACK_S:
+                continue
+            if not _redis_is_hurt(history, plant.t, event.t):
+                return [plant, event]
+    return []
+
+
+def _met_again(history: History, event: Event, after: list[Event]) -> list[Event]:
+    """The same bad entry met once more: it was not deleted."""
+    again = next((e for e in after if e.value["event"] in {"corrupt", "write"}), None)
+    if again is None or again.value["event"] == "write" or again.t - event.t < CROSSING_SLACK_S:
+        return []
+    fresh = [p for p in probes(history, "planted_entry") if event.t <= p.t <= again.t]
+    anew = any(p.value["key"] == event.value["key"] for p in fresh)
+    return [] if anew or _redis_is_hurt(history, event.t, again.t) else [event, again]
+
+
+def judge_bad_entries(history: History) -> Verdict:
+    """C5.4: a corrupt, truncated, old or foreign entry is a counted miss, is deleted, never served, never raised."""
+    claim = "C5.4"
+    found = history.states("cache", event="corrupt")
+    reason, evidence = _served_corrupt(history)
+    if evidence:
+        return failed(claim, len(found), reason, evidence)
+    if evidence := _met_uncounted(history):
+        return failed(claim, len(found), "a bad entry was met and not counted", evidence)
+    rows = {a.id: a for a in asked(history)}
+    commands = history.select("invoke", "redis_command")
+    for event in found:
+        row = rows.get(event.id)
+        if row is not None and row.status == SERVER_ERROR_MIN:
+            return failed(claim, len(found), "a bad entry was raised to the client", [event, *row.events()])
+        after = [e for e in history.states("cache") if e.index > event.index and e.value["key"] == event.value["key"]]
+        if evidence := _met_again(history, event, after):
+            return failed(claim, len(found), "a bad entry was not deleted", evidence)
+        again = [e for e in after if e.value["event"] in {"hit", "stale", "corrupt", "write"}][:1]
+        # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
+        age_s = again[0].value.get("age_s") if again else None
+        newer = age_s is not None and float(age_s) <= again[0].t - event.t
+        if again and not newer and again[0].value["event"] != "write" and again[0].value.get("layer") == "redis":
+            return failed(claim, len(found), "a bad entry was not deleted", [event, again[0]])
+        mine = [
+            c for c in commands if c.t >= event.t - CROSSING_SLACK_S and event.value["key"] in str(c.value.get("key"))
+        ]
+        gone = any(str(c.value["command"]).upper() in {"DEL", "UNLINK", "SET", "PSETEX", "EVALSHA"} for c in mine)
+        if mine and not gone:
+            return failed(claim, len(found), "a bad entry was left in Redis", [event, mine[-1]])
+    if not found:
+        return unknown(claim, "no bad cache entry was met")
+    kinds = sorted({str(e.value.get("why", "unknown")) for e in found})
+    return passed(claim, len(found), bad_entries=len(found), kinds=kinds)

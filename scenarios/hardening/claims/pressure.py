@@ -1,0 +1,207 @@
+"""C2.3: levels with hysteresis, who is shed at which, and who is answered throughout."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hardening.claims.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, figure
+from hardening.claims.levels import LEVELS, Timeline, rank
+from hardening.claims.pressure_felt import level_not_entered
+from hardening.claims.verdict import Verdict, failed, passed, unknown
+from hardening.claims.views import (
+    CRITICAL_OPERATIONS,
+    SERVER_ERROR_MIN,
+    Asked,
+    Life,
+    asked,
+    end_s,
+    frozen_spans,
+    lives,
+    overlaps,
+)
+from hardening.history.events import Event, History
+
+SHED_AT = {
+    "light": frozenset({"low"}),
+    "moderate": frozenset({"low", "normal", "high"}),
+    "heavy": frozenset({"low", "normal", "high"}),
+}
+"""Who may be shed at a level; at moderate the others only when the cache has no answer for them."""
+REFUSED_AT = {
+    "light": frozenset({"low"}),
+    "moderate": frozenset({"low"}),
+    "heavy": frozenset({"low", "normal", "high"}),
+}
+"""Who must be shed at a level, whatever they ask."""
+RETRY_AFTER_MAX_S = 60.0
+ROUNDING = 1e-3
+UNAVAILABLE = 503
+TOO_MANY = 429
+
+
+def _bad_move(history: History, timeline: Timeline) -> tuple[str, list[Event]]:
+    """A move that does not follow from utilisation and hysteresis."""
+    margin, hold_s = figure(history, "levels", "margin"), figure(history, "levels", "hold_s")
+    state: str = "none"
+    entered: dict[str, Event] = {}
+    before: Event | None = None
+    for move in timeline.moves:
+        old, new, used = str(move.value["old"]), str(move.value["new"]), float(move.value["utilisation"])
+        if old != state or old == new:
+            return f"it was {state}, not {old}", [e for e in (before, move) if e is not None]
+        if rank(new) > rank(old):
+            if used < figure(history, "levels", new) - ROUNDING:
+                return f"{new} at a utilisation of {used:g}", [move]
+            # What was passed over on the way up was entered as well.
+            entered.update(dict.fromkeys(LEVELS[rank(old) + 1 : rank(new) + 1], move))
+        else:
+            left = LEVELS[rank(new) + 1 : rank(old) + 1]
+            if used > figure(history, "levels", left[0]) - margin + ROUNDING:
+                return f"{left[0]} was left at a utilisation of {used:g}", [move]
+            for name in left:
+                since = entered.pop(name, None)
+                if since is not None and move.t - since.t < hold_s - CLOCK_SLACK_S:
+                    return f"{name} was left after {move.t - since.t:.3f} s", [since, move]
+        state, before = new, move
+    return "", []
+
+
+def _bad_shed(life: Life, timeline: Timeline, rows: dict[str, Asked]) -> tuple[str, list[Event]]:
+    """A shed of somebody who should be served, or at a cost, or without a usable Retry-After."""
+    cost = {e.id: e for f in ("permit_taken", "admitted") for e in life.states(f) if e.id}
+    for event in life.states("shed"):
+        level, move = timeline.at(event)
+        why = [e for e in (move, event) if e is not None]
+        if str(event.value["level"]) != level:
+            return f"it says {event.value['level']}, the level is {level}", why
+        if event.value["priority"] not in SHED_AT.get(level, frozenset()):
+            return f"{event.value['priority']} was shed at {level}", why
+        if event.value["status"] != UNAVAILABLE or not 0 < float(event.value["retry_after_s"]) <= RETRY_AFTER_MAX_S:
+            return f"shed with {event.value['status']} and Retry-After {event.value['retry_after_s']}", [event]
+        if event.id in cost:
+            return f"shed work had {cost[event.id].f}", sorted([event, cost[event.id]], key=lambda e: e.index)
+        row = rows.get(event.id)
+        if row is None or not row.status:
+            continue
+        told = row.get("retry_after_s")
+        if row.status != UNAVAILABLE or told is None or not 0 < float(told) <= RETRY_AFTER_MAX_S:
+            return f"the client of shed work got {row.status} and Retry-After {told}", [event, *row.events()]
+    return "", []
+
+
+def _served_though_shed(life: Life, timeline: Timeline) -> tuple[str, list[Event]]:
+    """Admitted at a level that refuses them, or loaded afresh at a level that answers from the cache only."""
+    done = {e.id: e for e in life.states("request_done") if e.id}
+    for event in life.states("admitted"):
+        level, move = timeline.at(event)
+        if move is None:
+            continue
+        if event.value["priority"] in REFUSED_AT.get(level, frozenset()) and event.value["priority"] != "critical":
+            return f"{event.value['priority']} was admitted at {level}", [move, event]
+        end = done.get(event.id)
+        if end is not None and rank(level) >= rank("moderate") and end.value.get("source") == "ticker":
+            return f"at {level} an answer was loaded from the ticker", [move, event, end]
+    return "", []
+
+
+def _for_audit(one: Asked) -> bool:
+    """Refused because it could not be audited (C4.6), which no pressure decides."""
+    return one.end is not None and str(one.end.value.get("problem", "")).endswith(":audit")
+
+
+def _cut_at_the_door(one: Asked, cuts: list[Event]) -> bool:
+    """One connection too many (C2.7), as the service says too: told before its head was read, so nobody could know."""
+    if one.end is None or not str(one.end.value.get("problem", "")).endswith(":connections"):
+        return False
+    return any(one.invoke.t - CLOCK_SLACK_S <= cut.t <= one.ended_s + CLOCK_SLACK_S for cut in cuts)
+
+
+def _critical_left_alone(
+    history: History, rows: list[Asked], spans: list[tuple[float, float]]
+) -> tuple[int, list[Event]]:
+    """How many critical requests were made under pressure, and one that was not answered."""
+    frozen = frozen_spans(history)
+    cuts = history.states("rejected", reason="connections")
+    count = 0
+    for one in rows:
+        if one.operation not in CRITICAL_OPERATIONS or not overlaps(spans, one.invoke.t, one.invoke.t):
+            continue
+        if overlaps(frozen, one.invoke.t, min(one.ended_s, end_s(history))) or one.left:
+            continue
+        if _cut_at_the_door(one, cuts):
+            continue
+        count += 1
+        # /ready may truthfully say 503: it answers.
+        refused = one.status >= SERVER_ERROR_MIN and one.operation != "ready" and not _for_audit(one)
+        if (one.end is not None and one.end.type != "ok") or refused:
+            return count, one.events()
+        if one.end is None and end_s(history) - one.invoke.t > figure(history, "budgets", "request_s"):
+            return count, one.events()
+    return count, []
+
+
+def judge_levels(history: History) -> Verdict:
+    """C2.3: levels follow utilisation with hysteresis; each sheds whom it must, at no cost; critical is served."""
+    claim = "C2.3"
+    rows = asked(history)
+    by_id = {a.id: a for a in rows}
+    sheds = history.states("shed")
+    spans: list[tuple[float, float]] = []
+    for life in lives(history):
+        timeline = Timeline(life)
+        spans += timeline.spans("light", min(life.ended_s, end_s(history)))
+        for reason, evidence in (
+            _bad_move(history, timeline),
+            _bad_shed(life, timeline, by_id),
+            _served_though_shed(life, timeline),
+            level_not_entered(history, life, timeline),
+        ):
+            if evidence:
+                return failed(claim, len(sheds), reason, evidence)
+    evidence = next((a.events() for a in rows if a.operation in CRITICAL_OPERATIONS and a.status == TOO_MANY), [])
+    if evidence:
+        return failed(claim, len(sheds), "a critical request was refused because the rate was used up", evidence)
+    critical, evidence = _critical_left_alone(history, rows, spans)
+    if evidence:
+        return failed(claim, len(sheds), "a critical request was not answered under pressure", evidence)
+    moves = history.states("level")
+    if not any(rank(m.value["new"]) < rank(m.value["old"]) for m in moves):
+        return unknown(claim, "no level was entered and left again", moves=len(moves))
+    for count, missing in ((len(sheds), "nobody was shed"), (critical, "nothing critical was asked under pressure")):
+        if not count:
+            return unknown(claim, missing, moves=len(moves))
+    by_level = Counter(str(e.value["level"]) for e in sheds)
+    reached = max((str(m.value["new"]) for m in moves), key=rank)
+    return passed(
+        claim,
+        len(sheds),
+        moves=len(moves),
+        highest=reached,
+        critical_answered=critical,
+        sheds=dict(sorted(by_level.items())),
+    )
+
+
+def heavy_without_thrift(life: Life) -> list[Event]:
+    """A stay of a second or more at heavy in which metrics were recorded in full (for C2.6)."""
+    timeline = Timeline(life)
+    modes = life.states("metrics_mode")
+    for begin_s, until_s in timeline.spans("heavy", life.events[-1].t if life.events else 0.0):
+        near = [m for m in modes if m.t <= begin_s + 2 * CROSSING_SLACK_S and m.value["mode"] == "essential"]
+        back = [m for m in modes if near and m.index > near[-1].index and m.value["mode"] == "full"]
+        enter = next(m for m in timeline.moves if m.t == begin_s)
+        if until_s - begin_s >= 1.0 and (not near or any(m.t < until_s - CLOCK_SLACK_S for m in back)):
+            return [enter, *[m for m in back if m.t < until_s][:1]]
+    return []
+
+
+def thrift_without_need(life: Life) -> list[Event]:
+    """A move away from heavy after which metrics were still recorded as at heavy (for C2.6)."""
+    modes, moves = life.states("metrics_mode"), life.states("level")
+    for move in (m for m in moves if m.value["old"] == "heavy"):
+        until_s = move.t + 2 * CROSSING_SLACK_S
+        again = any(m.value["new"] == "heavy" and move.t <= m.t <= until_s for m in moves)
+        mode = next((m for m in reversed(modes) if m.t <= until_s), None)
+        if not again and mode is not None and mode.value["mode"] == "essential" and life.events[-1].t > until_s:
+            return [mode, move]
+    return []

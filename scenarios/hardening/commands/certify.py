@@ -1,0 +1,309 @@
+"""``hardening certify``: progress while it runs, a table when it is done, the exit code of the *Result* table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from hardening.catalogue.scenario_json import SessionError
+from hardening.catalogue.selection import live_names, simulated_scenarios
+from hardening.certificate.baseline import Baseline, BaselineError
+from hardening.certificate.conclude import Outcome, foreign
+from hardening.certificate.provenance import provenance
+from hardening.certificate.signing import KeyFileError, load_private_key
+from hardening.certificate.statement import AllowListError, parse_allow_list
+from hardening.certificate.verify import UNSIGNED
+from hardening.certificate.waivers import WaiverError, parse_waivers
+from hardening.certify.job import BUDGET_S, CertifyOptions, World, certify
+from hardening.certify.load_evidence import LoadEvidenceError, read_load
+from hardening.claims.claims import CLAIMS, COMPONENTS
+from hardening.claims.verdict import Exit
+from hardening.commands.board import Board
+from hardening.commands.faults import Duration
+from hardening.runs.interrupt import InterruptedRunError, run
+from hardening.runs.load import USUAL
+from hardening.sessions.regressions import DIRECTORY, adopted
+from hardening.sessions.store import Stored
+from hardening.worlds.live.launcher import SabotageError, load_sabotage
+from hardening.worlds.shared.market import CsvError, CsvMarket
+
+_STYLE = {"PASS": "green", "FAIL": "bold red", "UNKNOWN": "yellow"}
+
+
+def table_of(certificate: dict[str, Any]) -> Table:
+    """The verdicts, a row a claim."""
+    table = Table(title=f"Certificate: {certificate['predicate']['result']}", title_justify="left")
+    table.add_column("claim")
+    table.add_column("what")
+    table.add_column("verdict")
+    table.add_column("premise", justify="right")
+    table.add_column("why")
+    for claim in certificate["predicate"]["claims"]:
+        verdict = f"[{_STYLE[claim['verdict']]}]{claim['verdict']}[/]{_excused(claim)}"
+        table.add_row(claim["id"], claim["title"], verdict, str(claim["premise_count"]), claim["reason"][:160])
+    return table
+
+
+def plain_lines(certificate: dict[str, Any]) -> list[str]:
+    """The verdicts without any drawing, a line a claim: for pipes, logs and grep."""
+    claims = certificate["predicate"]["claims"]
+    width = max(len(claim["title"]) for claim in claims)
+    lines = []
+    for claim in claims:
+        verdict = f"{claim['verdict']}{_excused(claim)}"
+        text = f"{claim['id']:5} {verdict:17} {claim['premise_count']:5}  {claim['title']:{width}}  {claim['reason']}"
+        lines.append(text.rstrip())
+    return lines
+
+
+def _excused(claim: dict[str, Any]) -> str:
+    """Why a claim that does not pass stops nothing, in brackets; empty for all others."""
+    return f" ({claim['standing']})" if claim["standing"] in {"allowed", "waived"} else ""
+
+
+def _claims(text: str) -> tuple[str, ...]:
+    """``C2,C5.3`` as claim ids; a component stands for all of its claims."""
+    found: list[str] = []
+    for word in filter(None, (part.strip() for part in text.split(","))):
+        matching = [claim for claim in CLAIMS if claim == word or CLAIMS[claim].component == word]
+        if not matching:
+            raise click.UsageError(f"--claims is {word!r}, allowed: {', '.join(COMPONENTS)} or ids such as C2.1")
+        found += matching
+    return tuple(dict.fromkeys(found))
+
+
+def _checked(allow: Path | None, sabotage: str, candles: Path | None) -> frozenset[str]:
+    """Read and load everything before anything is started; returns the claims that may be UNKNOWN.
+
+    Raises:
+        click.UsageError: naming the option, the value and what is allowed.
+    """
+    try:
+        allowed = parse_allow_list(allow.read_text(encoding="utf-8")) if allow else frozenset()
+        if sabotage:
+            load_sabotage(sabotage)
+        if candles:
+            CsvMarket.load(candles)
+    except OSError as error:
+        raise click.UsageError(
+            f"--allow-unknown is {str(allow)!r}, allowed: a readable file ({error.strerror})"
+        ) from None
+    except (AllowListError, SabotageError, CsvError) as error:
+        raise click.UsageError(str(error)) from None
+    return allowed
+
+
+def _names(seed: int, world: World) -> list[str]:
+    live = live_names(seed) if world != "simulated" else []
+    simulated = list(simulated_scenarios(seed)) if world != "live" else []
+    return sorted({*live, *simulated})
+
+
+def _absolute(sabotage: str) -> str:
+    """``FILE.py:NAME`` as other processes, elsewhere, can read it."""
+    file, _, function = sabotage.rpartition(":")
+    return f"{Path(file).resolve()}:{function}" if sabotage else ""
+
+
+def _with_terms(
+    options: CertifyOptions, waivers: Path | None, sign_key: Path | None, baseline: Path | None
+) -> CertifyOptions:
+    """Add the files that say how the outcome is to be taken, each checked before anything is started.
+
+    Raises:
+        click.UsageError: naming the option or the waiver, the value and what is allowed.
+    """
+    try:
+        return replace(
+            options,
+            waivers=parse_waivers(waivers.read_text(encoding="utf-8")) if waivers else (),
+            sign_key=load_private_key(sign_key, "--sign-key") if sign_key else None,
+            baseline=Baseline.load(baseline) if baseline else None,
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"--waivers is {str(waivers)!r}, allowed: a readable file ({error})") from None
+    except (WaiverError, KeyFileError, BaselineError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _regressions(directory: Path) -> tuple[Stored, ...]:
+    """Read them all before anything is started; one that cannot be read must not be passed over.
+
+    Raises:
+        click.UsageError: naming the file or the option, the value and what is allowed.
+    """
+    if not directory.is_dir():
+        raise click.UsageError(f"--regressions is {str(directory)!r}, allowed: a directory")
+    try:
+        return tuple(adopted(directory))
+    except SessionError as error:
+        raise click.UsageError(f"--regressions: {error}") from None
+
+
+def _check_load(options: CertifyOptions) -> None:
+    """What is asked about load, checked before anything is started.
+
+    Raises:
+        click.UsageError: naming the option, the value and what is allowed.
+    """
+    if options.load and options.load_dir:
+        raise click.UsageError(f"--load-dir is {str(options.load_dir)!r}, allowed: only without --load")
+    if options.load and options.world == "simulated":
+        raise click.UsageError(f"--load is {options.load!r}, allowed: only with --world both or live")
+    if options.load_duration_s is not None and not options.load:
+        raise click.UsageError(f"--load-duration is {options.load_duration_s:g} s, allowed: only with --load")
+    if options.load_duration_s is not None and options.load_duration_s < 1:
+        raise click.UsageError(f"--load-duration is {options.load_duration_s:g} s, allowed: 1 s or more")
+    if options.load_dir:
+        try:
+            read_load(options.load_dir, provenance())
+        except LoadEvidenceError as error:
+            raise click.UsageError(f"--load-dir: {error}") from None
+
+
+@click.command("certify", short_help="run the scenarios, judge, write the certificate")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the certificate.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Everything is drawn from it."
+)
+@click.option(
+    "--world",
+    type=click.Choice(["both", "simulated", "live"]),
+    default="both",
+    show_default=True,
+    help="Virtual time, real processes, or both (only both can be PASSED).",
+)
+@click.option(
+    "--budget-s",
+    type=click.FloatRange(1, 86_400),
+    default=BUDGET_S,
+    show_default=True,
+    help="Wall seconds: more schedules and more live confirmations with more of them.",
+)
+@click.option(
+    "--prove",
+    type=click.Choice(["all", "sample"]),
+    is_flag=False,
+    flag_value="all",
+    help="Try the shipped sabotages as well: all, or (--prove=sample) a seeded fifth.",
+)
+@click.option("--allow-unknown", "allow", type=click.Path(path_type=Path), help="File of claims that may be UNKNOWN.")
+@click.option("--claims", default="", help="Only these claims or components, such as C2,C5.3 (never PASSED).")
+@click.option("--only", multiple=True, help="Only this scenario (repeatable; never PASSED).")
+@click.option("--sabotage", default="", help="FILE.py:NAME: break the service first; the run must turn red.")
+@click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the ticker's stand-in.")
+@click.option("--load", "load", type=click.Choice(tuple(USUAL)), help="Load the service as well; its budgets count.")
+@click.option("--load-duration", type=Duration(), help="How long --load starts requests; default: the shape's own.")
+@click.option("--load-dir", type=click.Path(path_type=Path), help="Take a run of `hardening load` as evidence instead.")
+@click.option("--waivers", type=click.Path(path_type=Path), help="TOML of claims excused: owner, reason, expiry.")
+@click.option("--sign-key", type=click.Path(path_type=Path), help="PEM: sign with this Ed25519 private key.")
+@click.option("--baseline", type=click.Path(path_type=Path), help="An older certificate.json: say what changed.")
+@click.option(
+    "--regressions",
+    type=click.Path(path_type=Path),
+    default=DIRECTORY,
+    help="Directory of adopted sessions that are replayed first  [default: those of the project]",
+)
+@click.option("--json", "as_json", is_flag=True, help="The certificate on stdout, nothing else.")
+def certify_command(
+    *,
+    out: Path,
+    seed: int,
+    world: World,
+    budget_s: float,
+    prove: Literal["all", "sample"] | None,
+    allow: Path | None,
+    claims: str,
+    only: tuple[str, ...],
+    sabotage: str,
+    candles: Path | None,
+    load: str | None,
+    load_duration: float | None,
+    load_dir: Path | None,
+    waivers: Path | None,
+    sign_key: Path | None,
+    baseline: Path | None,
+    regressions: Path,
+    as_json: bool,
+) -> None:
+    """Run the service through faults, judge what was recorded, write the certificate.
+
+    The whole service runs in virtual time under many schedules, and as real processes on loopback (a real Valkey,
+    stand-ins for the downstreams, the service). It needs neither root nor Docker, and leaves nothing running. Exit 0
+    PASSED or WARNED, 1 a claim failed or a sabotage went undetected, 3 a claim is unknown that may not be, 2 bad
+    input, 4 the harness itself failed.
+
+    \b
+    Example:
+      hardening certify --out certificate --budget-s 60
+    """
+    allowed = _checked(allow, sabotage, candles)
+    names = _names(seed, world)
+    for name in only:
+        if name not in names:
+            raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")
+    if out.exists() and not out.is_dir():
+        raise click.UsageError(f"--out is {str(out)!r}, allowed: a directory")
+    if foreign(out):
+        raise click.UsageError(
+            f"--out is {str(out)!r}, which holds {foreign(out)[0]!r}, allowed: a new or empty directory"
+        )
+    options = CertifyOptions(
+        out=out,
+        seed=seed,
+        allowed_unknown=allowed,
+        claims=_claims(claims),
+        sabotage=_absolute(sabotage),
+        candles=str(candles.resolve()) if candles else "",
+        only=only,
+        world=world,
+        budget_s=budget_s,
+        prove=prove or "none",
+        regressions=_regressions(regressions),
+        load=load or "",
+        load_duration_s=load_duration,
+        load_dir=load_dir,
+    )
+    _check_load(options)
+    options = _with_terms(options, waivers, sign_key, baseline)
+    console = Console(stderr=True, soft_wrap=True) if as_json else Console()
+    try:
+        with Board(Console(stderr=True)) as board:
+            outcome = run(certify(options, board))
+    except InterruptedRunError as error:
+        click.echo(f"certify: {error}", err=True)
+        sys.exit(Exit.HARNESS)
+    _show(outcome, out, console, as_json=as_json)
+    sys.exit(outcome.exit_code)
+
+
+def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> None:
+    certificate = dict(outcome.certificate)
+    if as_json:
+        click.echo(json.dumps(certificate, indent=2, sort_keys=True))
+        return
+    counts = certificate["predicate"]["counts"]
+    if console.is_terminal:
+        console.print(table_of(certificate))
+    else:
+        for line in plain_lines(certificate):
+            click.echo(line)
+    for problem in certificate["predicate"]["problems"]:
+        console.print(f"problem: {problem}", style="red", highlight=False)
+    for line in (certificate["predicate"]["since"] or {}).get("changes", []):
+        console.print(f"changed: {line}", highlight=False, soft_wrap=True)
+    for why in certificate["predicate"]["warnings"]:
+        console.print(f"warning: {why}", highlight=False, soft_wrap=True)
+    settled = ", ".join(f"{number} {verdict}" for verdict, number in counts.items())
+    line = f"{certificate['predicate']['result']}: {settled}"
+    console.print(f"{line}; {out / 'certificate.json'}, {out / 'certificate.md'}", highlight=False, soft_wrap=True)
+    console.print(f"digest of the whole: {outcome.digest}", highlight=False, soft_wrap=True)
+    signed = f"signed by key {outcome.key_id}" if outcome.key_id else UNSIGNED
+    console.print(signed, highlight=False, soft_wrap=True)

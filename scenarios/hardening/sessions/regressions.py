@@ -1,0 +1,105 @@
+"""Failing sessions as regression tests: adopted with one command, replayed first from then on, pruned when fixed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hardening.catalogue.scenario_json import SessionError
+from hardening.sessions.oracle import Oracle
+from hardening.sessions.session import Session
+from hardening.sessions.store import Store, Stored
+
+DIRECTORY = Path(__file__).with_name("adopted")
+"""Those of this project, which ``scenarios/test_regressions.py`` replays."""
+
+
+def adopted(directory: Path = DIRECTORY) -> list[Stored]:
+    """Every regression, by name.
+
+    Raises:
+        SessionError: for a file that is no session: a regression must not be passed over.
+    """
+    found = [Stored(Session.load(path), path) for path in sorted(directory.glob("*.json"))]
+    for stored in found:
+        if not stored.session.failures:
+            raise SessionError(f"{stored.path.name}: verdicts", "none failed", "a session in which a claim failed")
+    return found
+
+
+def adopt(stored: Stored, directory: Path, name: str = "") -> Stored:
+    """Copy a failing session without its history, which a replay makes anew.
+
+    Raises:
+        SessionError: when it did not fail, was sabotaged, or its name is taken.
+    """
+    session = stored.session
+    if not session.failures:
+        raise SessionError("session.verdicts", session.name, "a session in which a claim failed")
+    if session.sabotage:
+        raise SessionError("session.sabotage", session.sabotage, "none: a sabotage shows no fault of ours")
+    if session.world == "target":
+        raise SessionError("session.world", session.world, "live or simulated: a test cannot count on a staging stack")
+    chosen = name or session.name
+    path = directory / f"{chosen}.json"
+    if Path(chosen).name != chosen or path.exists():
+        raise SessionError("--name", chosen, f"a plain name that is free in {directory}")
+    kept = dataclasses.replace(session, name=chosen, history="", history_digest="")
+    kept.write(path)
+    return Stored(kept, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What became of one regression: in how many of how many runs it still failed, and whether it was removed."""
+
+    stored: Stored
+    failed: int
+    runs: int
+    removed: bool
+    problem: str = ""
+
+
+def prune(
+    store: Store,
+    oracle_for: Callable[[Session], Oracle],
+    times: int,
+    *,
+    keep: bool = False,
+    on_one: Callable[[Pruned], None] = lambda _one: None,
+) -> list[Pruned]:
+    """Replay every failing session of a directory and remove those that pass ``times`` times in a row.
+
+    One that cannot be run to its end stays. With ``keep`` nothing is removed.
+
+    Raises:
+        SessionError: for a file that is no session.
+    """
+    found = []
+    for one in store.all():
+        if isinstance(one, SessionError):
+            raise one
+        if not one.session.failures:
+            continue
+        pruned = _tried(one, oracle_for(one.session), times)
+        if pruned.removed and not keep:
+            for file in one.files:
+                file.unlink(missing_ok=True)
+        found.append(pruned)
+        on_one(pruned)
+    return found
+
+
+def _tried(stored: Stored, oracle: Oracle, times: int) -> Pruned:
+    for number in range(1, times + 1):
+        try:
+            tried = oracle.run(stored.session)
+        except SessionError as error:
+            return Pruned(stored, 0, number, removed=False, problem=str(error))
+        if tried.reproduces(stored.session):
+            return Pruned(stored, 1, number, removed=False)
+        if tried.problem:
+            return Pruned(stored, 0, number, removed=False, problem=tried.problem)
+    return Pruned(stored, 0, times, removed=True)

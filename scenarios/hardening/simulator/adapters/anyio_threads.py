@@ -1,0 +1,74 @@
+"""AnyIO's worker threads inside a simulation: the function runs inline, under AnyIO's own limiter, some time later.
+
+FastAPI runs plain ``def`` endpoints and dependencies this way. A thread of the operating system would never be
+scheduled by a virtual clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from anyio import to_thread
+from anyio._backends import _asyncio as backend
+from anyio._core import _eventloop as eventloop
+
+from hardening.simulator.core.errors import RuleBrokenError
+from hardening.simulator.core.loop import SimLoop
+from hardening.simulator.core.rules import Borders
+from hardening.simulator.core.waits import call_site
+
+
+@contextlib.contextmanager
+def inline_threads(borders: Borders) -> Iterator[None]:
+    """Patch AnyIO's asyncio backend while the context lasts; outside a run it behaves as always."""
+    kind = backend.AsyncIOBackend
+    real = kind.__dict__["run_sync_in_worker_thread"]
+    real_run = kind.__dict__["run_async_from_thread"]
+    real_run_sync = kind.__dict__["run_sync_from_thread"]
+
+    # What makes ``anyio.from_thread`` know that it is asked from a worker; older versions of AnyIO do without.
+    claim: Any = getattr(eventloop, "claim_worker_thread", contextlib.nullcontext)
+
+    def claimed(cls: Any, loop: Any, func: Callable[..., Any], args: Any) -> Any:
+        with claim(cls, loop) if claim is not contextlib.nullcontext else claim():
+            return func(*args)
+
+    async def in_thread(
+        cls: Any, func: Callable[..., Any], args: Any, abandon_on_cancel: bool = False, limiter: Any = None
+    ) -> Any:
+        loop = borders.loop
+        if loop is None:
+            return await real.__func__(cls, func, args, abandon_on_cancel, limiter)
+        await cls.checkpoint()
+        async with limiter or to_thread.current_default_thread_limiter():
+            # A thread cannot be cancelled: unless it may be abandoned, the wait for it is shielded.
+            with backend.CancelScope(shield=not abandon_on_cancel):
+                return await loop.run_in_executor(None, claimed, cls, loop, func, args)
+
+    def from_thread_async(cls: Any, func: Any, args: Any, token: Any) -> Any:
+        if borders.loop is None:
+            return real_run.__func__(cls, func, args, token)
+        raise _refused(borders.loop)
+
+    def from_thread_sync(cls: Any, func: Any, args: Any, token: Any) -> Any:
+        if borders.loop is None:
+            return real_run_sync.__func__(cls, func, args, token)
+        return func(*args)
+
+    kind.run_sync_in_worker_thread = classmethod(in_thread)  # type: ignore[assignment]
+    kind.run_async_from_thread = classmethod(from_thread_async)  # type: ignore[assignment]
+    kind.run_sync_from_thread = classmethod(from_thread_sync)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        kind.run_sync_in_worker_thread = real  # type: ignore[method-assign]
+        kind.run_async_from_thread = real_run  # type: ignore[method-assign]
+        kind.run_sync_from_thread = real_run_sync  # type: ignore[method-assign]
+
+
+def _refused(loop: SimLoop) -> RuleBrokenError:
+    error = RuleBrokenError("anyio.from_thread.run", call_site(), "a worker runs inline and can not wait for the loop")
+    loop.fail(error)
+    return error

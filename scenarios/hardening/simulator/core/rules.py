@@ -1,0 +1,326 @@
+"""The simulation's borders: time, randomness and what a program may not touch, patched while an exploration lasts.
+
+A real socket, thread, subprocess or blocking wait inside a simulation would make it irreproducible or hang it.
+Each is refused with the place of the call. Real sleeping is not refused: it blocks the loop, so time passes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import queue
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from asyncio.selector_events import BaseSelectorEventLoop
+from collections.abc import Callable
+from typing import Any, ClassVar, NoReturn, Self
+
+from hardening.simulator.core.errors import RuleBrokenError
+from hardening.simulator.core.hosts import current_host
+from hardening.simulator.core.loop import START_S, SimLoop
+from hardening.simulator.core.waits import call_site, importing
+
+EPOCH_S = 1_767_225_600.0
+"""Wall clock at the start of every run: 2026-01-01 00:00:00 UTC."""
+
+PID = 4321
+"""The process id inside a run."""
+
+
+NODE = 0x02_00_00_00_00_01
+"""The network address inside a run: a locally administered one."""
+
+
+class Borders:
+    """Patches on enter, puts everything back on exit. ``loop`` is the run that is going on, if any.
+
+    Nested use keeps the outer patches. Outside a run (between two of them) everything behaves as always.
+    """
+
+    current: Borders | None = None
+
+    def __init__(self) -> None:
+        self.loop: SimLoop | None = None
+        self.clocks_are_set = False
+        self._undo: list[tuple[Any, str, Any]] = []
+        self._random_state: object = None
+        self._bytes: random.Random | None = None
+
+    def begin(self, loop: SimLoop) -> None:
+        """A run begins: randomness starts over."""
+        self.loop = loop
+        random.seed(loop.choices.entropy)
+        uuid._last_timestamp = None  # type: ignore[attr-defined] # noqa: SLF001 - it would go on from the run before
+        self._bytes = None
+
+    def end(self) -> None:
+        """The run is over."""
+        self.loop = None
+
+    def monotonic(self) -> float:
+        """Virtual in a run, else real."""
+        return self.loop.now_s if self.loop is not None else _Real.clocks["monotonic"]()
+
+    def _monotonic_here(self) -> float:
+        """The same, but real for other threads of the process."""
+        return self.monotonic() if self.loop is None or self.loop.is_here() else _Real.clocks["monotonic"]()
+
+    def wall(self) -> float:
+        """Virtual in a run, else real; the world may have set it off."""
+        loop = self.loop
+        if loop is None:
+            return _Real.clocks["time"]()
+        return EPOCH_S + loop.now_s - START_S + loop.wall_off_here_s()
+
+    def __enter__(self) -> Self:
+        self._random_state = random.getstate()
+        for owner, name, value in self._patches():
+            self._undo.append((owner, name, owner.__dict__[name]))
+            setattr(owner, name, value)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        while self._undo:
+            owner, name, value = self._undo.pop()
+            setattr(owner, name, value)
+        random.setstate(self._random_state)  # type: ignore[arg-type]
+
+    def _patches(self) -> list[tuple[Any, str, Any]]:
+        return [
+            (time, "sleep", self._sleep),
+            *([] if self.clocks_are_set else self._clock_patches()),
+            (socket, "getaddrinfo", self._look_up(socket.getaddrinfo)),
+            (socket, "gethostbyname", self._look_up_name(socket.gethostbyname)),
+            (socket, "gethostname", self._own_name(socket.gethostname)),
+            (os, "urandom", self._urandom),
+            (random, "_urandom", self._urandom),
+            (socket.socket, "__init__", self._guard(socket.socket.__init__, "a real socket", self._allowed_socket)),
+            (threading.Thread, "start", self._guard(threading.Thread.start, "a real thread")),
+            (BaseSelectorEventLoop, "__init__", self._loop_of_ones_own(BaseSelectorEventLoop.__init__)),
+            # uuid1 by the interpreter's own code: libuuid would read the real clock and the machine's address.
+            (uuid, "_generate_time_safe", None),
+            (uuid, "getnode", self._node(uuid.getnode)),
+            (threading.Condition, "wait", self._wait(threading.Condition.wait)),
+            # freezegun leaves these two alone; their waits with a limit would count real seconds.
+            (threading, "_time", self._monotonic_here),
+            (queue, "time", self._monotonic_here),
+            (subprocess.Popen, "__init__", self._guard(subprocess.Popen.__init__, "a subprocess")),
+            (os, "fork", self._guard(os.fork, "a fork")),
+            (os, "system", self._guard(os.system, "a subprocess")),
+            (signal, "signal", self._signal(signal.signal)),
+            (signal, "raise_signal", self._raise_signal(signal.raise_signal)),
+            (os, "kill", self._kill(os.kill)),
+            (os, "getpid", self._getpid(os.getpid)),
+            (os, "_exit", self._exit(os._exit)),
+            (
+                concurrent.futures.Future,
+                "result",
+                self._guard(
+                    concurrent.futures.Future.result, "a wait for another thread", lambda args: bool(args[0].done())
+                ),
+            ),
+        ]
+
+    def _clock_patches(self) -> list[tuple[Any, str, Any]]:
+        return [
+            (time, "time", self.wall),
+            (time, "time_ns", lambda: round(self.wall() * 1e9)),
+            (time, "monotonic", self.monotonic),
+            (time, "monotonic_ns", lambda: round(self.monotonic() * 1e9)),
+            (time, "perf_counter", self.monotonic),
+            (time, "perf_counter_ns", lambda: round(self.monotonic() * 1e9)),
+        ]
+
+    def _sleep(self, seconds: float) -> None:
+        if self.loop is None:
+            REAL_SLEEP(seconds)
+        else:
+            self.loop.stall(seconds)
+
+    def _urandom(self, size: int) -> bytes:
+        if self.loop is None:
+            return REAL_URANDOM(size)
+        if self._bytes is None:
+            self._bytes = random.Random(self.loop.choices.entropy)
+        return self._bytes.randbytes(size)
+
+    def _guard(
+        self, real: Callable[..., Any], what: str, allowed: Callable[[tuple[Any, ...]], bool] | None = None
+    ) -> Callable[..., Any]:
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            loop = self.loop
+            if loop is None or (allowed is not None and allowed(args)) or importing():
+                return real(*args, **kwargs)
+            error = RuleBrokenError(what, call_site(), "inside a simulation")
+            loop.fail(error)
+            raise error
+
+        return guarded
+
+    def _wait(self, real: Callable[..., bool]) -> Callable[..., bool]:
+        """Of ``threading`` conditions, events and queues: no other thread will ever wake who waits in the only one."""
+
+        def wait(condition: threading.Condition, timeout: float | None = None) -> bool:
+            loop = self.loop
+            if loop is None or not loop.is_here():
+                return real(condition, timeout)
+            if timeout is not None:
+                loop.stall(timeout)
+                return False
+            error = RuleBrokenError("a wait for another thread", call_site(), "inside a simulation")
+            loop.fail(error)
+            raise error
+
+        return wait
+
+    def _look_up(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        """A blocking look-up, as threads do it, asks the simulated network too."""
+
+        def getaddrinfo(host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0) -> Any:  # noqa: A002
+            if self.loop is None or not self.loop.is_here():
+                return real(host, port, family, type, proto, flags)
+            return self.loop.addresses(host, port, type, proto)
+
+        return getaddrinfo
+
+    def _look_up_name(self, real: Callable[[str], str]) -> Callable[[str], str]:
+        def gethostbyname(hostname: str) -> str:
+            if self.loop is None or not self.loop.is_here():
+                return real(hostname)
+            return str(self.loop.addresses(hostname, 0)[0][4][0])
+
+        return gethostbyname
+
+    def _own_name(self, real: Callable[[], str]) -> Callable[[], str]:
+        """Libraries log it: the machine of the network, not the one that replays."""
+        return lambda: real() if self.loop is None or not self.loop.is_here() else current_host.get().name
+
+    def _loop_of_ones_own(self, real: Callable[..., None]) -> Callable[..., None]:
+        guarded = self._guard(real, "a real event loop")
+
+        def init(loop: Any, *args: Any, **kwargs: Any) -> None:
+            loop._closed = True  # noqa: SLF001 - until it is made: refused, its finaliser has nothing to close
+            guarded(loop, *args, **kwargs)
+
+        return init
+
+    def _allowed_socket(self, args: tuple[Any, ...]) -> bool:
+        """A duplicate of a descriptor that exists (``fileno=``) opens nothing."""
+        return len(args) > 4
+
+    def _signal(self, real: Callable[..., Any]) -> Callable[..., Any]:
+        def register(number: int, handler: Any) -> Any:
+            loop = self.loop
+            if loop is None:
+                return real(number, handler)
+            before = loop.signal_handlers.get(int(number), signal.SIG_DFL)
+            if callable(handler):
+                loop.signal_handlers[int(number)] = lambda: loop.call_soon(handler, int(number), None)
+            else:
+                loop.signal_handlers.pop(int(number), None)
+            return before
+
+        return register
+
+    def _raise_signal(self, real: Callable[[int], None]) -> Callable[[int], None]:
+        def raise_signal(number: int) -> None:
+            if self.loop is None:
+                real(number)
+            else:
+                self.loop.deliver_signal(number)
+
+        return raise_signal
+
+    def _getpid(self, real: Callable[[], int]) -> Callable[[], int]:
+        """Libraries log it: it has to be the same in every process that replays."""
+        return lambda: real() if self.loop is None else PID
+
+    def _node(self, real: Callable[[], int]) -> Callable[[], int]:
+        """What uuid1 takes for the machine's address; asking the system starts subprocesses."""
+        return lambda: real() if self.loop is None else NODE
+
+    def _exit(self, real: Callable[[int], NoReturn]) -> Callable[[int], NoReturn]:
+        def leave(code: int) -> NoReturn:
+            if self.loop is None:
+                real(code)
+            host = current_host.get()
+            if host.on_exit is not None and host.alive:
+                host.on_exit(code)  # at once: what the exception below unwinds belongs to a process that is gone
+            raise SystemExit(code)
+
+        return leave
+
+    def _kill(self, real: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        def kill(pid: int, number: int) -> None:
+            if self.loop is None:
+                real(pid, number)
+            elif pid == os.getpid():
+                self.loop.deliver_signal(number)
+            else:
+                error = RuleBrokenError("a signal to another process", call_site(), "inside a simulation")
+                self.loop.fail(error)
+                raise error
+
+        return kill
+
+
+class _Real:
+    """The real clocks; not names of the module, since freezegun would replace those."""
+
+    clocks: ClassVar[dict[str, Callable[[], float]]] = {"time": time.time, "monotonic": time.monotonic}
+
+
+REAL_SLEEP = time.sleep
+REAL_URANDOM = os.urandom
+
+
+class Holders:
+    """Notes who holds asyncio's locks and semaphores while a replay is traced; adds no step to any schedule."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._held: dict[int, list[str]] = loop.attachments.setdefault("holders", {})
+        self._keep: list[object] = []
+        self._undo: list[tuple[Any, str, Any]] = []
+
+    def __enter__(self) -> Self:
+        for kind in (asyncio.Lock, asyncio.Semaphore):
+            self._undo += [(kind, "acquire", kind.acquire), (kind, "release", kind.release)]
+            kind.acquire = self._acquire(kind.acquire)  # type: ignore[method-assign]
+            kind.release = self._release(kind.release)  # type: ignore[method-assign]
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for kind, name, real in self._undo:
+            setattr(kind, name, real)
+
+    def _acquire(self, real: Any) -> Any:
+        held, keep = self._held, self._keep
+
+        async def acquire(lock: Any) -> Any:
+            got = await real(lock)
+            task = asyncio.current_task()
+            if id(lock) not in held:
+                keep.append(lock)
+            held.setdefault(id(lock), []).append(task.get_name() if task else "nobody")
+            return got
+
+        return acquire
+
+    def _release(self, real: Any) -> Any:
+        held = self._held
+
+        def release(lock: Any) -> None:
+            names = held.get(id(lock), [])
+            task = asyncio.current_task()
+            name = task.get_name() if task else ""
+            if names:
+                names.remove(name if name in names else names[0])
+            real(lock)
+
+        return release

@@ -1,0 +1,221 @@
+"""One end of a connection of the simulated network, as protocols see it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import errno
+import os
+from collections import deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+from hardening.simulator.core.hosts import Host
+from hardening.simulator.net.sockets import SimSocket
+from hardening.toxics import Direction, End, Payload
+
+if TYPE_CHECKING:
+    from hardening.simulator.net.connection import Connection
+
+HIGH_WATER_BYTES = 64 * 1024
+KERNEL_BYTES = 128 * 1024
+"""What the two kernels' buffers take before a sender notices that nobody reads."""
+
+
+class SimTransport(asyncio.Transport):
+    """One end of a connection."""
+
+    def __init__(
+        self, connection: Connection, host: Host, own: Any, peer: Any, context: contextvars.Context, outward: Direction
+    ) -> None:
+        sock = SimSocket(own, peer)
+        super().__init__({"socket": sock, "sockname": own, "peername": peer})
+        self.connection = connection
+        self.host = host
+        self.context = context
+        self.outward: Direction = outward
+        self.protocol: Any = None
+        self.is_lost = False
+        self.unacked_bytes = 0
+        self.bytes_sent = 0
+        self._closing = False
+        self._ended = False
+        self._paused = False
+        self._begun = False
+        self._flushing = False
+        self._writing_paused = False
+        self._inbox: deque[Payload] = deque()
+        self._low, self._high = HIGH_WATER_BYTES // 4, HIGH_WATER_BYTES
+
+    # --- what protocols call ---------------------------------------------------------------------------------
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand the connection to another protocol."""
+        self.protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Who gets the bytes."""
+        return cast(asyncio.BaseProtocol, self.protocol)
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or about to be."""
+        return self._closing
+
+    def is_reading(self) -> bool:
+        """Whether bytes are handed to the protocol."""
+        return self._begun and not self._paused and not self._closing
+
+    def pause_reading(self) -> None:
+        """Keep what arrives."""
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        """Hand on what was kept, from the next round of the loop."""
+        self._paused = False
+        self._flush_soon()
+
+    def write(self, data: Any) -> None:
+        """Send bytes; after the end or the loss of the connection they vanish."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if self._ended:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._closing or not data:
+            return
+        payload = bytes(data)
+        self.unacked_bytes += len(payload)
+        self.bytes_sent += len(payload)
+        self.connection.send(self.outward, payload)
+        if self.unacked_bytes > KERNEL_BYTES + self._high and not self._writing_paused:
+            self._writing_paused = True
+            self.protocol.pause_writing()
+
+    def writelines(self, list_of_data: Iterable[Any]) -> None:
+        """Send them joined."""
+        self.write(b"".join(list_of_data))
+
+    def can_write_eof(self) -> bool:
+        """TCP can."""
+        return True
+
+    def write_eof(self) -> None:
+        """End this direction only."""
+        if not self._ended and not self._closing:
+            self._ended = True
+            self.connection.send(self.outward, End.HALF_CLOSE)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """When ``pause_writing`` and ``resume_writing`` are called."""
+        if high is None:
+            high = HIGH_WATER_BYTES if low is None else 4 * low
+        low = high // 4 if low is None else low
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._low, self._high = low, high
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """Low and high."""
+        return self._low, self._high
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the kernels' buffers did not take yet."""
+        return max(0, self.unacked_bytes - KERNEL_BYTES)
+
+    def close(self) -> None:
+        """Send what is written, then the end."""
+        if not self._closing:
+            self._closing = True
+            self.connection.send(self.outward, End.CLOSE)
+            self.connection.loop.call_soon(self._lose, None, context=self.context)
+
+    def abort(self) -> None:
+        """Reset the connection."""
+        if not self.is_lost:
+            self._closing = True
+            self.connection.send(self.outward, End.RESET)
+            self.connection.loop.call_soon(self._lose, None, context=self.context)
+
+    # --- what the connection calls ---------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Tell the protocol of the connection; as in asyncio nothing is read before that, however late it is."""
+        if not self.is_lost:
+            self._begun = True
+            self.protocol.connection_made(self)
+            self._flush_soon()
+
+    def arrive(self, payload: Payload) -> None:
+        """A packet has come."""
+        if payload is End.RESET and (self._begun or self.protocol is None):
+            self._closing = True
+            self._inbox.clear()
+            self._lose(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+        elif self._closing:
+            if isinstance(payload, bytes):
+                self.connection.send(self.outward, End.RESET)
+        elif self._paused or self._inbox or not self._begun:
+            self._inbox.append(payload)
+        else:
+            self._deliver(payload)
+
+    def acknowledge(self, count: int) -> None:
+        """The peer's program has read so many bytes."""
+        self.unacked_bytes -= count
+        if self._writing_paused and self.get_write_buffer_size() <= self._low and not self.is_lost:
+            self._writing_paused = False
+            self.protocol.resume_writing()
+
+    def vanish(self) -> None:
+        """The machine is gone: nobody is told."""
+        self._closing = self.is_lost = True
+        self._inbox.clear()
+
+    def _flush_soon(self) -> None:
+        if self._inbox and self._begun and not self._paused and not self._flushing:
+            self._flushing = True
+            self.connection.loop.call_soon(self._flush, context=self.context)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        while self._inbox and not self._paused and not self._closing:
+            payload = self._inbox.popleft()
+            if payload is End.RESET:
+                self.arrive(payload)
+            else:
+                self._deliver(payload)
+
+    def _deliver(self, payload: Payload) -> None:
+        protocol = self.protocol
+        try:
+            if isinstance(payload, bytes):
+                self.connection.other(self).acknowledge(len(payload))
+                self._hand_over(payload)
+            elif not protocol.eof_received() or self._ended:
+                self.close()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as asyncio's transports: the connection ends
+            loop = self.connection.loop
+            message = "Fatal error: protocol call failed."
+            loop.call_exception_handler({"message": message, "exception": error, "protocol": protocol})
+            self.abort()
+
+    def _hand_over(self, data: bytes) -> None:
+        protocol = self.protocol
+        if not isinstance(protocol, asyncio.BufferedProtocol):
+            protocol.data_received(data)
+            return
+        while data:
+            buffer: Any = protocol.get_buffer(len(data))
+            size = min(len(buffer), len(data))
+            buffer[:size] = data[:size]
+            protocol.buffer_updated(size)
+            data = data[size:]
+
+    def _lose(self, error: Exception | None) -> None:
+        if self.is_lost:
+            return
+        self.is_lost = self._closing = True
+        self.connection.over(self)
+        if self.protocol is not None:
+            self.protocol.connection_lost(error)

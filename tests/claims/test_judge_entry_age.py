@@ -1,0 +1,52 @@
+"""C5.6 looks at the ages that hits state: they must be the time that passed, whatever the wall clock did."""
+
+from __future__ import annotations
+
+import pytest
+
+from hardening.claims.cache_age import judge_clock, judge_ttl
+from hardening.claims.verdict import Outcome
+from hardening.history.events import Header, History, Recorder
+
+
+def story(age_s: float) -> History:
+    recorder = Recorder(Header("live", {}, "", 0, "unknown", (), {}, ""))
+    jump = {"kind": "clock_jump", "target": "service"}
+    recorder.add(1.0, "service", "state", "cache", {"key": "candles:A", "event": "write"})
+    recorder.add(2.0, "harness", "fault", "inject", {**jump, "parameters": {}}, "f0")
+    recorder.add(3.0, "service", "state", "cache", {"key": "candles:A", "event": "hit", "age_s": age_s}, "c1")
+    recorder.add(4.0, "harness", "fault", "heal", {**jump, "bit": True, "bite": {}, "verified": True}, "f0")
+    return recorder.history()
+
+
+def test_an_age_on_the_monotonic_clock_passes() -> None:
+    assert judge_clock(story(2.0)).outcome is Outcome.PASS
+
+
+@pytest.mark.parametrize("age_s", [-3598.0, 3602.0, 4.0])
+def test_an_age_on_another_clock_fails_and_cites_write_and_hit(age_s: float) -> None:
+    verdict = judge_clock(story(age_s))
+    assert verdict.outcome is Outcome.FAIL
+    assert [event["value"]["event"] for event in verdict.evidence] == ["write", "hit"]
+
+
+@pytest.mark.parametrize(("reloaded", "expected"), [(True, Outcome.UNKNOWN), (False, Outcome.FAIL)])
+def test_an_entry_may_live_by_the_figure_that_a_reload_brought(reloaded: bool, expected: Outcome) -> None:
+    recorder = Recorder(Header("live", {"cache": {"ttl_s": 2.0}}, "", 0, "unknown", (), {}, ""))
+    recorder.add(1.0, "service", "state", "cache", {"key": "candles:A", "event": "write"})
+    changed = {"changed": {"cache.ttl_s": 30.0}} if reloaded else {}
+    recorder.add(2.0, "service", "state", "settings", {"generation": 2, "digest": "", **changed})
+    hit = {"key": "candles:A", "event": "hit", "age_s": 8.0, "layer": "memory"}
+    recorder.add(9.0, "service", "state", "cache", hit, "c1")
+    assert judge_ttl(recorder.history()).outcome is expected
+
+
+@pytest.mark.parametrize(("version", "expected"), [(8, Outcome.UNKNOWN), (7, Outcome.FAIL)])
+def test_a_write_that_nobody_told_is_not_taken_for_the_last_one_that_was(version: int, expected: Outcome) -> None:
+    recorder = Recorder(Header("simulated", {"cache": {"ttl_s": 2.0}}, "", 0, "unknown", (), {}, ""))
+    recorder.add(1.0, "service", "state", "cache", {"key": "candles:A", "event": "write", "version": 7})
+    # Its caller hung up while Redis was carrying it out: the service did not live to say so.
+    for at_s, layer in ((5.0, "redis"), (5.5, "memory")):
+        hit = {"key": "candles:A", "event": "hit", "age_s": 0.1, "layer": layer, "version": version}
+        recorder.add(at_s, "service", "state", "cache", hit, "c1")
+    assert judge_ttl(recorder.history()).outcome is expected
