@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ from hardening.certificate.provenance import Provenance, provenance
 from hardening.certificate.sample_certificates import SAMPLES, make
 from hardening.certificate.signing import load_private_key, new_key_pair
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "judge"))
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 

@@ -12,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-
 from hardening.certificate.statement import digest_files, is_clean
 
 PACKAGES = ("signal_service", "hardening")

@@ -93,7 +93,7 @@ def _tell(record: Mapping[str, Any], on_phase: Callable[[str], None]) -> None:
 
 async def _judge(out: Path) -> str:
     """Write the run's reports; what kept them from being written, empty for nothing."""
-    argv = [sys.executable, "-m", "loadtests", "judge", str(out)]
+    argv = [sys.executable, "-m", "hardening.load", "judge", str(out)]
     pipe = asyncio.subprocess.PIPE
     judge = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.DEVNULL, stderr=pipe)
     _, said = await judge.communicate()

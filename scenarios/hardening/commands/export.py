@@ -65,7 +65,7 @@ def export_command(
 
     \b
     Example:
-      hardening export scenarios/hardening/sessions/adopted/flipped-alert.json --format chaos-mesh --out flipped-alert.yaml
+      hardening export everything --format chaos-mesh --out everything.yaml
     """
     try:
         found = Store(directory).find(session).session

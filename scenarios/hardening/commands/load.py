@@ -113,12 +113,12 @@ def judge_command(directory: Path, budgets: Path | None, *, as_json: bool) -> No
     sys.exit(_judge(directory, budgets, as_json=as_json))
 
 
-def _loadtests(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "loadtests", *arguments]
+def _load_module(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "hardening.load", *arguments]
 
 
 def _judge(directory: Path, budgets: Path | None, *, as_json: bool) -> int:
-    argv = _loadtests("judge", str(directory), *(["--budgets", str(budgets)] if budgets else []))
+    argv = _load_module("judge", str(directory), *(["--budgets", str(budgets)] if budgets else []))
     return subprocess.run([*argv, *(["--json"] if as_json else [])], check=False).returncode
 
 
@@ -126,7 +126,7 @@ def _check_budgets(budgets: Path | None) -> None:
     """Bad budgets are refused before anything is booted."""
     if budgets is None:
         return
-    done = subprocess.run(_loadtests("check", "--budgets", str(budgets)), capture_output=True, text=True, check=False)
+    done = subprocess.run(_load_module("check", "--budgets", str(budgets)), capture_output=True, text=True, check=False)
     if done.returncode:
         raise click.UsageError(done.stderr.strip() or f"--budgets is {str(budgets)!r}")
 

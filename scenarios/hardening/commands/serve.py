@@ -165,7 +165,15 @@ def preflight_command(config: Path, *, as_json: bool) -> None:
     Example:
       hardening preflight --config service.json
     """
-    argv = [sys.executable, "-m", "service", "preflight", "--config", str(config), *(["--json"] if as_json else [])]
+    argv = [
+        sys.executable,
+        "-m",
+        "signal_service",
+        "preflight",
+        "--config",
+        str(config),
+        *(["--json"] if as_json else []),
+    ]
     passed_on = {
         name: value for name, value in os.environ.items() if name.startswith("SIGNAL_") or name.endswith("_URL")
     }

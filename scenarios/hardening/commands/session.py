@@ -88,7 +88,7 @@ def replay_command(
 
     \b
     Example:
-      hardening replay scenarios/hardening/sessions/adopted/flipped-alert.json --times 3
+      hardening replay everything --times 3
     """
     stored = _found(directory, session)
     again = _carried(stored, world)
@@ -132,7 +132,7 @@ def shrink_command(
 
     \b
     Example:
-      hardening shrink scenarios/hardening/sessions/adopted/flipped-alert.json --world simulated
+      hardening shrink everything --world simulated
     """
     stored = _found(directory, session)
     again = _carried(stored, world)
@@ -233,7 +233,7 @@ def show_command(session: str, directory: Path, *, as_json: bool) -> None:
 
     \b
     Example:
-      hardening session show scenarios/hardening/sessions/adopted/flipped-alert.json
+      hardening session show everything
     """
     found = _found(directory, session).session
     if as_json:
@@ -255,7 +255,7 @@ def diff_command(one: str, other: str, directory: Path, *, as_json: bool) -> Non
 
     \b
     Example:
-      hardening session diff scenarios/hardening/sessions/adopted/flipped-alert.json flipped-alert-shrunk
+      hardening session diff everything everything-shrunk
     """
     found = differences(_found(directory, one).session, _found(directory, other).session)
     click.echo(json.dumps(found, indent=1) if as_json else "\n".join(difference_lines(found)))

@@ -1,6 +1,6 @@
 """Runs Locust as a subprocess: alone or as master and workers, against a given host or a live world of our own.
 
-Nothing here imports Locust or ``loadtests``: importing Locust patches the process.
+Nothing here imports Locust or ``hardening.load``: importing Locust patches the process.
 """
 
 from __future__ import annotations
@@ -105,9 +105,9 @@ def live_spec(
 
 def locustfile() -> Path:
     """Where the load generator lies."""
-    spec = importlib.util.find_spec("loadtests")
+    spec = importlib.util.find_spec("hardening.load")
     if spec is None or not spec.submodule_search_locations:
-        raise ProcessError("loadtests is not installed")
+        raise ProcessError("hardening.load is not installed")
     return Path(next(iter(spec.submodule_search_locations))) / "locustfile.py"
 
 

@@ -1,8 +1,8 @@
 """Stand-ins for the four downstreams (ticker, user, alert, comms) as real HTTP servers that keep a diary.
 
 ``python -m hardening.worlds.shared.downstreams --spec JSON`` runs all four and a control port in one process. Each
-arrival and each answer is one history event on stdout. The stand-ins de-duplicate by ``Idempotency-Key`` as a good receiver
-does, and misbehave on request: see ``Misbehaviour``.
+arrival and each answer is one history event on stdout. The stand-ins de-duplicate by ``Idempotency-Key`` as a good
+receiver does, and misbehave on request: see ``Misbehaviour``.
 """
 
 from __future__ import annotations
