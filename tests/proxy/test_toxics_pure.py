@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from toxic_driver import BYTES, Driver, spec
 
-from hardening.toxics import TYPES, End, Link, Tally, ToxicSpec, plan_connect, seeded_draws
+from hardening.toxics import End, Link, ToxicSpec, seeded_draws
 
 # --- one toxic at a time ---------------------------------------------------------------------------------------------
 
@@ -251,5 +250,6 @@ def test_fail_first_fails_so_many_requests_over_all_connections() -> None:
 
 
 def test_a_plan_without_connect_toxics_dials_at_once() -> None:
-    plan = plan_connect([TYPES["latency"]({"latency": 1, "jitter": 0}, Random(1), Tally(), Tally())])
+    late = spec("latency", latency=1)
+    plan = Link("proxy", 1, seeded_draws(1), (), 0.0).connect_plan([late])
     assert (plan.delay_s, plan.refused) == (0.0, False)

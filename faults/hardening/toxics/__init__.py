@@ -26,7 +26,8 @@ reading until it is no longer so; ``link.read_bytes(direction, most)`` says how 
 **The toxic.** ``Toxic(attributes, rng, tally, memory)`` serves one connection in one direction: ``begin(now)``,
 ``feed(data, now)``, ``close(end, now)`` return ``Timed(at, payload)``; a ``deadline`` asks for ``expire(now)``;
 ``update(attributes, now)`` and ``remove(now)`` come in mid-connection. Attributes are checked by
-``Toxic.read_attributes`` (raises ``AttributeRefusedError``). To add one: write the class, name it in ``registry.py``.
+``Toxic.read_attributes`` (raises ``AttributeRefusedError``). To add one: write its file and
+add the class to ``registry.py``.
 
 **Draws.** Whether a connection is hit, jitter, cuts and losses come from a generator that depends only on the seed
 and the key (proxy, connection number, direction, toxic name), so they repeat whatever else is going on.
@@ -36,6 +37,7 @@ from hardening.toxics.base import (
     NEVER,
     Attribute,
     AttributeRefusedError,
+    ConnectPlan,
     Draws,
     End,
     Key,
@@ -46,20 +48,17 @@ from hardening.toxics.base import (
     seeded_draws,
 )
 from hardening.toxics.chain import DIRECTIONS, OPPOSITE, Direction, Link, ToxicSpec
-from hardening.toxics.connect import ConnectPlan, ConnectToxic, plan_connect
-from hardening.toxics.registry import OWN_TYPES, TOXIPROXY_TYPES, TYPES
+from hardening.toxics.registry import OWN_TYPES, TYPES
 
 __all__ = [
     "DIRECTIONS",
     "NEVER",
     "OPPOSITE",
     "OWN_TYPES",
-    "TOXIPROXY_TYPES",
     "TYPES",
     "Attribute",
     "AttributeRefusedError",
     "ConnectPlan",
-    "ConnectToxic",
     "Direction",
     "Draws",
     "End",
@@ -70,6 +69,5 @@ __all__ = [
     "Timed",
     "Toxic",
     "ToxicSpec",
-    "plan_connect",
     "seeded_draws",
 ]

@@ -13,6 +13,10 @@ from random import Random
 from typing import Any, ClassVar
 
 KIB = 1024
+MS = 0.001
+US = 0.000001
+HEAD_BYTES_MAX = 65536
+"""How much of an unfinished message an exchange toxic keeps before it passes the stream unchanged."""
 NEVER = math.inf
 
 
@@ -115,6 +119,14 @@ class Tally(dict[str, float]):
             self[effect] = self.get(effect, 0) + amount
 
 
+@dataclass(slots=True)
+class ConnectPlan:
+    """What happens to a new connection: a wait, then a dial, or a reset instead of it."""
+
+    delay_s: float = 0.0
+    refused: bool = False
+
+
 class Toxic:
     """Base of all toxics, and the one that does nothing (``noop``).
 
@@ -126,7 +138,7 @@ class Toxic:
         attributes_table: the attributes it takes.
         retimes: what it holds is fed to it again after an update, so that new attributes act at once.
         is_exchange: it also sees the opposite direction (``answer``).
-        is_connect: it acts before the upstream is dialled (see ``connect``).
+        is_connect: it acts before the upstream is dialled (``connect``).
         window_bytes: how much may be held before the sender should be made to wait.
     """
 
@@ -187,6 +199,9 @@ class Toxic:
         """How many bytes may be held before the sender should wait; depends on the attributes for some."""
         return self.window_bytes
 
+    def connect(self, plan: ConnectPlan) -> None:
+        """Change the plan of a new connection before the upstream is dialled (``is_connect`` only)."""
+
     def begin(self, now: float) -> list[Timed]:
         """The toxic starts to act on this connection (at its start, or added in mid-connection)."""
         return []
@@ -220,6 +235,22 @@ class Toxic:
             is_spared: the toxic stays, but a new toxicity spares this connection.
         """
         return []
+
+
+class ExchangeToxic(Toxic):
+    """Base of toxics that answer in the server's place, ``times`` times over all connections (0: always)."""
+
+    is_exchange: ClassVar[bool] = True
+
+    __slots__ = ()
+
+    def _may_act(self) -> bool:
+        times = self.attributes["times"]
+        if times and self.memory.get("answers", 0) >= times:
+            return False
+        self.memory.count("answers")
+        self.tally.count("injected_answers")
+        return True
 
 
 Key = tuple[str, int, str, str]

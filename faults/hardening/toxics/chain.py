@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Literal
 
-from hardening.toxics.base import NEVER, Draws, End, Payload, Tally, Timed, Toxic
-from hardening.toxics.connect import ConnectPlan, plan_connect
+from hardening.toxics.base import NEVER, ConnectPlan, Draws, End, Payload, Tally, Timed, Toxic
 
 Direction = Literal["upstream", "downstream"]
 DIRECTIONS: tuple[Direction, Direction] = ("upstream", "downstream")
@@ -116,8 +115,12 @@ class Link:
 
     def connect_plan(self, specs: Iterable[ToxicSpec]) -> ConnectPlan:
         """What the connect-phase toxics want with this connection; ask once, before dialling."""
-        toxics = (self._build(spec) for spec in specs if spec.kind.is_connect)
-        return plan_connect(toxic for toxic in toxics if toxic is not None)
+        plan = ConnectPlan()
+        for spec in specs:
+            toxic = self._build(spec) if spec.kind.is_connect else None
+            if toxic is not None:
+                toxic.connect(plan)
+        return plan
 
     def _build(self, spec: ToxicSpec) -> Toxic | None:
         """The toxic for this connection, or None when its draw spares it."""

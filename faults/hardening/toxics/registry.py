@@ -1,33 +1,30 @@
-"""All toxics by the name they have on the wire."""
+"""All toxics: two lists of classes, and the mapping by ``type`` that the API and the network faults read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hardening.toxics.bandwidth import Bandwidth
 from hardening.toxics.base import Toxic
-from hardening.toxics.connect import ConnectDelay, ConnectRefuse, FailFirst
-from hardening.toxics.ending import Corrupt, HalfClose, LimitData, ResetPeer, Timeout
-from hardening.toxics.exchange import HttpError, RedisError
-from hardening.toxics.timing import Bandwidth, Latency, Loss, Slicer, SlowClose
+from hardening.toxics.connect_delay import ConnectDelay
+from hardening.toxics.connect_refuse import ConnectRefuse
+from hardening.toxics.corrupt import Corrupt
+from hardening.toxics.fail_first import FailFirst
+from hardening.toxics.half_close import HalfClose
+from hardening.toxics.http_error import HttpError
+from hardening.toxics.latency import Latency
+from hardening.toxics.limit_data import LimitData
+from hardening.toxics.loss import Loss
+from hardening.toxics.redis_error import RedisError
+from hardening.toxics.reset_peer import ResetPeer
+from hardening.toxics.slicer import Slicer
+from hardening.toxics.slow_close import SlowClose
+from hardening.toxics.timeout import Timeout
 
-TOXIPROXY_TYPES: Mapping[str, type[Toxic]] = {
-    "bandwidth": Bandwidth,
-    "latency": Latency,
-    "limit_data": LimitData,
-    "noop": Toxic,
-    "reset_peer": ResetPeer,
-    "slicer": Slicer,
-    "slow_close": SlowClose,
-    "timeout": Timeout,
-}
-OWN_TYPES: Mapping[str, type[Toxic]] = {
-    "connect_delay": ConnectDelay,
-    "connect_refuse": ConnectRefuse,
-    "corrupt": Corrupt,
-    "fail_first": FailFirst,
-    "half_close": HalfClose,
-    "http_error": HttpError,
-    "loss": Loss,
-    "redis_error": RedisError,
-}
-TYPES: Mapping[str, type[Toxic]] = {**TOXIPROXY_TYPES, **OWN_TYPES}
+TOXIPROXY = (Bandwidth, Latency, LimitData, Toxic, ResetPeer, Slicer, SlowClose, Timeout)
+"""What any Toxiproxy can do."""
+OWN = (ConnectDelay, ConnectRefuse, Corrupt, FailFirst, HalfClose, HttpError, Loss, RedisError)
+"""What only our proxy can do."""
+
+TYPES: Mapping[str, type[Toxic]] = {toxic.type: toxic for toxic in (*TOXIPROXY, *OWN)}
+OWN_TYPES = frozenset(toxic.type for toxic in OWN)

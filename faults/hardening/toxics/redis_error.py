@@ -1,7 +1,7 @@
-"""Toxics that answer in the server's place: http_error and redis_error.
+"""Redis commands are answered with an error reply, in its place among pipelined replies; others pass as they came.
 
-They see both directions. A request that matches is swallowed and its answer is put where the server's would have
-been; all others pass as they came. ``stream`` says nothing here: requests always travel upstream.
+``stream`` has no meaning here: commands always travel upstream. ``RespValues`` finds where RESP2 and RESP3 values begin
+and end; it never raises, and a stream that it cannot read is ``broken`` and passes unchanged from then on.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Mapping
-from http import HTTPStatus
 from random import Random
 from typing import Any, ClassVar
 
-from hardening.toxics.base import Attribute, AttributeRefusedError, End, Tally, Timed, Toxic
-from hardening.toxics.framing import HttpRequests, Request, RespValues, command_name
+from hardening.toxics.base import HEAD_BYTES_MAX, Attribute, AttributeRefusedError, End, ExchangeToxic, Tally, Timed
 
 REDIS_ERRORS: Mapping[str, str] = {
     "LOADING": "LOADING the dataset is not in memory yet",
@@ -31,105 +29,6 @@ REDIS_ERRORS: Mapping[str, str] = {
 }
 # Behind these, replies no longer pair with commands.
 _UNPAIRED = frozenset({"SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "MONITOR", "SYNC", "PSYNC"})
-
-
-class ExchangeToxic(Toxic):
-    """Base: how often it may still act (``times``, over all connections; 0 is always)."""
-
-    is_exchange: ClassVar[bool] = True
-
-    __slots__ = ()
-
-    def _may_act(self) -> bool:
-        times = self.attributes["times"]
-        if times and self.memory.get("answers", 0) >= times:
-            return False
-        self.memory.count("answers")
-        self.tally.count("injected_answers")
-        return True
-
-
-class HttpError(ExchangeToxic):
-    """Answers matching HTTP/1.x requests with ``status``, ``headers`` and ``body``.
-
-    ``path`` is a regular expression searched in the request's target, ``method`` a name; empty ones match all.
-    The connection stays open. A client that pipelines gets the injected answer before those still under way.
-    """
-
-    type: ClassVar[str] = "http_error"
-    attributes_table: ClassVar[Mapping[str, Attribute]] = {
-        "status": Attribute(int, 503, low=200, high=599),
-        "headers": Attribute(dict, {}),
-        "body": Attribute(str, ""),
-        "path": Attribute(str, ""),
-        "method": Attribute(str, ""),
-        "times": Attribute(int, low=0),
-    }
-
-    __slots__ = ("_pattern", "_requests", "_swallowing")
-
-    def __init__(self, attributes: Mapping[str, Any], rng: Random, tally: Tally, memory: Tally) -> None:
-        super().__init__(attributes, rng, tally, memory)
-        self._requests = HttpRequests()
-        self._swallowing = False
-        self._pattern = re.compile(attributes["path"])
-
-    @classmethod
-    def check(cls, attributes: Mapping[str, Any]) -> None:
-        """The pattern must compile, and nothing may break out of its header line."""
-        try:
-            re.compile(attributes["path"])
-        except re.error as error:
-            raise AttributeRefusedError("path", attributes["path"], f"a regular expression ({error})") from error
-        for name, value in attributes["headers"].items():
-            if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
-                raise AttributeRefusedError("headers", {name: value}, "header names and one-line values")
-
-    def feed(self, data: bytes, now: float) -> list[Timed]:
-        """Heads decide; bodies follow their head."""
-        result: list[Timed] = []
-        for part in self._requests.feed(data):
-            if isinstance(part, bytes):
-                if not self._swallowing or self._requests.broken:
-                    result.append(Timed(now, part))
-                continue
-            self._swallowing = self._matches(part) and self._may_act()
-            if self._swallowing:
-                result.append(Timed(now, self._answer(part), back=True))
-            else:
-                result.append(Timed(now, part.head))
-        return result
-
-    def close(self, end: End, now: float) -> list[Timed]:
-        """An unfinished head still belongs to the server."""
-        rest = self._requests.unread()
-        return [Timed(now, rest), Timed(now, end)] if rest else [Timed(now, end)]
-
-    def update(self, attributes: Mapping[str, Any], now: float) -> None:
-        """The pattern may have changed."""
-        super().update(attributes, now)
-        self._pattern = re.compile(attributes["path"])
-
-    def remove(self, now: float, *, is_spared: bool = False) -> list[Timed]:
-        """Hand on what was kept of an unfinished head."""
-        rest = self._requests.unread()
-        return [Timed(now, rest)] if rest else []
-
-    def _matches(self, request: Request) -> bool:
-        method = self.attributes["method"]
-        return (not method or method.upper() == request.method) and bool(self._pattern.search(request.target))
-
-    def _answer(self, request: Request) -> bytes:
-        status = self.attributes["status"]
-        try:
-            phrase = HTTPStatus(status).phrase
-        except ValueError:
-            phrase = "Injected"
-        body = self.attributes["body"].encode()
-        headers = {"content-type": "text/plain; charset=utf-8", "content-length": str(len(body))}
-        headers.update({name.lower(): value for name, value in self.attributes["headers"].items()})
-        lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
-        return "\r\n".join(lines).encode("latin-1", "replace") + (b"" if request.method == "HEAD" else body)
 
 
 class RedisError(ExchangeToxic):
@@ -223,3 +122,75 @@ class RedisError(ExchangeToxic):
         owed = [Timed(now, reply, back=True) for reply in self._waiting if reply is not None]
         self._waiting.clear()
         return ([Timed(now, kept)] if kept else []) + owed
+
+
+class RespValues:
+    """Finds the seams between complete RESP2 or RESP3 values, in commands and in replies alike.
+
+    Memory stays small: bytes of a long bulk string are counted, not kept.
+    """
+
+    __slots__ = ("_line", "_open", "_skip", "broken", "is_push")
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.is_push = False  # the value last completed was an out-of-band push (RESP3 '>')
+        self._line = b""
+        self._open = 0  # values still missing until the top-level one is complete
+        self._skip = 0  # bytes of a bulk string still to come, with its CRLF
+
+    def is_broken(self) -> bool:
+        """True when the stream cannot be read as RESP, or was given up by the caller."""
+        return self.broken
+
+    def next_seam(self, data: bytes, start: int) -> int:
+        """The position in ``data`` behind the value that is completed next; -1 when it is not complete yet."""
+        position = start
+        while position < len(data) and not self.broken:
+            if self._skip:
+                step = min(self._skip, len(data) - position)
+                self._skip -= step
+                position += step
+                if not self._skip and not self._open:
+                    return position
+                continue
+            end = data.find(b"\n", position)
+            if end < 0:
+                self._line += data[position:]
+                self.broken = len(self._line) > HEAD_BYTES_MAX
+                return -1
+            line, self._line = self._line + data[position : end + 1], b""
+            position = end + 1
+            self._take(line)
+            if not self._open and not self._skip and not self.broken:
+                return position
+        return -1
+
+    def _take(self, line: bytes) -> None:
+        """One header line: a simple value, a bulk string's length, or an aggregate's count."""
+        if self._open:
+            self._open -= 1
+        else:
+            self.is_push = line[:1] == b">"
+        kind, text = line[:1], line[1:].strip()
+        if kind in b"+-:_#,(" and kind:
+            return
+        if kind in b"$=!*%~>|" and kind and text.lstrip(b"-").isdigit():
+            count = int(text)
+            if kind in b"$=!":
+                self._skip = count + 2 if count >= 0 else 0
+            else:
+                # A map holds two values for each entry; an attribute (|) precedes the value it belongs to.
+                self._open += max(count, 0) * (2 if kind in b"%|" else 1) + (kind == b"|")
+            return
+        # Inline commands ("PING\r\n") are complete lines; anything else is not RESP.
+        self.broken = self._open > 0 or not text.isascii() or not kind.isalpha()
+
+
+def command_name(value: bytes) -> str:
+    """The name of a complete command, in capitals; ``""`` when it has none."""
+    if value[:1] != b"*":
+        words = value.split(None, 1)
+        return words[0].decode("latin-1").upper() if words else ""
+    parts = value.split(b"\r\n", 3)
+    return parts[2].decode("latin-1").upper() if len(parts) > 2 else ""
