@@ -33,8 +33,8 @@ from hardening.history.workload import Operation, Workload, alert, signal
 from hardening.runs.runner import spec_of
 from hardening.runs.simulated import BOUNDS, Simulation
 from hardening.simulator.core.choices import SeededChoices
-from hardening.simulator.core.run import run_once
-from hardening.simulator.search.surroundings import surroundings
+from hardening.simulator.search.run import run_once
+from hardening.simulator.search.sandbox import sandbox
 
 PER_MINUTE = 295
 """The budget is 300 a minute; a few are left for probes and warming, so that nothing is refused for its sake."""
@@ -106,11 +106,11 @@ class Timed:
         self.judged_at_s = 0.0
         simulation = Simulation(asked, spec_of(asked, seed=seed, commit="benchmark"), on_run=self._note, claims=())
         choices = SeededChoices(random.Random(seed), (), 1, reorder=False)
-        with surroundings(BOUNDS) as borders:
+        with sandbox(BOUNDS) as box:
             began_s = time.process_time()
             if profile is not None:
                 profile.enable()
-            outcome = run_once(simulation, choices, BOUNDS, borders)
+            outcome = run_once(simulation, choices, BOUNDS, box)
             if profile is not None:
                 profile.disable()
             self.cpu_s = time.process_time() - began_s

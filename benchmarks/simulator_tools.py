@@ -40,8 +40,7 @@ class Ours:
     cancels = True
 
     def __init__(self):
-        from hardening.simulator import draw, io
-        from hardening.simulator.search import explore
+        from hardening.simulator import draw, explore, io
 
         self.explore = explore
         self.tools = words(io, draw)

@@ -44,8 +44,8 @@ from hardening.properties.strategies import (
 from hardening.properties.strategies import workloads as callers
 from hardening.runs.simulated import BOUNDS, CLIENTS, Simulation, spec_for, swept
 from hardening.sessions.sim_failure import failure_of
+from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import Search, Shard
-from hardening.simulator.search.surroundings import surroundings
 
 EXAMPLES_A_ROUND = 20
 SCHEDULES_EACH = 5
@@ -95,7 +95,7 @@ def explore(schedules_wanted: int, seconds: float, seed: int, out: Path) -> Iter
     """Draw and run, a round of each strategy at a time, until so many schedules have run or the time is up."""
     tally = Tally()
     end_s = time.monotonic() + seconds
-    with swept(), surroundings(BOUNDS) as borders:
+    with swept(), sandbox(BOUNDS) as box:
         gc.freeze()
         for number in range(10**9):
             name = list(DRAWN)[(seed + number) % len(DRAWN)]
@@ -114,7 +114,7 @@ def explore(schedules_wanted: int, seconds: float, seed: int, out: Path) -> Iter
                     tally.ran(spec.scenario, verdicts)
 
                 simulation = Simulation(scenario, spec, on_run=on_run)
-                search = Search(simulation, borders, BOUNDS, interleaving, CLIENTS, shrink_runs_max=0)
+                search = Search(simulation, box, BOUNDS, interleaving, CLIENTS, shrink_runs_max=0)
                 found = search.run(SCHEDULES_EACH, Shard()).counterexample
                 tally.scenarios += 1
                 gc.collect()

@@ -4,7 +4,7 @@
 import contract_programs
 import pytest
 
-from hardening.simulator.search import explore
+from hardening.simulator import explore
 
 
 def test_there_are_enough_contract_programs():

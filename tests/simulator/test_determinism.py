@@ -10,10 +10,10 @@ from pathlib import Path
 
 from generated_programs import generate
 
-from hardening.simulator import Bounds
 from hardening.simulator.core.choices import SeededChoices
-from hardening.simulator.core.run import run_traced
-from hardening.simulator.search import surroundings
+from hardening.simulator.core.plan import Bounds
+from hardening.simulator.search.run import run_traced
+from hardening.simulator.search.sandbox import sandbox
 
 SCRIPT = """
 import sys
@@ -23,22 +23,22 @@ print(test_determinism.digest_of_range(int(sys.argv[2]), int(sys.argv[3])))
 """
 
 
-def digest(number, borders):
+def digest(number, box):
     choices = SeededChoices(random.Random(number), (), 100, reorder=False)
-    outcome, trace = run_traced(generate(number), choices, Bounds(max_virtual_s=1000, max_steps=20_000), borders)
+    outcome, trace = run_traced(generate(number), choices, Bounds(max_virtual_s=1000, max_steps=20_000), box)
     return f"{number} {type(outcome.error).__name__} {trace.digest()}"
 
 
 def digest_of_range(first, last):
-    with surroundings(Bounds()) as borders:
-        lines = [digest(number, borders) for number in range(first, last)]
+    with sandbox(Bounds()) as box:
+        lines = [digest(number, box) for number in range(first, last)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def test_generated_programs_repeat_exactly(scale):
-    with surroundings(Bounds()) as borders:
+    with sandbox(Bounds()) as box:
         for number in range(scale(100, 1000)):
-            one, other = digest(number, borders), digest(number, borders)
+            one, other = digest(number, box), digest(number, box)
             assert one == other
             assert "RuleBroken" not in one
 
@@ -56,9 +56,9 @@ def test_generated_programs_repeat_in_another_process_under_another_hash_seed(sc
 
 
 def test_different_seeds_give_different_traces():
-    with surroundings(Bounds()) as borders:
+    with sandbox(Bounds()) as box:
         seen = set()
         for seed in range(20):
             choices = SeededChoices(random.Random(seed), (), 100, reorder=False)
-            seen.add(run_traced(generate(1), choices, Bounds(), borders)[1].digest())
+            seen.add(run_traced(generate(1), choices, Bounds(), box)[1].digest())
     assert len(seen) > 10

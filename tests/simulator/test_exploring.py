@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hardening.simulator import Corpus, PlanError, Recording, Shard, io, merge, replay
-from hardening.simulator.search import explore
+from hardening.simulator import Corpus, explore, io, replay
+from hardening.simulator.core.plan import PlanError
+from hardening.simulator.search.counterexample import Recording, merge
+from hardening.simulator.search.search import Shard
 
 HERE = Path(__file__).parent
 

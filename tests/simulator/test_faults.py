@@ -6,8 +6,7 @@ import asyncio
 import pytest
 
 from hardening.faults.network import NETWORK_FAULTS
-from hardening.simulator.net import network
-from hardening.simulator.search import explore
+from hardening.simulator import explore, network
 
 KINDS = [kind for kind in NETWORK_FAULTS if "ticker" in kind.targets]
 

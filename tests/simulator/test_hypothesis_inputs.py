@@ -7,14 +7,15 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hardening.simulator import Bounds, io
-from hardening.simulator.search import surroundings
+from hardening.simulator import io
+from hardening.simulator.core.plan import Bounds
 from hardening.simulator.search.hypothesis_inputs import simulated
+from hardening.simulator.search.sandbox import sandbox
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _frozen_once():
-    with surroundings(Bounds()):
+    with sandbox(Bounds()):
         yield
 
 

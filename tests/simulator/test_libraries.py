@@ -22,10 +22,8 @@ from redis.backoff import NoBackoff
 
 from hardening.faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
 from hardening.faults.redis_refusals import RedisMemoryFull, RedisReadOnly
-from hardening.simulator import replay, send_signal
+from hardening.simulator import explore, network, replay, send_signal
 from hardening.simulator.adapters.redis_server import SimRedis
-from hardening.simulator.net import network
-from hardening.simulator.search import explore
 
 app = FastAPI()
 

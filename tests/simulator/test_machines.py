@@ -9,13 +9,12 @@ import time
 import pytest
 import redis.asyncio
 
+from hardening.simulator import explore, network
 from hardening.simulator.adapters.redis_server import SimRedis
-from hardening.simulator.core.rules import EPOCH_S, PID
-from hardening.simulator.net import network
+from hardening.simulator.core.machines import EPOCH_S, PID
 from hardening.simulator.net.network import NameFault
 from hardening.simulator.net.program import current_loop
 from hardening.simulator.net.sockets import SimSocket
-from hardening.simulator.search import explore
 
 RUNS = 15
 

@@ -7,10 +7,8 @@ import socket
 
 import pytest
 
-from hardening.simulator import always, draw, replay, say
+from hardening.simulator import always, draw, explore, network, replay, say
 from hardening.simulator.core.plan import Plan
-from hardening.simulator.net import network
-from hardening.simulator.search import explore
 
 RUNS = 40
 

@@ -8,8 +8,9 @@ import planted_life
 import planted_limits
 import pytest
 
-from hardening.simulator import Bounds, draw, io, replay
-from hardening.simulator.search import explore, surroundings
+from hardening.simulator import draw, explore, io, replay
+from hardening.simulator.core.plan import Bounds
+from hardening.simulator.search.sandbox import sandbox
 
 PLANTED = {**planted_cache.PLANTED, **planted_limits.PLANTED, **planted_life.PLANTED}
 NAMES = sorted(PLANTED)
@@ -25,7 +26,7 @@ class Tools:
 @pytest.fixture(scope="module", autouse=True)
 def _frozen_once():
     """One freeze for all explorations of this file."""
-    with surroundings(Bounds()):
+    with sandbox(Bounds()):
         yield
 
 

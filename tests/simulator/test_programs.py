@@ -8,25 +8,17 @@ import threading
 
 import pytest
 
-from hardening.simulator import (
+from hardening.simulator import always, cancel_point, draw, eventually, explore, in_simulation, io, replay
+from hardening.simulator.core.errors import (
     DeadlockError,
     LeftoverError,
     LivelockError,
     OutsideSimulationError,
     OverdueError,
-    PlanError,
     RuleBrokenError,
     ViolationError,
-    always,
-    cancel_point,
-    draw,
-    eventually,
-    in_simulation,
-    io,
-    replay,
 )
-from hardening.simulator.core.plan import Decision, Plan
-from hardening.simulator.search import explore
+from hardening.simulator.core.plan import Decision, Plan, PlanError
 
 
 def found(program, **options):

@@ -11,9 +11,8 @@ import uuid
 
 import pytest
 
-from hardening.simulator import RuleBrokenError
-from hardening.simulator.net import network
-from hardening.simulator.search import explore
+from hardening.simulator import explore, network
+from hardening.simulator.core.errors import RuleBrokenError
 
 
 def passes(program):

@@ -11,8 +11,8 @@ from hardening.history.workload import Workload, alert, signal
 from hardening.runs.simulated import BOUNDS
 from hardening.simulator.core.choices import Choices, SeededChoices
 from hardening.simulator.core.plan import Plan
-from hardening.simulator.core.run import run_once
-from hardening.simulator.search.surroundings import surroundings
+from hardening.simulator.search.run import run_once
+from hardening.simulator.search.sandbox import sandbox
 from hardening.worlds.live.world import LiveSpec
 from hardening.worlds.simulated.world import SimWorld
 
@@ -48,8 +48,8 @@ def in_world(
             world.dispose()
 
     choices = Choices(Plan()) if seed is None else SeededChoices(random.Random(seed), (), 1, reorder=False)
-    with surroundings(BOUNDS) as borders:
-        outcome = run_once(program, choices, BOUNDS, borders)
+    with sandbox(BOUNDS) as box:
+        outcome = run_once(program, choices, BOUNDS, box)
     if outcome.error is not None:
         raise outcome.error
     return histories[0]

@@ -24,8 +24,8 @@ from hardening.runs.runner import run_live, spec_of
 from hardening.runs.simulated import Simulation, explore_scenario, run_simulated
 from hardening.simulator.core.choices import Choices
 from hardening.simulator.core.plan import Plan
-from hardening.simulator.core.run import run_once
-from hardening.simulator.search.surroundings import surroundings
+from hardening.simulator.search.run import run_once
+from hardening.simulator.search.sandbox import sandbox
 from hardening.worlds.simulated.world import SimWorld
 
 ROOT = Path(__file__).parents[2]
@@ -73,10 +73,10 @@ def test_runs_leave_nothing_in_memory():
     scenario = small()
     simulation = Simulation(scenario, spec_of(scenario, seed=5, commit="test"), claims=("C2.1",))
     counts = []
-    with surroundings(Plan().bounds) as borders:
+    with sandbox(Plan().bounds) as box:
         for _ in range(3):
             for _ in range(2):
-                run_once(simulation, Choices(Plan()), Plan().bounds, borders)
+                run_once(simulation, Choices(Plan()), Plan().bounds, box)
             simulation.run = None
             gc.collect()
             counts.append(len(gc.get_objects()))

@@ -25,12 +25,12 @@ from hardening.history.events import History
 from hardening.runs.simulated import BOUNDS, CLIENTS, Simulation, plan_of, spec_for
 from hardening.sessions.session import Session
 from hardening.sessions.sim_failure import failure_of
+from hardening.simulator.adapters.stdlib import Sandbox
 from hardening.simulator.core.errors import RuleBrokenError
 from hardening.simulator.core.plan import Plan
-from hardening.simulator.core.rules import Borders
 from hardening.simulator.search.counterexample import Exploration
+from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import Search
-from hardening.simulator.search.surroundings import surroundings
 from hardening.worlds.live.launcher import SabotageError, load_sabotage
 from hardening.worlds.live.world import LiveSpec
 
@@ -131,12 +131,12 @@ class Worker:
 
     def work(self) -> None:
         """All of it."""
-        with surroundings(BOUNDS) as borders:
-            replayed = dict(self._replayed(Path(file), borders) for file in self._task.regressions)
+        with sandbox(BOUNDS) as box:
+            replayed = dict(self._replayed(Path(file), box) for file in self._task.regressions)
             for name, one in replayed.items():
                 self._run(name, one, 0)
             known = simulated_scenarios(self._task.seed)
-            explored = {name: self._explored(name, known[name], borders) for name in self._task.scenarios}
+            explored = {name: self._explored(name, known[name], box) for name in self._task.scenarios}
             for number in self._rounds():
                 open_ones = [name for name, one in explored.items() if not one.is_over]
                 if not open_ones:
@@ -165,24 +165,24 @@ class Worker:
     def _failed(self, explored: Any) -> set[str]:
         return {str(getattr(one.report.counterexample.exception, "name", "")) for one in explored if one.report.found}
 
-    def _explored(self, name: str, scenario: SimScenario, borders: Borders) -> Explored:
+    def _explored(self, name: str, scenario: SimScenario, box: Sandbox) -> Explored:
         task = self._task
         spec = spec_for(scenario, name, task.seed, task.commit, task.sabotage, task.candles)
-        return self._under_search(name, scenario, spec, borders)
+        return self._under_search(name, scenario, spec, box)
 
-    def _replayed(self, file: Path, borders: Borders) -> tuple[str, Explored]:
+    def _replayed(self, file: Path, box: Sandbox) -> tuple[str, Explored]:
         """A session that once failed, with the code of today; its name leads to its histories."""
         session = Session.load(file)
         scenario = session.startup or session.scenario
         spec = spec_for(scenario, session.scenario.name, session.seed, self._task.commit, self._task.sabotage)
         name = f"regression-{session.name}"
-        one = self._under_search(name, scenario, spec, borders)
+        one = self._under_search(name, scenario, spec, box)
         one.plan = plan_of(session.plan)
         return name, one
 
-    def _under_search(self, name: str, scenario: SimScenario, spec: LiveSpec, borders: Borders) -> Explored:
+    def _under_search(self, name: str, scenario: SimScenario, spec: LiveSpec, box: Sandbox) -> Explored:
         simulation = Simulation(scenario, spec)
-        search = Search(simulation, borders, BOUNDS, spec.seed, CLIENTS, shrink_runs_max=self._task.shrink_runs)
+        search = Search(simulation, box, BOUNDS, spec.seed, CLIENTS, shrink_runs_max=self._task.shrink_runs)
         one = Explored(simulation, search, Exploration(name, spec.seed))
         simulation.on_run = one.saw
         return one

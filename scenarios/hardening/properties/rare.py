@@ -28,11 +28,11 @@ from hardening.properties.strategies import interleavings
 from hardening.runs.runner import run_live, spec_of
 from hardening.runs.simulated import BOUNDS, CLIENTS, SHRINK_RUNS, Simulation, spec_for, swept
 from hardening.sessions.sim_failure import failure_of
+from hardening.simulator.adapters.stdlib import Sandbox
 from hardening.simulator.core.plan import Plan
-from hardening.simulator.core.rules import Borders
 from hardening.simulator.search.counterexample import Counterexample
+from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import Search, Shard
-from hardening.simulator.search.surroundings import surroundings
 
 Drawn = Scenario | tuple[StartupCase, ...]
 Told = Callable[[History, tuple[Verdict, ...]], None]
@@ -76,14 +76,14 @@ class Trial:
 
     Attributes:
         name: of the test, and of its session file.
-        borders: of the simulator, entered once for all.
+        box: of the simulator, entered once for all.
         schedules: of each scenario.
         met: claims that passed in some run, with how often.
         runs: schedules run.
     """
 
     name: str
-    borders: Borders
+    box: Sandbox
     schedules: int
     told: Told = lambda _history, _verdicts: None
     met: dict[str, int] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Trial:
         raise self._failed[mark]
 
     def _search(self, simulation: Simulation, seed: int, shrink_runs: int) -> Counterexample | None:
-        search = Search(simulation, self.borders, BOUNDS, seed, CLIENTS, shrink_runs_max=shrink_runs)
+        search = Search(simulation, self.box, BOUNDS, seed, CLIENTS, shrink_runs_max=shrink_runs)
         found = search.run(self.schedules, Shard(), self._known).counterexample
         gc.collect()
         return found
@@ -169,10 +169,10 @@ def rare(
         def run(self: Any) -> None:
             __tracebackhide__ = True
             tried = effort()
-            with swept(), surroundings(BOUNDS) as borders:
+            with swept(), sandbox(BOUNDS) as box:
                 gc.freeze()
                 try:
-                    _try(Trial(name, borders, tried.schedules, lambda h, v: test(self, h, v)), drawn, tried, wanted)
+                    _try(Trial(name, box, tried.schedules, lambda h, v: test(self, h, v)), drawn, tried, wanted)
                 finally:
                     gc.unfreeze()
 

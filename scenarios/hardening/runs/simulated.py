@@ -23,11 +23,11 @@ from hardening.runs.startup import run_startups_on
 from hardening.simulator.core.choices import Choices
 from hardening.simulator.core.errors import ViolationError
 from hardening.simulator.core.plan import Bounds, Plan
-from hardening.simulator.core.run import run_traced
 from hardening.simulator.core.trace import Trace
 from hardening.simulator.search.counterexample import Exploration
+from hardening.simulator.search.run import run_traced
+from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import Search, Shard
-from hardening.simulator.search.surroundings import surroundings
 from hardening.worlds.live.world import LiveSpec
 from hardening.worlds.simulated.world import SimWorld
 
@@ -185,8 +185,8 @@ def run_simulated(
     """
     chosen = plan or Plan((), BOUNDS)
     simulation = Simulation(scenario, spec, claims)
-    with swept(), surroundings(chosen.bounds) as borders:
-        outcome, trace = run_traced(simulation, Choices(chosen), chosen.bounds, borders)
+    with swept(), sandbox(chosen.bounds) as box:
+        outcome, trace = run_traced(simulation, Choices(chosen), chosen.bounds, box)
     if simulation.run is None:
         assert outcome.error is not None
         raise outcome.error
@@ -213,10 +213,10 @@ def explore_scenario(
         shard: part of the search.
         shrink_runs_max: how many runs shrinking may take.
     """
-    with swept(), surroundings(BOUNDS) as borders:
+    with swept(), sandbox(BOUNDS) as box:
         search = Search(
             simulation,
-            borders,
+            box,
             BOUNDS,
             seed,
             CLIENTS,

@@ -14,14 +14,14 @@ from anyio import to_thread
 from anyio._backends import _asyncio as backend
 from anyio._core import _eventloop as eventloop
 
+from hardening.simulator.adapters.stdlib import Sandbox
 from hardening.simulator.core.errors import RuleBrokenError
-from hardening.simulator.core.loop import SimLoop
-from hardening.simulator.core.rules import Borders
 from hardening.simulator.core.waits import call_site
+from hardening.simulator.net.sim_loop import SimLoop
 
 
 @contextlib.contextmanager
-def inline_threads(borders: Borders) -> Iterator[None]:
+def inline_threads(box: Sandbox) -> Iterator[None]:
     """Patch AnyIO's asyncio backend while the context lasts; outside a run it behaves as always."""
     kind = backend.AsyncIOBackend
     real = kind.__dict__["run_sync_in_worker_thread"]
@@ -38,7 +38,7 @@ def inline_threads(borders: Borders) -> Iterator[None]:
     async def in_thread(
         cls: Any, func: Callable[..., Any], args: Any, abandon_on_cancel: bool = False, limiter: Any = None
     ) -> Any:
-        loop = borders.loop
+        loop = box.loop
         if loop is None:
             return await real.__func__(cls, func, args, abandon_on_cancel, limiter)
         await cls.checkpoint()
@@ -48,12 +48,12 @@ def inline_threads(borders: Borders) -> Iterator[None]:
                 return await loop.run_in_executor(None, claimed, cls, loop, func, args)
 
     def from_thread_async(cls: Any, func: Any, args: Any, token: Any) -> Any:
-        if borders.loop is None:
+        if box.loop is None:
             return real_run.__func__(cls, func, args, token)
-        raise _refused(borders.loop)
+        raise _refused(box.loop)
 
     def from_thread_sync(cls: Any, func: Any, args: Any, token: Any) -> Any:
-        if borders.loop is None:
+        if box.loop is None:
             return real_run_sync.__func__(cls, func, args, token)
         return func(*args)
 

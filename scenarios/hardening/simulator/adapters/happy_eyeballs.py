@@ -8,12 +8,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from hardening.simulator.core.rules import Borders
+from hardening.simulator.adapters.stdlib import Sandbox
 from hardening.simulator.net.sockets import SimSocket
 
 
 @contextlib.contextmanager
-def simulated_sockets(borders: Borders) -> Iterator[None]:
+def simulated_sockets(box: Sandbox) -> Iterator[None]:
     """Patch ``aiohappyeyeballs.start_connection`` while the context lasts, if it is loaded."""
     module: Any = sys.modules.get("aiohappyeyeballs")
     if module is None:
@@ -22,7 +22,7 @@ def simulated_sockets(borders: Borders) -> Iterator[None]:
     real = module.start_connection
 
     async def start_connection(addr_infos: Any, *args: Any, **options: Any) -> Any:
-        if borders.loop is None:
+        if box.loop is None:
             return await real(addr_infos, *args, **options)
         # The connection itself is made by create_connection, which sees where this socket points to.
         await asyncio.sleep(0)

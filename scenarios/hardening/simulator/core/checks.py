@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from hardening.simulator.core.errors import ViolationError
-
-if TYPE_CHECKING:
-    from hardening.simulator.core.loop import SimLoop
+from hardening.simulator.core.loop_view import LoopView
 
 Check = Callable[[], object]
 
@@ -39,7 +37,7 @@ class Watch:
 class Checks:
     """The checks of one run."""
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: LoopView) -> None:
         self._loop = loop
         self._always: list[Watch] = []
         self._eventually: list[Watch] = []

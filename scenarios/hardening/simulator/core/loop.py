@@ -20,7 +20,6 @@ from typing import Any, NoReturn
 
 from hardening.simulator.core.checks import Checks
 from hardening.simulator.core.choices import NEVER, Choices
-from hardening.simulator.core.endpoints import Endpoints
 from hardening.simulator.core.errors import DeadlockError, LivelockError, OverdueError, StuckError
 from hardening.simulator.core.handles import SimFuture, SimHandle, SimTask, SimTimer
 from hardening.simulator.core.hosts import Host, current_host
@@ -42,7 +41,7 @@ SPIN_ROUNDS = 100
 SPIN_COST_S = 50e-6
 
 
-class SimLoop(Unreal, Endpoints, Machines, asyncio.BaseEventLoop):
+class VirtualLoop(Unreal, Machines, asyncio.BaseEventLoop):
     """One run's loop.
 
     Args:
@@ -330,7 +329,7 @@ class SimLoop(Unreal, Endpoints, Machines, asyncio.BaseEventLoop):
         raise kind(detail, who_waits(self), self.now_s - START_S, self.steps)
 
 
-async def _steered(loop: SimLoop, awaitable: Any) -> Any:
+async def _steered(loop: VirtualLoop, awaitable: Any) -> Any:
     """A task keeps every exception for whoever awaits it; those that steer the whole run must not wait for that."""
     try:
         return await awaitable
@@ -342,7 +341,7 @@ async def _steered(loop: SimLoop, awaitable: Any) -> Any:
 class _Running:
     """Makes the loop the running one, and puts back what was there."""
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
 
     def __enter__(self) -> None:

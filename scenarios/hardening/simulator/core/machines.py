@@ -9,6 +9,12 @@ from typing import Any
 
 from hardening.simulator.core.hosts import Host, current_host
 
+EPOCH_S = 1_767_225_600.0
+"""Wall clock at the start of every run: 2026-01-01 00:00:00 UTC."""
+
+PID = 4321
+"""The process id inside a run."""
+
 
 class Machines:
     """Mixed into the loop.

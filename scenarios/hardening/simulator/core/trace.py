@@ -10,12 +10,10 @@ import asyncio
 import functools
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hardening.simulator.core.loop_view import LoopView
 from hardening.simulator.core.waits import where_is
-
-if TYPE_CHECKING:
-    from hardening.simulator.core.loop import SimLoop
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +41,13 @@ class TraceEvent:
 class NoTrace:
     """Notes nothing: what a search uses."""
 
-    def created(self, loop: SimLoop, task: asyncio.Task[Any]) -> None:
+    def created(self, loop: LoopView, task: asyncio.Task[Any]) -> None:
         """Nothing."""
 
-    def step(self, loop: SimLoop, handle: asyncio.Handle) -> None:
+    def step(self, loop: LoopView, handle: asyncio.Handle) -> None:
         """Nothing."""
 
-    def note(self, loop: SimLoop, kind: str, who: str, text: str) -> None:
+    def note(self, loop: LoopView, kind: str, who: str, text: str) -> None:
         """Nothing."""
 
 
@@ -63,12 +61,12 @@ class Trace(NoTrace):
     def __init__(self) -> None:
         self.events: list[TraceEvent] = []
 
-    def created(self, loop: SimLoop, task: asyncio.Task[Any]) -> None:
+    def created(self, loop: LoopView, task: asyncio.Task[Any]) -> None:
         """A task was made."""
         coro: Any = task.get_coro()
         self.note(loop, "create", task.get_name(), getattr(coro, "__qualname__", type(coro).__name__))
 
-    def step(self, loop: SimLoop, handle: asyncio.Handle) -> None:
+    def step(self, loop: LoopView, handle: asyncio.Handle) -> None:
         """A callback is about to run."""
         callback: Any = handle._callback  # type: ignore[attr-defined]  # noqa: SLF001
         owner = getattr(callback, "__self__", None)
@@ -77,7 +75,7 @@ class Trace(NoTrace):
         else:
             self.note(loop, "call", name_of(callback), "")
 
-    def note(self, loop: SimLoop, kind: str, who: str, text: str) -> None:
+    def note(self, loop: LoopView, kind: str, who: str, text: str) -> None:
         """Anything else: a draw, a packet, a cancellation, a word of the program."""
         self.events.append(TraceEvent(loop.steps, loop.time() - loop.started_s, kind, who, text))
 

@@ -8,13 +8,11 @@ import contextvars
 import threading
 from asyncio import events
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from hardening.simulator.core.errors import RuleBrokenError
+from hardening.simulator.core.handles import SimFuture
 from hardening.simulator.core.waits import call_site
-
-if TYPE_CHECKING:
-    from hardening.simulator.core.loop import SimFuture
 
 
 class Unreal:

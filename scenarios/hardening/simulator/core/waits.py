@@ -10,15 +10,13 @@ import sys
 import sysconfig
 from collections import Counter
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hardening.simulator.core.errors import Wait
-
-if TYPE_CHECKING:
-    from hardening.simulator.core.loop import SimLoop
+from hardening.simulator.core.loop_view import LoopView
 
 STDLIB = sysconfig.get_paths()["stdlib"]
-HERE = os.path.dirname(__file__) + os.sep
+HERE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 PRIMITIVES = ("Lock", "Condition", "Semaphore", "BoundedSemaphore", "Event", "Queue", "Barrier", "CapacityLimiter")
 
 
@@ -73,7 +71,7 @@ def importing() -> bool:
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
             return True
-        if frame.f_code.co_filename.startswith(HERE + "loop"):
+        if frame.f_code.co_filename.startswith(os.path.join(HERE, "core", "loop")):
             return False
         frame = frame.f_back
     return False
@@ -96,7 +94,7 @@ def primitive_of(task: asyncio.Task[Any]) -> object | None:
     return None
 
 
-def who_waits(loop: SimLoop) -> tuple[Wait, ...]:
+def who_waits(loop: LoopView) -> tuple[Wait, ...]:
     """Every task that is not done: what it waits for, and who holds that."""
     tasks: list[asyncio.Task[Any]] = [*([loop.main] if loop.main and not loop.main.done() else []), *loop.live_tasks()]
     numbers: dict[int, int] = {}
@@ -132,7 +130,7 @@ def _holders(primitive: object, holders: dict[int, list[str]]) -> list[str]:
     return [owner.get_name()] if isinstance(owner, asyncio.Task) else []
 
 
-def busiest(loop: SimLoop) -> str:
+def busiest(loop: LoopView) -> str:
     """Names of the tasks that are ready now, most often named first."""
     count: Counter[str] = Counter()
     for handle in loop._ready:
@@ -150,7 +148,7 @@ def is_packet(timer: asyncio.TimerHandle) -> bool:
     return type(getattr(timer._callback, "__self__", None)).__name__ == "Connection"
 
 
-def leftovers(loop: SimLoop) -> tuple[str, ...]:
+def leftovers(loop: LoopView) -> tuple[str, ...]:
     """What the program left behind: tasks, timers, sockets, locks; one line each."""
     found = [f"task {task.get_name()} ({where_is(task)})" for task in loop.live_tasks()]
     waited = {id(getattr(task, "_fut_waiter", None)) for task in loop.live_tasks()}

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from hardening.simulator.net.network_view import NetworkView
 from hardening.simulator.net.transport import SimTransport
 from hardening.toxics import NEVER, OPPOSITE, Direction, End, Link, Payload
-
-if TYPE_CHECKING:
-    from hardening.simulator.net.network import Network
 
 
 class Connection:
@@ -26,7 +24,7 @@ class Connection:
         link: the toxics on the way, if any.
     """
 
-    def __init__(self, network: Network, name: str, link: Link | None) -> None:
+    def __init__(self, network: NetworkView, name: str, link: Link | None) -> None:
         self.network = network
         self.loop = network.loop
         self.name = name

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from hardening.simulator.net.connection import Connection
+from hardening.simulator.net.network_view import NetworkView
 from hardening.toxics import TYPES, Direction, Link, ToxicSpec
-
-if TYPE_CHECKING:
-    from hardening.simulator.net.connection import Connection
-    from hardening.simulator.net.network import Network
 
 
 class SimLink:
     """Every connection to the machine ``name`` passes here, as through a proxy in front of it."""
 
-    def __init__(self, network: Network, name: str) -> None:
+    def __init__(self, network: NetworkView, name: str) -> None:
         self._network = network
         self.name = name
         self.specs: list[ToxicSpec] = []

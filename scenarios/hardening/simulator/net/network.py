@@ -14,17 +14,15 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hardening.simulator.core.hosts import Host, current_host
+from hardening.simulator.core.loop import VirtualLoop
 from hardening.simulator.net.connection import Connection
 from hardening.simulator.net.links import SimLink
 from hardening.simulator.net.server import SimServer
 from hardening.simulator.net.transport import SimTransport
 from hardening.toxics import End, seeded_draws
-
-if TYPE_CHECKING:
-    from hardening.simulator.core.loop import SimLoop
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "")
 CONNECT_TIMEOUT_S = 127.0
@@ -43,7 +41,7 @@ class NameFault:
 class Network:
     """The network of one run."""
 
-    def __init__(self, loop: SimLoop) -> None:
+    def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.latency_s = loop.bounds.latency_s
         self.connections: list[Connection] = []
@@ -342,7 +340,7 @@ def _set(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def network_of(loop: SimLoop) -> Network:
+def network_of(loop: VirtualLoop) -> Network:
     """A run's network, made at first use."""
     network: Network | None = loop.attachments.get("network")
     if network is None:

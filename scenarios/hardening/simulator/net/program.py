@@ -12,9 +12,9 @@ from typing import overload
 
 from hardening.simulator.core.checks import Watch
 from hardening.simulator.core.errors import OutsideSimulationError
-from hardening.simulator.core.loop import SimLoop
 from hardening.simulator.core.waits import call_site
 from hardening.simulator.net.network import Network, network_of
+from hardening.simulator.net.sim_loop import SimLoop
 
 OUTSIDE = "only inside a program that explore() or replay() runs"
 

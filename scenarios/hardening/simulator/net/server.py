@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hardening.simulator.core.hosts import Host
+from hardening.simulator.core.loop import VirtualLoop
+from hardening.simulator.net.network_view import NetworkView
 from hardening.simulator.net.sockets import SimSocket
 from hardening.simulator.net.transport import SimTransport
-
-if TYPE_CHECKING:
-    from hardening.simulator.core.loop import SimLoop
-    from hardening.simulator.net.network import Network
 
 
 class SimServer(asyncio.AbstractServer):
     """A listener; what ``create_server`` returns."""
 
     def __init__(
-        self, network: Network, factory: Callable[[], Any], host: Host, bound: tuple[str, Any], port: Any
+        self, network: NetworkView, factory: Callable[[], Any], host: Host, bound: tuple[str, Any], port: Any
     ) -> None:
         self._network = network
         self._factory = factory
@@ -39,7 +37,7 @@ class SimServer(asyncio.AbstractServer):
         """One socket while it listens."""
         return (SimSocket(self._bound),) if self._is_open else ()
 
-    def get_loop(self) -> SimLoop:
+    def get_loop(self) -> VirtualLoop:
         """The simulated loop."""
         return self._network.loop
 

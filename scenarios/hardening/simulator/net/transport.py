@@ -8,14 +8,12 @@ import errno
 import os
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from hardening.simulator.core.hosts import Host
+from hardening.simulator.net.network_view import Wire
 from hardening.simulator.net.sockets import SimSocket
 from hardening.toxics import Direction, End, Payload
-
-if TYPE_CHECKING:
-    from hardening.simulator.net.connection import Connection
 
 HIGH_WATER_BYTES = 64 * 1024
 KERNEL_BYTES = 128 * 1024
@@ -26,7 +24,7 @@ class SimTransport(asyncio.Transport):
     """One end of a connection."""
 
     def __init__(
-        self, connection: Connection, host: Host, own: Any, peer: Any, context: contextvars.Context, outward: Direction
+        self, connection: Wire, host: Host, own: Any, peer: Any, context: contextvars.Context, outward: Direction
     ) -> None:
         sock = SimSocket(own, peer)
         super().__init__({"socket": sock, "sockname": own, "peername": peer})

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from hardening.simulator.core.plan import Plan, PlanError
-from hardening.simulator.core.run import Outcome
 from hardening.simulator.core.trace import Trace, digest_of
+from hardening.simulator.search.run import Outcome
 
 RECORDING_FORMAT = "signal-hardening/recording"
 

@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from hardening.simulator.core.choices import Choices
 from hardening.simulator.core.plan import Bounds, Plan
-from hardening.simulator.core.run import key_of, run_traced
 from hardening.simulator.core.trace import Trace, first_difference
 from hardening.simulator.search.corpus import PlanStore
 from hardening.simulator.search.counterexample import Counterexample, Exploration, Recording
+from hardening.simulator.search.run import key_of, run_traced
+from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import PYTHON, Search, Shard, name_of_program
-from hardening.simulator.search.surroundings import surroundings
 
 Patterns = str | Iterable[str] | None
 
@@ -64,8 +64,8 @@ def explore(
     chosen = int.from_bytes(os.urandom(4), "big") if seed is None else seed
     name = name_of_program(program)
     known = corpus.plans(name) if corpus is not None else ()
-    with surroundings(bounds) as borders:
-        search = Search(program, borders, bounds, chosen, patterns, reorder, shrink_runs_max)
+    with sandbox(bounds) as box:
+        search = Search(program, box, bounds, chosen, patterns, reorder, shrink_runs_max)
         report = search.run(runs, part, known)
     if report.counterexample is not None:
         report.counterexample.program = name
@@ -123,8 +123,8 @@ def replay(program: Callable[[], Any], plan: Plan | Recording | Counterexample |
         lines, plan = list(plan.lines), plan.plan
     if isinstance(plan, str):
         plan = Plan.parse(plan)
-    with surroundings(plan.bounds) as borders:
-        outcome, trace = run_traced(program, Choices(plan), plan.bounds, borders)
+    with sandbox(plan.bounds) as box:
+        outcome, trace = run_traced(program, Choices(plan), plan.bounds, box)
     digest = trace.digest()
     same = digest == plan.digest if plan.digest else None
     difference = "" if same is not False else _difference(plan, lines, trace)

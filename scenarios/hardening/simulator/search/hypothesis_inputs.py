@@ -15,8 +15,8 @@ from typing import Any
 
 from hypothesis.errors import HypothesisException, StopTest
 
-from hardening.simulator.core.loop import SimLoop
 from hardening.simulator.core.plan import Plan
+from hardening.simulator.net.sim_loop import SimLoop
 from hardening.simulator.search.counterexample import Counterexample
 from hardening.simulator.search.explore import explore
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hardening.simulator.adapters.stdlib import Sandbox
 from hardening.simulator.core.choices import Choices, SeededChoices, SparseChoices
 from hardening.simulator.core.plan import Bounds, Decision, Plan, PlanError
-from hardening.simulator.core.rules import Borders
-from hardening.simulator.core.run import Outcome, run_once, run_traced
 from hardening.simulator.core.trace import Trace, name_of
 from hardening.simulator.search.counterexample import Counterexample, Exploration
+from hardening.simulator.search.run import Outcome, run_once, run_traced
 from hardening.simulator.search.shrink import Attempt, shrink
 
 COLLECT_EVERY_RUNS = 500
@@ -73,7 +73,7 @@ class Search:
     """
 
     program: Callable[[], Any]
-    borders: Borders
+    box: Sandbox
     bounds: Bounds
     seed: int
     clients: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class Search:
 
     def _known(self, known: Iterable[Plan], report: Exploration) -> tuple[Outcome, int] | None:
         for plan in known:
-            outcome = run_once(self.program, Choices(replace(plan, bounds=self.bounds)), self.bounds, self.borders)
+            outcome = run_once(self.program, Choices(replace(plan, bounds=self.bounds)), self.bounds, self.box)
             report.count(outcome)
             if outcome.error is not None:
                 report.from_corpus = True
@@ -133,7 +133,7 @@ class Search:
     def _default(self, report: Exploration) -> Outcome:
         """The default schedule, run once: how many steps it takes is what cancellations are spread over."""
         if self._first is None:
-            first = self._first = run_once(self.program, Choices(Plan()), self.bounds, self.borders, look_back=True)
+            first = self._first = run_once(self.program, Choices(Plan()), self.bounds, self.box, look_back=True)
             self._span = first.steps + max(4, first.steps // 4)
             report.leftovers, report.lost = first.leftovers, first.lost
         return self._first
@@ -143,7 +143,7 @@ class Search:
         if number:
             rng = random.Random((self.seed << 40) + number)
             choices = SeededChoices(rng, self.clients, self._span, reorder=self.reorder)
-            outcome = run_once(self.program, choices, self.bounds, self.borders)
+            outcome = run_once(self.program, choices, self.bounds, self.box)
         report.count(outcome)
         return outcome
 
@@ -156,7 +156,7 @@ class Search:
         def attempt(decisions: tuple[Decision, ...]) -> tuple[Decision, ...] | None:
             nonlocal tries
             tries += 1
-            again = run_once(self.program, Choices(Plan(decisions)), self.bounds, self.borders)
+            again = run_once(self.program, Choices(Plan(decisions)), self.bounds, self.box)
             return again.decisions if again.key == key else None
 
         decisions = found
@@ -193,7 +193,7 @@ class Search:
             share = 0.0 if known else min(1.0, (number % 3) * 1.2 / drawn)
             few = 2.5 / max(1, len(known))
             choices = SparseChoices(rng, self.clients, self._span, share, min(cancels, 1 + number % 2), known, few)
-            again = run_once(self.program, choices, self.bounds, self.borders)
+            again = run_once(self.program, choices, self.bounds, self.box)
             if again.key == outcome.key:
                 smaller = shrink(again.decisions, attempt, runs_max=self.shrink_runs_max // 4)
                 best = min(best, smaller, key=len)
@@ -202,7 +202,7 @@ class Search:
         return best
 
     def _traced(self, plan: Plan) -> tuple[Outcome, Trace]:
-        return run_traced(self.program, Choices(plan), self.bounds, self.borders)
+        return run_traced(self.program, Choices(plan), self.bounds, self.box)
 
 
 def name_of_program(program: Any) -> str:

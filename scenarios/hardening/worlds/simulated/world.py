@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from hardening.faults.base import UnsupportedTargetError
 from hardening.history.events import Header, Recorder, digest_of
-from hardening.simulator.core.rules import EPOCH_S
+from hardening.simulator.core.machines import EPOCH_S
 from hardening.simulator.net.program import current_loop
 from hardening.simulator.net.program import network as simulated_network
 from hardening.worlds.live.world import LiveSpec, merge

@@ -5,8 +5,7 @@ import asyncio
 
 import httpcore
 
-from hardening.simulator import io
-from hardening.simulator.net import network
+from hardening.simulator import io, network
 
 PATIENT = {"timeout": {"pool": 30, "connect": 30, "read": 30, "write": 30}}
 

@@ -5,8 +5,7 @@ import asyncio
 
 import redis.asyncio
 
-from hardening.simulator import io
-from hardening.simulator.net import network
+from hardening.simulator import io, network
 
 
 async def serve(reader, writer):

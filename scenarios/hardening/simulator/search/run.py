@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from hardening.simulator.adapters.lock_holders import Holders
+from hardening.simulator.adapters.stdlib import Sandbox
 from hardening.simulator.core.choices import Choices
 from hardening.simulator.core.errors import LeftoverError, LostExceptionError, RuleBrokenError, ViolationError
-from hardening.simulator.core.loop import SimLoop
 from hardening.simulator.core.plan import Bounds, Decision, Plan
-from hardening.simulator.core.rules import Borders, Holders
 from hardening.simulator.core.trace import NoTrace, Trace
 from hardening.simulator.core.waits import in_stdlib, leftovers
+from hardening.simulator.net.sim_loop import SimLoop
 
 GOOD_BYE_ROUNDS = 500
 """Rounds of the loop that cancelled leftovers get for their clean-up."""
@@ -76,7 +77,7 @@ def run_once(
     program: Any,
     choices: Choices,
     bounds: Bounds,
-    borders: Borders,
+    box: Sandbox,
     *,
     look_back: bool = False,
 ) -> Outcome:
@@ -86,19 +87,19 @@ def run_once(
         program: an ``async def`` without arguments.
         choices: decide what may deviate.
         bounds: limits.
-        borders: in place already.
+        box: in place already.
         look_back: also say what was left behind.
 
     Raises:
         RuleBrokenError: when the program reached for the real world.
     """
-    return _run(program, choices, bounds, borders, NoTrace(), look_back)
+    return _run(program, choices, bounds, box, NoTrace(), look_back)
 
 
-def run_traced(program: Any, choices: Choices, bounds: Bounds, borders: Borders) -> tuple[Outcome, Trace]:
+def run_traced(program: Any, choices: Choices, bounds: Bounds, box: Sandbox) -> tuple[Outcome, Trace]:
     """The same with a trace, and with a note of who holds which lock."""
     trace = Trace()
-    return _run(program, choices, bounds, borders, trace, True), trace
+    return _run(program, choices, bounds, box, trace, True), trace
 
 
 class NoProgramError(TypeError):
@@ -120,12 +121,12 @@ def _run(
     program: Any,
     choices: Choices,
     bounds: Bounds,
-    borders: Borders,
+    box: Sandbox,
     trace: NoTrace,
     look_back: bool,
 ) -> Outcome:
     loop = SimLoop(choices, bounds, trace, reorder=choices.reorders)
-    borders.begin(loop)
+    box.begin(loop)
     error: BaseException | None = None
     result: Any = None
     left: tuple[str, ...] = ()
@@ -142,7 +143,7 @@ def _run(
             lost = _lost(loop)
             _say_good_bye(loop)
     finally:
-        borders.end()
+        box.end()
     if error is not None and isinstance(error, (*NOT_JUDGED, *loop.steering)):
         raise error
     if error is None:

@@ -1,4 +1,8 @@
-"""The loop's way into the simulated network: name look-up, connections and servers."""
+# mypy: disable-error-code="override"
+"""The loop of a run: core's virtual time, and look-ups, connections and listeners over the simulated network.
+
+The arguments are asyncio's; what the network does not carry (TLS, datagrams) raises ``RuleBrokenError``.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,14 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from hardening.simulator.core.loop import VirtualLoop
 from hardening.simulator.net.network import network_of
 from hardening.simulator.net.server import SimServer
 from hardening.simulator.net.sockets import SimSocket
 
 
-class Endpoints:
-    """Mixed into the loop."""
+class SimLoop(VirtualLoop):
+    """The loop of a run: virtual time, and connections over the simulated network."""
 
     async def getaddrinfo(
         self,
@@ -29,7 +34,7 @@ class Endpoints:
         Raises:
             socket.gaierror: when there is no such machine.
         """
-        network: Any = network_of(self)  # type: ignore[arg-type]
+        network = network_of(self)
         await network.look_up(host.decode() if isinstance(host, bytes) else host)
         return self.addresses(host, port, type, proto)
 
@@ -45,7 +50,7 @@ class Endpoints:
         Raises:
             socket.gaierror: when there is no such machine.
         """
-        network: Any = network_of(self)  # type: ignore[arg-type]
+        network = network_of(self)
         address = network.address(network.resolve(host.decode() if isinstance(host, bytes) else host))
         kind = type or socket.SOCK_STREAM
         return [(socket.AF_INET, kind, proto or socket.IPPROTO_TCP, "", (address, int(port or 0)))]
@@ -62,7 +67,7 @@ class Endpoints:
         if isinstance(options.get("sock"), SimSocket):
             host, port = options.pop("sock").target
         self._no_more_than_tcp(options)
-        return await network_of(self).connect(protocol_factory, host, port)  # type: ignore[arg-type]
+        return await network_of(self).connect(protocol_factory, host, port)
 
     async def create_server(
         self, protocol_factory: Callable[[], Any], host: Any = None, port: Any = None, **options: Any
@@ -80,24 +85,24 @@ class Endpoints:
             options["sock"] = bound
         self._no_more_than_tcp(options)
         name = host[0] if isinstance(host, list | tuple) and host else host
-        return network_of(self).listen(protocol_factory, name, port)  # type: ignore[arg-type]
+        return network_of(self).listen(protocol_factory, name, port)
 
     async def create_unix_connection(
         self, protocol_factory: Callable[[], Any], path: Any = None, **options: Any
     ) -> Any:
         """Connect to a path of one's own machine."""
         self._no_more_than_tcp(options)
-        return await network_of(self).connect(protocol_factory, None, str(path))  # type: ignore[arg-type]
+        return await network_of(self).connect(protocol_factory, None, str(path))
 
     async def create_unix_server(
         self, protocol_factory: Callable[[], Any], path: Any = None, **options: Any
     ) -> SimServer:
         """Listen on a path of one's own machine."""
         self._no_more_than_tcp(options)
-        return network_of(self).listen(protocol_factory, None, str(path))  # type: ignore[arg-type]
+        return network_of(self).listen(protocol_factory, None, str(path))
 
     def _no_more_than_tcp(self, options: dict[str, Any]) -> None:
         if options.get("ssl"):
-            self._refuse("TLS")  # type: ignore[attr-defined]
+            self._refuse("TLS")
         if options.get("sock") is not None:
-            self._refuse("a socket of one's own")  # type: ignore[attr-defined]
+            self._refuse("a socket of one's own")

@@ -1,4 +1,4 @@
-"""The simulation's borders: time, randomness and what a program may not touch, patched while an exploration lasts.
+"""The simulation's box: time, randomness and what a program may not touch, patched while an exploration lasts.
 
 A real socket, thread, subprocess or blocking wait inside a simulation would make it irreproducible or hang it.
 Each is refused with the place of the call. Real sleeping is not refused: it blocks the loop, so time passes.
@@ -6,7 +6,6 @@ Each is refused with the place of the call. Real sleeping is not refused: it blo
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import os
 import queue
@@ -23,27 +22,22 @@ from typing import Any, ClassVar, NoReturn, Self
 
 from hardening.simulator.core.errors import RuleBrokenError
 from hardening.simulator.core.hosts import current_host
-from hardening.simulator.core.loop import START_S, SimLoop
+from hardening.simulator.core.loop import START_S
+from hardening.simulator.core.machines import EPOCH_S, PID
 from hardening.simulator.core.waits import call_site, importing
-
-EPOCH_S = 1_767_225_600.0
-"""Wall clock at the start of every run: 2026-01-01 00:00:00 UTC."""
-
-PID = 4321
-"""The process id inside a run."""
-
+from hardening.simulator.net.sim_loop import SimLoop
 
 NODE = 0x02_00_00_00_00_01
 """The network address inside a run: a locally administered one."""
 
 
-class Borders:
+class Sandbox:
     """Patches on enter, puts everything back on exit. ``loop`` is the run that is going on, if any.
 
     Nested use keeps the outer patches. Outside a run (between two of them) everything behaves as always.
     """
 
-    current: Borders | None = None
+    current: Sandbox | None = None
 
     def __init__(self) -> None:
         self.loop: SimLoop | None = None
@@ -278,49 +272,3 @@ class _Real:
 
 REAL_SLEEP = time.sleep
 REAL_URANDOM = os.urandom
-
-
-class Holders:
-    """Notes who holds asyncio's locks and semaphores while a replay is traced; adds no step to any schedule."""
-
-    def __init__(self, loop: SimLoop) -> None:
-        self._held: dict[int, list[str]] = loop.attachments.setdefault("holders", {})
-        self._keep: list[object] = []
-        self._undo: list[tuple[Any, str, Any]] = []
-
-    def __enter__(self) -> Self:
-        for kind in (asyncio.Lock, asyncio.Semaphore):
-            self._undo += [(kind, "acquire", kind.acquire), (kind, "release", kind.release)]
-            kind.acquire = self._acquire(kind.acquire)  # type: ignore[method-assign]
-            kind.release = self._release(kind.release)  # type: ignore[method-assign]
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for kind, name, real in self._undo:
-            setattr(kind, name, real)
-
-    def _acquire(self, real: Any) -> Any:
-        held, keep = self._held, self._keep
-
-        async def acquire(lock: Any) -> Any:
-            got = await real(lock)
-            task = asyncio.current_task()
-            if id(lock) not in held:
-                keep.append(lock)
-            held.setdefault(id(lock), []).append(task.get_name() if task else "nobody")
-            return got
-
-        return acquire
-
-    def _release(self, real: Any) -> Any:
-        held = self._held
-
-        def release(lock: Any) -> None:
-            names = held.get(id(lock), [])
-            task = asyncio.current_task()
-            name = task.get_name() if task else ""
-            if names:
-                names.remove(name if name in names else names[0])
-            real(lock)
-
-        return release
