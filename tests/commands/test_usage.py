@@ -23,7 +23,10 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
         (["certify", "--out", "x", "--seed", "-1"], "--seed"),
         (["certify", "--out", "x", "--claims", "C9"], "--claims is 'C9', allowed: C1"),
         (["certify", "--out", "x", "--only", "nothing"], "--only is 'nothing', allowed: alert-outage"),
-        (["certify", "--out", "x", "--sabotage", "nowhere"], "--sabotage is 'nowhere', allowed: FILE.py:NAME"),
+        (
+            ["certify", "--out", "x", "--sabotage", "nowhere"],
+            "--sabotage is 'nowhere', allowed: a mutant or FILE.py:NAME",
+        ),
         (["certify", "--out", "x", "--allow-unknown", "missing.txt"], "--allow-unknown is 'missing.txt'"),
         (["certify", "--out", "x", "--candles", "missing.csv"], "--candles is 'missing.csv'"),
         (["serve", "--port", "99999"], "--port"),

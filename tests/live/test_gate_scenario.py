@@ -9,7 +9,6 @@ import pytest
 from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Outcome
 from hardening.history.events import parse
-from hardening.mutants.catalogue import SABOTAGES
 from hardening.runs.gate import run_gates
 
 pytestmark = pytest.mark.live
@@ -27,4 +26,4 @@ def test_the_gate_and_the_verification_hold() -> None:
 
 
 def test_a_verification_that_believes_the_digests_is_found_out() -> None:
-    assert outcomes(SABOTAGES["verdicts_not_judged_anew"].reference)["C7.3"] is Outcome.FAIL
+    assert outcomes("verdicts_not_rejudged")["C7.3"] is Outcome.FAIL

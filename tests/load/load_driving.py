@@ -13,7 +13,6 @@ from typing import Any
 
 from hardening.runs.load import locustfile
 
-SABOTAGES = Path(__file__).parents[2] / "scenarios" / "hardening" / "mutants" / "load.py"
 SMALL_WINDOW = 60
 
 

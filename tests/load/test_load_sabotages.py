@@ -6,25 +6,22 @@ import json
 from pathlib import Path
 
 import pytest
-from load_driving import SABOTAGES, hardening, scaled, verdicts
+from load_driving import hardening, scaled, verdicts
+
+from hardening.mutants.catalogue import mutants
 
 pytestmark = [pytest.mark.live, pytest.mark.proof, pytest.mark.timeout(150)]
 
 BURST = ("--shape", "burst", "--rate", "3", "--duration", "10s", "--no-lone-client")
-CASES = [
-    ("rate_window_off_by_one", "rate.accepted", BURST),
-    ("permits_leaked", "in_flight.at_rest", BURST),
-    ("retry_after_wrong", "retry_after.429", BURST),
-    ("critical_like_any_other", "critical.refused", BURST),
+CASES = [("one_slot_too_many", "rate.accepted")] + [
+    (one.name, one.claim) for one in mutants().values() if (one.world, one.shown_by) == ("load", "burst")
 ]
 
 
-@pytest.mark.parametrize(("sabotage", "budget", "options"), CASES, ids=[case[0] for case in CASES])
-def test_the_sabotage_turns_its_budget_red(
-    sabotage: str, budget: str, options: tuple[str, ...], tmp_path: Path
-) -> None:
-    broken = ["--sabotage", f"{SABOTAGES}:{sabotage}", "--out", str(tmp_path / "out"), "--json"]
-    done = hardening(*options, *scaled(tmp_path), *broken)
+@pytest.mark.parametrize(("mutant", "budget"), CASES, ids=[case[0] for case in CASES])
+def test_a_burst_on_the_mutant_turns_its_budget_red(mutant: str, budget: str, tmp_path: Path) -> None:
+    broken = ["--sabotage", mutant, "--out", str(tmp_path / "out"), "--json"]
+    done = hardening(*BURST, *scaled(tmp_path), *broken)
     assert done.returncode == 1, done.stderr[-2000:]
     found = verdicts(done)[budget]
     assert found["verdict"] == "FAIL", found
@@ -32,13 +29,13 @@ def test_the_sabotage_turns_its_budget_red(
 
 
 def test_a_client_alone_that_is_told_too_short_a_wait_is_turned_away_again(tmp_path: Path) -> None:
-    broken = ["--sabotage", f"{SABOTAGES}:retry_after_wrong", "--out", str(tmp_path / "out"), "--json"]
+    broken = ["--sabotage", "retry_after_wrong", "--out", str(tmp_path / "out"), "--json"]
     done = hardening(*BURST[:-1], *scaled(tmp_path), *broken)
     assert verdicts(done)["lone_client.admitted"]["verdict"] == "FAIL"
 
 
 def test_a_slow_tail_turns_p99_red_and_leaves_the_median_green(tmp_path: Path) -> None:
-    broken = ["--sabotage", f"{SABOTAGES}:slow_now_and_then", "--out", str(tmp_path / "out"), "--json"]
+    broken = ["--sabotage", "slow_now_and_then", "--out", str(tmp_path / "out"), "--json"]
     options = ["--shape", "open", "--rate", "8", "--duration", "25s", "--no-lone-client"]
     done = hardening(*options, *scaled(tmp_path, 300, p99=1000), *broken)
     assert done.returncode == 1, done.stderr[-2000:]
@@ -49,7 +46,7 @@ def test_a_slow_tail_turns_p99_red_and_leaves_the_median_green(tmp_path: Path) -
 
 def test_a_leak_of_a_kilobyte_a_request_turns_the_soak_red(tmp_path: Path) -> None:
     options = ["--shape", "soak", "--rate", "100", "--duration", "45s", "--no-lone-client"]
-    broken = ["--sabotage", f"{SABOTAGES}:leak_per_request", "--out", str(tmp_path / "out"), "--json"]
+    broken = ["--sabotage", "leak_per_request", "--out", str(tmp_path / "out"), "--json"]
     done = hardening(*options, *scaled(tmp_path, 1_000_000), *broken)
     assert done.returncode == 1, done.stderr[-2000:]
     found = verdicts(done)["memory.per_request"]

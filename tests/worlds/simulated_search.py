@@ -13,7 +13,6 @@ from typing import Any
 from hardening.catalogue.scenario import Scenario
 from hardening.faults.schedule import Schedule
 from hardening.history.workload import Workload, signal
-from hardening.mutants.catalogue import SABOTAGES
 from hardening.runs.runner import spec_of
 from hardening.runs.simulated import Simulation, explore_scenario, run_simulated
 from hardening.simulator.core.plan import Plan
@@ -32,7 +31,7 @@ def small() -> Scenario:
 def main(what: str, sabotage: str = "", plan: str = "") -> dict[str, Any]:
     """The result of one search or one run."""
     if sabotage:
-        load_sabotage(SABOTAGES[sabotage].reference)()
+        load_sabotage(sabotage)()
     scenario = small()
     spec = spec_of(scenario, seed=5, commit="test", sabotage=sabotage)
     if what == "search":

@@ -54,12 +54,12 @@ class CertifyOptions:
         seed: everything is drawn from it.
         allowed_unknown: claims that may be UNKNOWN.
         claims: only these; empty: all.
-        sabotage: ``FILE.py:NAME`` that breaks the service first.
+        sabotage: the mutant that breaks the service first (a name or ``FILE.py:NAME``).
         candles: path of a CSV for the ticker.
         only: only these scenarios; empty: all.
         world: where they run.
         budget_s: wall seconds that it may take; what must run runs even beyond.
-        prove: how many of the shipped sabotages are tried as well.
+        prove: how many of the shipped mutants are tried as well.
         waivers: claims excused, by whom and until when.
         sign_key: signs the certificate.
         baseline: an older certificate to compare with.

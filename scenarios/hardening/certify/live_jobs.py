@@ -45,7 +45,7 @@ class LiveJob:
 
 @dataclass(frozen=True, slots=True)
 class LiveTerms:
-    """What all live jobs share: seed, commit, sabotage (``FILE.py:NAME``), candles (path of a CSV)."""
+    """What all live jobs share: seed, commit, sabotage (a mutant), candles (path of a CSV)."""
 
     seed: int
     commit: str

@@ -63,7 +63,7 @@ async def gather_load(
         code: what runs.
         seed: who asks what, and when.
         duration_s: how long requests are started; ``None`` for the shape's own.
-        sabotage: ``FILE.py:NAME`` that breaks the service first.
+        sabotage: the mutant that breaks the service first (a name or ``FILE.py:NAME``).
         on_phase: told what happens.
 
     A run that came to nothing leaves one row that is UNKNOWN and may not be.

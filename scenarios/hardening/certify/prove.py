@@ -1,7 +1,7 @@
-"""The proof that the checks can fail: each shipped sabotage is applied in a fresh process, and must turn red.
+"""The proof that the checks can fail: each shipped mutant runs in a fresh process and must be detected.
 
 In the simulated world where it can show the break, in the live world where only real processes or real time can.
-A sabotage counts as detected when a claim of its own component fails; the claim it names is what is looked for.
+A mutant counts as detected when a claim of its own component fails. Load mutants are shown by ``tox -e proof``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from hardening.claims.claims import CLAIMS, judge_all
 from hardening.claims.verdict import Outcome
 from hardening.faults.run_directory import RunDirectory
 from hardening.history.events import HistoryError, read
-from hardening.mutants.catalogue import SABOTAGES, Sabotage
+from hardening.mutants.catalogue import mutants
+from hardening.mutants.mutant import Mutant
 from hardening.worlds.live.processes import Child
 
 SAMPLE_SHARE = 5
@@ -40,9 +41,9 @@ class Proof:
     problems: list[str] = field(default_factory=list)
 
 
-def chosen(extent: Literal["sample", "all"], seed: int) -> list[Sabotage]:
-    """All sabotages, or a seeded fifth of them; in the order of the catalogue."""
-    every = list(SABOTAGES.values())
+def chosen(extent: Literal["sample", "all"], seed: int) -> list[Mutant]:
+    """All mutants that claims detect, or a seeded fifth of them; in the order of the catalogue."""
+    every = [one for one in mutants().values() if one.world != "load"]
     if extent == "all":
         return every
     count = -(-len(every) // SAMPLE_SHARE)
@@ -51,51 +52,51 @@ def chosen(extent: Literal["sample", "all"], seed: int) -> list[Sabotage]:
 
 
 async def prove(extent: Literal["sample", "all"], seed: int, commit: str, progress: Progress) -> Proof:
-    """Try the sabotages, as many side by side as there are cores.
+    """Try the mutants, as many side by side as there are cores.
 
     Rows are in the order of the catalogue: ``{"name", "component", "detected", "by", "schedules", "seconds"}``.
     """
-    sabotages = chosen(extent, seed)
+    tried = chosen(extent, seed)
     proof = Proof()
     rows: dict[str, dict[str, Any]] = {}
     gate = asyncio.Semaphore(cores())
 
-    async def one(sabotage: Sabotage) -> None:
+    async def one(mutant: Mutant) -> None:
         async with gate:
-            rows[sabotage.name] = row = await _try(sabotage, seed, commit, proof.problems)
-        progress.sabotaged(row, len(rows), len(sabotages))
+            rows[mutant.name] = row = await _try(mutant, seed, commit, proof.problems)
+        progress.sabotaged(row, len(rows), len(tried))
 
     async with asyncio.TaskGroup() as group:
-        for sabotage in sabotages:
-            group.create_task(one(sabotage), name=f"sabotage-{sabotage.name}")
-    proof.rows = [rows[sabotage.name] for sabotage in sabotages]
+        for mutant in tried:
+            group.create_task(one(mutant), name=f"mutant-{mutant.name}")
+    proof.rows = [rows[mutant.name] for mutant in tried]
     return proof
 
 
-async def _try(sabotage: Sabotage, seed: int, commit: str, problems: list[str]) -> dict[str, Any]:
+async def _try(mutant: Mutant, seed: int, commit: str, problems: list[str]) -> dict[str, Any]:
     began_s = time.monotonic()
     schedules, failed = 0, set[str]()
     with tempfile.TemporaryDirectory(prefix="hardening-proof-") as folder:
-        if sabotage.world == "simulated":
+        if mutant.world == "simulated":
             task = Task(
                 out=folder,
-                scenarios=(sabotage.scenario,),
+                scenarios=(mutant.shown_by,),
                 seed=seed,
                 commit=commit,
-                sabotage=sabotage.reference,
+                sabotage=mutant.name,
                 budget_s=SIMULATED_S_MAX,
                 schedules_max=SCHEDULES_MAX,
                 told=False,
             )
             explored = await explore(task)
             schedules, failed = sum(explored.schedules.values()), explored.failed
-            problems += [f"{sabotage.name}: {text}" for text in explored.problems if not failed]
+            problems += [f"{mutant.name}: {text}" for text in explored.problems if not failed]
         else:
-            schedules, failed = 1, await _live(sabotage, seed, Path(folder))
-    component = CLAIMS[sabotage.claim].component
+            schedules, failed = 1, await _live(mutant, seed, Path(folder))
+    component = CLAIMS[mutant.claim].component
     named = sorted(claim for claim in failed if CLAIMS[claim].component == component)
     return {
-        "name": sabotage.name,
+        "name": mutant.name,
         "component": component,
         "detected": bool(named),
         "by": named or sorted(failed),
@@ -104,8 +105,8 @@ async def _try(sabotage: Sabotage, seed: int, commit: str, problems: list[str]) 
     }
 
 
-async def _live(sabotage: Sabotage, seed: int, folder: Path) -> set[str]:
-    """The claims that fail when the live scenario runs against the sabotage, by the command that a user runs."""
+async def _live(mutant: Mutant, seed: int, folder: Path) -> set[str]:
+    """The claims that fail when the live scenario runs against the mutant, by the command that a user runs."""
     argv = [
         sys.executable,
         "-m",
@@ -117,7 +118,7 @@ async def _live(sabotage: Sabotage, seed: int, folder: Path) -> set[str]:
         "live",
         "--json",
     ]
-    argv += ["--only", sabotage.scenario, "--sabotage", sabotage.reference, "--seed", str(seed)]
+    argv += ["--only", mutant.shown_by, "--sabotage", mutant.name, "--seed", str(seed)]
     with RunDirectory() as directory:
         child = Child("sabotaged", argv, directory)
         await child.start()

@@ -47,7 +47,7 @@ class Task:
         scenarios: names, in order.
         seed: everything is drawn from it.
         commit: of the code that runs.
-        sabotage: ``FILE.py:NAME``, empty for the sound service.
+        sabotage: the mutant (a name or ``FILE.py:NAME``), empty for the sound service.
         candles: path of a CSV for the ticker.
         budget_s: wall seconds; each scenario's default schedule is run even beyond.
         schedules_max: schedules for each scenario at most.

@@ -31,7 +31,7 @@ from hardening.runs.interrupt import InterruptedRunError, run
 from hardening.runs.load import USUAL
 from hardening.sessions.regressions import DIRECTORY, adopted
 from hardening.sessions.store import Stored
-from hardening.worlds.live.launcher import SabotageError, load_sabotage
+from hardening.worlds.live.launcher import SabotageError, checked_sabotage
 from hardening.worlds.shared.market import CsvError, CsvMarket
 
 _STYLE = {"PASS": "green", "FAIL": "bold red", "UNKNOWN": "yellow"}
@@ -79,16 +79,15 @@ def _claims(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _checked(allow: Path | None, sabotage: str, candles: Path | None) -> frozenset[str]:
-    """Read and load everything before anything is started; returns the claims that may be UNKNOWN.
+def _checked(allow: Path | None, sabotage: str, candles: Path | None) -> tuple[frozenset[str], str]:
+    """Read and load everything before anything is started; returns the claims that may be UNKNOWN, and the sabotage.
 
     Raises:
         click.UsageError: naming the option, the value and what is allowed.
     """
     try:
         allowed = parse_allow_list(allow.read_text(encoding="utf-8")) if allow else frozenset()
-        if sabotage:
-            load_sabotage(sabotage)
+        sabotage = checked_sabotage(sabotage)
         if candles:
             CsvMarket.load(candles)
     except OSError as error:
@@ -97,19 +96,13 @@ def _checked(allow: Path | None, sabotage: str, candles: Path | None) -> frozens
         ) from None
     except (AllowListError, SabotageError, CsvError) as error:
         raise click.UsageError(str(error)) from None
-    return allowed
+    return allowed, sabotage
 
 
 def _names(seed: int, world: World) -> list[str]:
     live = live_names(seed) if world != "simulated" else []
     simulated = list(simulated_scenarios(seed)) if world != "live" else []
     return sorted({*live, *simulated})
-
-
-def _absolute(sabotage: str) -> str:
-    """``FILE.py:NAME`` as other processes, elsewhere, can read it."""
-    file, _, function = sabotage.rpartition(":")
-    return f"{Path(file).resolve()}:{function}" if sabotage else ""
 
 
 def _with_terms(
@@ -192,12 +185,17 @@ def _check_load(options: CertifyOptions) -> None:
     type=click.Choice(["all", "sample"]),
     is_flag=False,
     flag_value="all",
-    help="Try the shipped sabotages as well: all, or (--prove=sample) a seeded fifth.",
+    help="Try the shipped mutants as well: all, or (--prove=sample) a seeded fifth.",
 )
 @click.option("--allow-unknown", "allow", type=click.Path(path_type=Path), help="File of claims that may be UNKNOWN.")
 @click.option("--claims", default="", help="Only these claims or components, such as C2,C5.3 (never PASSED).")
 @click.option("--only", multiple=True, help="Only this scenario (repeatable; never PASSED).")
-@click.option("--sabotage", default="", help="FILE.py:NAME: break the service first; the run must turn red.")
+@click.option(
+    "--sabotage",
+    default="",
+    metavar="MUTANT",
+    help="NAME or FILE.py:NAME breaks the service; the run must turn red.",
+)
 @click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the ticker's stand-in.")
 @click.option("--load", "load", type=click.Choice(tuple(USUAL)), help="Load the service as well; its budgets count.")
 @click.option("--load-duration", type=Duration(), help="How long --load starts requests; default: the shape's own.")
@@ -244,7 +242,7 @@ def certify_command(
     Example:
       hardening certify --out certificate --budget-s 60
     """
-    allowed = _checked(allow, sabotage, candles)
+    allowed, sabotage = _checked(allow, sabotage, candles)
     names = _names(seed, world)
     for name in only:
         if name not in names:
@@ -260,7 +258,7 @@ def certify_command(
         seed=seed,
         allowed_unknown=allowed,
         claims=_claims(claims),
-        sabotage=_absolute(sabotage),
+        sabotage=sabotage,
         candles=str(candles.resolve()) if candles else "",
         only=only,
         world=world,

@@ -32,7 +32,7 @@ from hardening.sessions.chaos.support import Support, live_support, staging_supp
 from hardening.sessions.chaos.view import Facts, LineView, ScreenView
 from hardening.sessions.chaos.watch import Limits, Watch
 from hardening.sessions.store import DEFAULT, Store
-from hardening.worlds.live.launcher import SabotageError, load_sabotage
+from hardening.worlds.live.launcher import SabotageError, checked_sabotage
 from hardening.worlds.staging.world import StagingError, StagingSpec, StagingWorld
 
 DURATION_S = 120.0
@@ -61,7 +61,12 @@ _SIGNAL_NAMES: Mapping[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SI
     "--link", "links", multiple=True, metavar="LINK=PROXY", help="Which proxy is redis, ticker, user, alert, comms."
 )
 @click.option("--ask", multiple=True, metavar="PATH", help="GET this instead of our own routes (repeatable).")
-@click.option("--sabotage", default="", help="FILE.py:NAME: a deliberately broken service; the session must turn red.")
+@click.option(
+    "--sabotage",
+    default="",
+    metavar="MUTANT",
+    help="NAME or FILE.py:NAME breaks the service; the session must turn red.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the plan and touch nothing.")
 @click.option(
     "--out",
@@ -148,14 +153,10 @@ def order_of(
 
 
 def _sabotage(given: str) -> str:
-    if not given:
-        return ""
     try:
-        load_sabotage(given)
+        return checked_sabotage(given)
     except SabotageError as error:
         raise click.UsageError(str(error)) from None
-    file, _, function = given.rpartition(":")
-    return f"{Path(file).resolve()}:{function}"
 
 
 def _staging(

@@ -34,7 +34,7 @@ from hardening.runs.load import (
     run_remote,
     worker_argv,
 )
-from hardening.worlds.live.launcher import SabotageError, load_sabotage
+from hardening.worlds.live.launcher import SabotageError, checked_sabotage
 from hardening.worlds.live.settings_check import wrong_settings
 from hardening.worlds.live.world import LiveSpec
 
@@ -63,7 +63,11 @@ USER_KEYS, OPERATOR_KEYS = ("demo", "high", "low", "reader"), ("operator", "scra
     "--schedule", type=click.Path(path_type=Path), help="JSON list of timed faults (the booted service only)."
 )
 @click.option("--settings", type=click.Path(path_type=Path), help="JSON laid over the booted service's settings.")
-@click.option("--sabotage", default="", help="FILE.py:NAME: break the booted service first; the run must turn red.")
+@click.option(
+    "--sabotage",
+    default="",
+    help="NAME or FILE.py:NAME: break the booted service by this mutant; the run must turn red.",
+)
 @click.option("--budgets", type=click.Path(path_type=Path), help="TOML laid over the default budgets.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("load-results"), show_default=True)
 @click.option("--abort-errors", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share that ends it.")
@@ -232,12 +236,11 @@ def _spec(given: Mapping[str, Any], plan: Mapping[str, Any], commit: str) -> Liv
             raise click.UsageError(f"--settings is {str(given['settings'])!r}, allowed: a file with one JSON object")
         if problems := wrong_settings(settings):
             raise click.UsageError(f"--settings: {'; '.join(problems)}")
-    if given["sabotage"]:
-        try:
-            load_sabotage(given["sabotage"])
-        except SabotageError as error:
-            raise click.UsageError(str(error)) from None
-    return live_spec(plan, settings=settings, sabotage=given["sabotage"], commit=commit)
+    try:
+        sabotage = checked_sabotage(given["sabotage"])
+    except SabotageError as error:
+        raise click.UsageError(str(error)) from None
+    return live_spec(plan, settings=settings, sabotage=sabotage, commit=commit)
 
 
 def _run(options: LoadOptions, *, as_json: bool) -> str:

@@ -1,6 +1,6 @@
 """Runs ``hardening`` in this process after a sabotage was applied: for what is broken in it and not in the service.
 
-``python -m hardening.commands.sabotaged FILE.py:NAME WORDS OF HARDENING...``
+``python -m hardening.commands.sabotaged NAME WORDS OF HARDENING...``
 """
 
 from __future__ import annotations

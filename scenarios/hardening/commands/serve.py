@@ -18,7 +18,7 @@ from hardening.faults.run_directory import sweep
 from hardening.history.events import EventType, Recorder
 from hardening.runs.interrupt import InterruptedRunError, run
 from hardening.worlds.live.control import WorldControl
-from hardening.worlds.live.launcher import SabotageError, load_sabotage
+from hardening.worlds.live.launcher import SabotageError, checked_sabotage
 from hardening.worlds.live.processes import ProcessError, clean_environment
 from hardening.worlds.live.world import LiveSpec, LiveWorld
 from hardening.worlds.shared.downstreams import NAMES
@@ -96,7 +96,7 @@ async def _serve(spec: LiveSpec, env_file: Path | None, *, as_json: bool) -> int
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free port.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Keys and candles.")
 @click.option("--candles", type=click.Path(path_type=Path), help="CSV: time,open,high,low,close,volume[,symbol].")
-@click.option("--sabotage", default="", help="FILE.py:NAME: start a deliberately broken service.")
+@click.option("--sabotage", default="", metavar="MUTANT", help="Break the service first: NAME or FILE.py:NAME.")
 @click.option("--logs", is_flag=True, help="Show the service's log lines on stderr.")
 @click.option("--env-file", type=click.Path(path_type=Path), help="Write variables for another service to this file.")
 @click.option("--json", "as_json", is_flag=True, help="Addresses and keys as one line of JSON.")
@@ -116,8 +116,7 @@ def serve_command(
     try:
         if candles:
             CsvMarket.load(candles)
-        if sabotage:
-            load_sabotage(sabotage)
+        sabotage = checked_sabotage(sabotage)
     except (CsvError, SabotageError) as error:
         raise click.UsageError(str(error)) from None
     if env_file and (env_file.is_dir() or not os.access(env_file.absolute().parent, os.W_OK)):

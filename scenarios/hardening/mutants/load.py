@@ -1,4 +1,4 @@
-"""Breaks that only many requests show: each function patches ``service`` with one realistic mistake."""
+"""Mutants that only a load shows: the claim of each is a line of the load's budgets (docs/LOAD.md)."""
 
 from __future__ import annotations
 
@@ -6,26 +6,16 @@ import asyncio
 import itertools
 from typing import Any
 
-from hardening.mutants.patching import put
+from hardening.mutants.mutant import breaks, put
 from signal_service.admission.budgets import Permit, Why
 from signal_service.admission.middleware import Exchange, Gate
 from signal_service.admission.rate_window import RateWindow
 from signal_service.api import routes
 
 
-def rate_window_off_by_one() -> None:
-    """``<=`` where ``<`` was meant: the window takes one more than it should."""
-    build, resize = RateWindow.__init__, RateWindow.resize
-
-    def built(self: RateWindow, capacity: int, window_s: float) -> None:
-        build(self, capacity + 1, window_s)
-
-    put(RateWindow, "__init__", built)
-    put(RateWindow, "resize", lambda self, capacity, window_s: resize(self, capacity + 1, window_s))
-
-
+@breaks("in_flight.at_rest", shown_by="burst", world="load")
 def permits_leaked() -> None:
-    """Some way out forgets the permit: one product request in forty keeps it for good."""
+    """One product request in forty keeps its permit for good."""
     give_back, count = Permit.give_back, itertools.count(1)
 
     def forgetful(self: Permit, why: Why) -> None:
@@ -35,12 +25,14 @@ def permits_leaked() -> None:
     put(Permit, "give_back", forgetful)
 
 
+@breaks("retry_after.429", shown_by="burst", world="load")
 def retry_after_wrong() -> None:
-    """Everybody is told to come back in a second, whenever the next slot is free."""
+    """Retry-After is at most one second, whenever the next slot is free."""
     wait_s = RateWindow.wait_s
     put(RateWindow, "wait_s", lambda self, now: min(1.0, wait_s(self, now)))
 
 
+@breaks("memory.per_request", shown_by="soak", world="load")
 def leak_per_request() -> None:
     """A kilobyte of every request is kept, as by a list of contexts that nobody empties."""
     call, kept = Gate.__call__, []
@@ -52,8 +44,9 @@ def leak_per_request() -> None:
     put(Gate, "__call__", keeping)
 
 
+@breaks("critical.refused", shown_by="burst", world="load")
 def critical_like_any_other() -> None:
-    """Health checks and operators are put in the line of everybody else."""
+    """Critical requests have normal priority."""
     identify = Gate._identify
 
     def levelling(self: Gate, exchange: Exchange) -> None:
@@ -64,6 +57,7 @@ def critical_like_any_other() -> None:
     put(Gate, "_identify", levelling)
 
 
+@breaks("latency.signal.p99", shown_by="open", world="load")
 def slow_now_and_then() -> None:
     """One signal in forty takes a second and a half longer: the mean hardly moves."""
     compute, count = routes.compute, itertools.count(1)

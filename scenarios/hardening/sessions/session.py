@@ -64,7 +64,7 @@ class Session:
         plan: decisions of the simulated world that deviate from the default; ``None`` elsewhere.
         trace_digest: digest of the simulated world's trace; equal digests are equal runs.
         settings: the service's configuration as it ran, without its secrets.
-        sabotage: ``FILE.py:NAME`` that broke the service on purpose.
+        sabotage: the mutant (a name or ``FILE.py:NAME``) that broke the service on purpose.
         commit: of the code that ran (``unknown`` when it cannot be known).
         versions: of Python, libraries, Redis and Toxiproxy.
         history: path of the history, relative to the session's file; empty when there is none.

@@ -39,7 +39,7 @@ def invoke(*words: str, **environment: str) -> Result:
         (["--target", NOBODY, "--toxiproxy", NOBODY, "--api-key-env", "NO_SUCH"], "allowed: the name of a variable"),
         (["--target", NOBODY, "--toxiproxy", NOBODY, "--ask", "x"], "--ask is 'x', allowed: a path"),
         (["--target", NOBODY, "--toxiproxy", NOBODY, "--sabotage", "a.py:b"], "allowed: only without --target"),
-        (["--sabotage", "nowhere"], "--sabotage is 'nowhere', allowed: FILE.py:NAME"),
+        (["--sabotage", "nowhere"], "--sabotage is 'nowhere', allowed: a mutant or FILE.py:NAME"),
         (["--rate", "0"], "--rate"),
         (["--abort-errors", "2"], "--abort-errors"),
     ],

@@ -26,7 +26,6 @@ QUICK = {"downstreams": {name: {"breaker": {"open_s": 1.0}} for name in ("ticker
 TICKER_DOWN = (1.0, 3.0, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 500})
 REDIS_READ_ONLY = (1.0, 3.0, {"kind": "redis_read_only"})
 USER_CUT = (1.5, 2.0, {"kind": "net_down", "target": "user"})
-SABOTAGE = Path(__file__).parents[3] / "scenarios" / "hardening" / "mutants" / "clients.py"
 
 
 def written(folder: Path, *faults: tuple[float, float, dict[str, Any]]) -> str:
@@ -79,7 +78,7 @@ def test_a_broken_service_fails_its_session_is_reproduced_and_shrinks_in_the_sim
     folder = tmp_path / "s"
     comms = (1.0, 6.0, {"kind": "http_fault", "target": "comms", "how": "status", "status": 500})
     words = ["chaos", "--schedule", written(tmp_path, comms, USER_CUT), "--seed", "2", "--out", str(folder)]
-    code, out, err = done(hardening(*words, "--sabotage", f"{SABOTAGE}:breaker_never_half_opens"))
+    code, out, err = done(hardening(*words, "--sabotage", "breaker_never_half_opens"))
     assert code == 1, out + err
     session, path = the_session(folder)
     assert "C6.4" in {judged.claim for judged in session.failures}

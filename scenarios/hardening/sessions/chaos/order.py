@@ -39,7 +39,7 @@ class Order:
         limits: when it is cut short.
         staging: the stack it runs on; ``None``: the live world.
         key_env: name of the variable that held the staging stack's key.
-        sabotage: ``FILE.py:NAME`` for the live world.
+        sabotage: the mutant (a name or ``FILE.py:NAME``) for the live world.
     """
 
     scenario: Scenario

@@ -1,13 +1,15 @@
 """Starts the service in this process, after a sabotage was applied and with the in-process means some faults need.
 
-``python -m hardening.worlds.live.launcher [--agent SOCKET] [--sabotage FILE.py:NAME] -- ARGUMENTS OF THE SERVICE``
+``python -m hardening.worlds.live.launcher [--agent SOCKET] [--sabotage NAME] -- ARGUMENTS OF THE SERVICE``
 
-The agent (``hardening.worlds.agent.agent``) listens on SOCKET and is started first, so that it sees every seam. The
-service knows nothing of it: a sabotage is ``def NAME() -> None`` that patches ``service`` before it runs.
+The agent (``hardening.worlds.agent.agent``) listens on SOCKET and is started first, so that it sees every seam. A
+sabotage is a mutant: a shipped one by its NAME, or ``FILE.py:NAME`` for a function ``def NAME() -> None`` that patches
+the service before it runs.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
@@ -25,15 +27,17 @@ class SabotageError(ValueError):
 
 
 def load_sabotage(reference: str) -> Callable[[], None]:
-    """The function that ``FILE.py:NAME`` names.
+    """The mutant that ``reference`` names: a shipped one, or a function in a file (``FILE.py:NAME``).
 
     Raises:
         SabotageError: when the file or the name is not there, or the file does not load.
     """
     file, colon, name = reference.rpartition(":")
     path = Path(file)
-    if not colon or path.suffix != ".py":
-        raise SabotageError(f"--sabotage is {reference!r}, allowed: FILE.py:NAME")
+    if not colon:
+        return _shipped(name)
+    if path.suffix != ".py":
+        raise SabotageError(f"--sabotage is {reference!r}, allowed: a mutant or FILE.py:NAME")
     if not path.is_file():
         raise SabotageError(f"--sabotage is {reference!r}, allowed: a file that exists ({file} does not)")
     spec = importlib.util.spec_from_file_location(f"sabotage_{path.stem}", path)
@@ -52,6 +56,28 @@ def load_sabotage(reference: str) -> Callable[[], None]:
     return function  # type: ignore[no-any-return]
 
 
+def checked_sabotage(reference: str) -> str:
+    """``reference`` in the form that processes in other directories can load; empty when it is empty.
+
+    Raises:
+        SabotageError: when it cannot be loaded.
+    """
+    if not reference:
+        return ""
+    load_sabotage(reference)
+    file, colon, name = reference.rpartition(":")
+    return f"{Path(file).resolve()}:{name}" if colon else name
+
+
+def _shipped(name: str) -> Callable[[], None]:
+    # By a string: mutants are a room above this one, and only a sabotaged process loads them.
+    try:
+        return importlib.import_module("hardening.mutants.catalogue").shipped(name)  # type: ignore[no-any-return]
+    except LookupError as error:
+        allowed = "a mutant or FILE.py:NAME"
+        raise SabotageError(f"--sabotage is {name!r}, allowed: {allowed} ({error.args[0]})") from None
+
+
 def _options(own: list[str]) -> dict[str, str] | None:
     """The launcher's own options, ``None`` when they are not what it takes."""
     names, values = own[::2], own[1::2]
@@ -66,7 +92,7 @@ def main(argv: list[str]) -> int:
     own, rest = argv[:split], argv[split + 1 :]
     options = _options(own)
     if options is None:
-        allowed = "[--agent SOCKET] [--sabotage FILE.py:NAME] --"
+        allowed = "[--agent SOCKET] [--sabotage NAME|FILE.py:NAME] --"
         print(f"launcher: arguments are {own!r}, allowed: {allowed}", file=sys.stderr)  # noqa: T201
         return USAGE
     try:

@@ -45,7 +45,7 @@ class LiveSpec:
     Attributes:
         settings: laid over the defaults of the service (nested objects merge).
         seed: secrets, candles and workload are drawn from it.
-        sabotage: ``FILE.py:NAME`` for the launcher.
+        sabotage: the mutant (a name or ``FILE.py:NAME``) for the launcher.
         candles: path of a CSV for the ticker's stand-in.
         durable: Valkey keeps what it acknowledged.
         absent: stand-ins that are not there at all.
