@@ -156,6 +156,6 @@ def test_the_catalogue_holds_every_fault_that_is_written() -> None:
     def every(cls: type[Fault]) -> set[type[Fault]]:
         return {cls} | {below for sub in cls.__subclasses__() for below in every(sub)}
 
-    written = {cls for cls in every(Fault) if "kind" in vars(cls) and cls.__module__.startswith("faults.")}
+    written = {cls for cls in every(Fault) if "kind" in vars(cls) and cls.__module__.startswith("hardening.faults.")}
     # slots=True makes each dataclass twice; the catalogue holds the second.
     assert {cls.kind for cls in written} == set(CATALOGUE)

@@ -18,21 +18,8 @@ from proxy_driving import eventually
 from toxiproxy.api import APIConsumer
 
 from hardening.faults.base import Bite, FaultError, HealError, Link
-from hardening.faults.network import (
-    NETWORK_FAULTS,
-    ConnectDelay,
-    ConnectRefuse,
-    FailFirst,
-    HalfClose,
-    HttpErrorAnswers,
-    NetCorrupt,
-    NetDown,
-    NetLatency,
-    NetLoss,
-    NetReset,
-    NetSlowClose,
-    RedisErrorReplies,
-)
+from hardening.faults.catalogue import build
+from hardening.faults.network import NETWORK_FAULTS, NetDown
 from hardening.faults.toxiproxy import Found, ProxyHandle, ProxyLink, Toxiproxy, ToxiproxyError, find_toxiproxy
 from hardening.proxy.server import ProxyServer
 
@@ -258,30 +245,30 @@ async def test_a_cancelled_add_leaves_no_toxic_behind() -> None:
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 PING = b"*1\r\n$4\r\nPING\r\n"
-BITES: dict[str, tuple[Any, bytes, str]] = {
-    "net_latency": (NetLatency(latency_ms=20), b"x", "delayed_bytes"),
-    "net_bandwidth": (NETWORK_FAULTS[1](target="redis"), b"x" * 100, "delayed_bytes"),
-    "net_reset": (NetReset(), b"x", "resets"),
-    "net_timeout": (NETWORK_FAULTS[3](target="redis"), b"x", "dropped_bytes"),
-    "net_slicer": (NETWORK_FAULTS[4](target="redis"), b"x" * 100, "slices"),
-    "net_limit_data": (NETWORK_FAULTS[5](target="redis"), b"x" * 200, "closes"),
-    "net_slow_close": (NetSlowClose(delay_ms=10), b"x", "delayed_closes"),
-    "connect_delay": (ConnectDelay(delay_ms=10), b"x", "delayed_connects"),
-    "connect_refuse": (ConnectRefuse(), b"x", "refused_connects"),
-    "fail_first": (FailFirst(), b"x", "refused_connects"),
-    "net_loss": (NetLoss(probability=0.9, retransmit_ms=1), bytes(40_000), "lost_segments"),
-    "net_corrupt": (NetCorrupt(probability=1.0), b"x", "corrupted_bytes"),
-    "http_error": (HttpErrorAnswers(), GET, "injected_answers"),
-    "redis_error": (RedisErrorReplies(), PING, "injected_answers"),
-    "half_close": (HalfClose(limit_bytes=1), b"xyz", "half_closes"),
+EFFECTS: dict[str, tuple[dict[str, Any], bytes, str]] = {
+    "net_latency": ({"latency_ms": 20}, b"x", "delayed_bytes"),
+    "net_bandwidth": ({}, b"x" * 100, "delayed_bytes"),
+    "net_reset": ({}, b"x", "resets"),
+    "net_timeout": ({}, b"x", "dropped_bytes"),
+    "net_slicer": ({}, b"x" * 100, "slices"),
+    "net_limit_data": ({}, b"x" * 200, "closes"),
+    "net_slow_close": ({"delay_ms": 10}, b"x", "delayed_closes"),
+    "connect_delay": ({"delay_ms": 10}, b"x", "delayed_connects"),
+    "connect_refuse": ({}, b"x", "refused_connects"),
+    "fail_first": ({}, b"x", "refused_connects"),
+    "net_loss": ({"probability": 0.9, "retransmit_ms": 1}, bytes(40_000), "lost_segments"),
+    "net_corrupt": ({"probability": 1.0}, b"x", "corrupted_bytes"),
+    "http_error": ({}, GET, "injected_answers"),
+    "redis_error": ({}, PING, "injected_answers"),
+    "half_close": ({"limit_bytes": 1}, b"xyz", "half_closes"),
 }
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("kind", BITES)
-async def test_a_fault_bites_is_healed_and_tells_how_often(kind: str) -> None:
-    fault, data, effect = BITES[kind]
-    assert fault.kind == kind
+@pytest.mark.parametrize("kind", EFFECTS)
+async def test_a_fault_has_an_effect_is_healed_and_counts_it(kind: str) -> None:
+    fields, data, effect = EFFECTS[kind]
+    fault = build({"kind": kind, **fields})
     async with proxied() as (_, proxy):
         link = ProxyLink(proxy)
         token = await fault.inject(link)
@@ -296,7 +283,9 @@ async def test_a_fault_bites_is_healed_and_tells_how_often(kind: str) -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("fault", [fault() for fault in NETWORK_FAULTS], ids=lambda fault: fault.kind)
+@pytest.mark.parametrize(
+    "fault", [build({"kind": fault.kind}) for fault in NETWORK_FAULTS], ids=lambda fault: fault.kind
+)
 async def test_a_fault_that_met_nobody_says_that_it_did_not_bite(fault: Any) -> None:
     async with proxied() as (_, proxy):
         link = ProxyLink(proxy)
@@ -322,7 +311,7 @@ async def test_a_link_that_goes_down_counts_the_connections_it_dropped() -> None
 @pytest.mark.asyncio
 async def test_through_the_real_one_passing_bytes_are_the_bite() -> None:
     async with proxied("real") as (_, proxy):
-        link, fault = ProxyLink(proxy), NetLatency(latency_ms=5)
+        link, fault = ProxyLink(proxy), build({"kind": "net_latency", "latency_ms": 5})
         token = await fault.inject(link)
         assert await exchange(proxy, b"hello", 5) == b"hello"
         await asyncio.sleep(0.1)  # the real one counts a connection's bytes when it has ended
@@ -333,10 +322,10 @@ async def test_through_the_real_one_passing_bytes_are_the_bite() -> None:
 async def test_a_heal_that_cannot_be_done_is_an_error() -> None:
     async with proxied() as (_, proxy):
         link = ProxyLink(proxy)
-        token = await NetLatency().inject(link)
+        token = await build({"kind": "net_latency"}).inject(link)
         await proxy.remove_toxic((await proxy.toxics())[0]["name"])
         with pytest.raises(HealError, match="could not be removed"):
-            await NetLatency().heal(link, token)
+            await build({"kind": "net_latency"}).heal(link, token)
 
 
 @pytest.mark.asyncio
@@ -368,12 +357,12 @@ def test_kinds_are_unique_and_say_what_they_do() -> None:
         ("net_latency", "toxicity", 1.5),
         ("net_latency", "latency_ms", 0),
         ("net_latency", "latency_ms", 1.5),
-        ("net_latency", "jitter_ms", 101),
+        ("net_latency", "jitter_ms", -1),
         ("net_bandwidth", "rate_kb_per_s", -1),
         ("net_reset", "timeout_ms", -1),
         ("net_timeout", "timeout_ms", -1),
         ("net_slicer", "average_bytes", 0),
-        ("net_slicer", "variation_bytes", 16),
+        ("net_slicer", "variation_bytes", 17),
         ("net_limit_data", "limit_bytes", -1),
         ("net_slow_close", "delay_ms", 0),
         ("net_down", "target", "moon"),

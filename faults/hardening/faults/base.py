@@ -114,6 +114,12 @@ class Fault(ABC):
         targets: target names that make sense; the first is the default.
         summary: one line for a person.
         signed: fields that may be below zero although their names end in a unit.
+        variants: parameters that ``hardening chaos`` draws from, each with each of ``variant_targets``.
+        variant_targets: the targets of those; empty for all ``targets``.
+        never_drawn: why ``hardening chaos`` does not draw it; empty when it does.
+        drawn: what the property tests draw for the simulated world, as alternatives of field -> value, tuple of
+            values, or range; empty when that world has no means for it.
+        slot: two faults of one slot on one target undo each other's work, so no test draws both; the kind when empty.
     """
 
     kind: ClassVar[str]
@@ -121,6 +127,11 @@ class Fault(ABC):
     targets: ClassVar[tuple[str, ...]]
     summary: ClassVar[str]
     signed: ClassVar[tuple[str, ...]] = ()
+    variants: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    variant_targets: ClassVar[tuple[str, ...]] = ()
+    never_drawn: ClassVar[str] = ""
+    drawn: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    slot: ClassVar[str] = ""
 
     target: str
 

@@ -40,6 +40,8 @@ class SlowHead(_ClientFault):
 
     kind: ClassVar[str] = "slow_head"
     summary: ClassVar[str] = "clients that send the head of a request byte by byte"
+    variants = ({"connections": 20},)
+    drawn = ({"connections": range(1, 9)},)
 
     target: str = "service"
     connections: int = 20
@@ -64,6 +66,8 @@ class SlowBody(_ClientFault):
 
     kind: ClassVar[str] = "slow_body"
     summary: ClassVar[str] = "clients that send the body of a request byte by byte"
+    variants = ({"connections": 20},)
+    drawn = ({"connections": range(1, 9)},)
 
     target: str = "service"
     connections: int = 20
@@ -96,6 +100,8 @@ class HalfClosed(_ClientFault):
 
     kind: ClassVar[str] = "client_half_closed"
     summary: ClassVar[str] = "clients that close their sending side in the middle of a request"
+    variants = ({"connections": 20},)
+    drawn = ({"connections": range(1, 9)},)
 
     target: str = "service"
     connections: int = 20
@@ -124,6 +130,8 @@ class ConnectionFlood(_ClientFault):
 
     kind: ClassVar[str] = "connection_flood"
     summary: ClassVar[str] = "many connections that say nothing"
+    variants = ({"connections": 150},)
+    drawn = ({"connections": range(10, 61)},)
 
     target: str = "service"
     connections: int = 500
@@ -146,6 +154,8 @@ class DisconnectMidAnswer(_ClientFault):
 
     kind: ClassVar[str] = "disconnect_mid_answer"
     summary: ClassVar[str] = "clients that go away in the middle of the answer, or just before it"
+    variants = ({"connections": 3}, {"connections": 3, "after_bytes": 0})
+    drawn = ({"connections": range(1, 4), "after_bytes": 0, "wait_ms": (50.0, 250.0)},)
 
     target: str = "service"
     connections: int = 5

@@ -22,6 +22,9 @@ class ClockJump(Fault):
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "let the service's wall clock jump, forward or back"
     signed: ClassVar[tuple[str, ...]] = ("offset_s",)
+    slot = "clock"
+    variants = ({"offset_s": 3600.0}, {"offset_s": -86400.0}, {"offset_s": 45.0})
+    drawn = ({"offset_s": (61.0, -61.0, 3600.0, -86400.0)},)
 
     target: str = "service"
     offset_s: float = 3600.0
@@ -52,6 +55,9 @@ class ClockDrift(Fault):
     protocol: ClassVar[str] = "clock"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "let the service's wall clock run fast, slow or backwards"
+    slot = "clock"
+    variants = ({"rate": 3.0}, {"rate": 0.0}, {"rate": -1.0})
+    drawn = ({"rate": (0.5, 2.0, 10.0)},)
 
     target: str = "service"
     rate: float = 2.0

@@ -21,6 +21,8 @@ class CpuPressure(Fault):
     protocol: ClassVar[str] = "resources"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "burn processor time inside the service, or lower its quota"
+    variants = ({"share": 1.0, "means": "threads"},)
+    drawn = ({"share": (0.6, 0.8, 1.0)},)
 
     target: str = "service"
     share: float = 1.0
@@ -59,6 +61,7 @@ class NoisyNeighbour(Fault):
     protocol: ClassVar[str] = "resources"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "let other processes burn the machine's cores"
+    variants = ({"processes": 2},)
 
     target: str = "service"
     processes: int = 2

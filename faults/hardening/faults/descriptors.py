@@ -17,6 +17,7 @@ class DescriptorsExhausted(Fault):
     protocol: ClassVar[str] = "resources"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "take all file descriptors of the service"
+    drawn = ({},)
 
     target: str = "service"
     spare: int = 0

@@ -17,6 +17,8 @@ class DiskFull(Fault):
     protocol: ClassVar[str] = "files"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "let writes to the audit log or the logs fail as on a full disk"
+    variants = ({"where": "audit"},)
+    drawn = ({"where": ("audit", "logs")},)
 
     target: str = "service"
     where: str = "audit"
@@ -45,6 +47,7 @@ class LogReaderBlocked(Fault):
     protocol: ClassVar[str] = "files"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "let nobody read what the service logs"
+    drawn = ({},)
 
     target: str = "service"
 

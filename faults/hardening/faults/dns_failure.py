@@ -20,6 +20,9 @@ class DnsFailure(Fault):
     protocol: ClassVar[str] = "names"
     targets: ClassVar[tuple[str, ...]] = ("ticker", "user", "alert", "comms", "redis")
     summary: ClassVar[str] = "let the look-up of a downstream's name fail or be slow"
+    variants = ({"how": "not_found"}, {"how": "try_again"})
+    variant_targets = targets[:-1]
+    drawn = ({"how": ("not_found", "slow")},)
 
     target: str = "ticker"
     how: str = "not_found"

@@ -33,6 +33,17 @@ class HttpFault(Fault):
     protocol: ClassVar[str] = "downstream"
     targets: ClassVar[tuple[str, ...]] = ("ticker", "user", "alert", "comms")
     summary: ClassVar[str] = "let a downstream answer wrongly, slowly or not at all"
+    slot = "http"
+    variants = (
+        {"how": "status", "status": 500},
+        {"how": "status", "status": 429},
+        {"how": "latency", "latency_ms": 700.0},
+        {"how": "hang"},
+        {"how": "dripped_body", "latency_ms": 40.0},
+        {"how": "dripped_head", "latency_ms": 40.0},
+        *({"how": how} for how in ("truncated_body", "invalid_json", "wrong_shape", "wrong_content_type", "reset")),
+    )
+    drawn = ({"how": HOW, "status": (500, 503, 429, 404), "latency_ms": (50.0, 300.0, 3000.0)},)
 
     target: str = "ticker"
     how: str = "status"

@@ -29,6 +29,9 @@ class EventLoopStall(Fault):
     protocol: ClassVar[str] = "event_loop"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "block the service's event loop"
+    slot = "frozen"
+    variants = ({"stall_ms": 400.0, "every_ms": 900.0}, {"stall_ms": 1500.0})
+    drawn = ({"stall_ms": (100.0, 200.0, 300.0, 700.0)},)
 
     target: str = "service"
     stall_ms: float = 500.0

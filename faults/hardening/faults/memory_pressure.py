@@ -30,6 +30,8 @@ class MemoryPressure(Fault):
     protocol: ClassVar[str] = "resources"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "hold memory inside the service, or lower its limit"
+    variants = ({"held_mb": 300.0, "means": "ballast"}, {"held_mb": 430.0, "means": "ballast"})
+    drawn = ({"held_mb": (300.0, 380.0, 430.0, 460.0)},)
 
     target: str = "service"
     held_mb: float = 256.0

@@ -21,6 +21,8 @@ class NetworkPartition(Fault):
     protocol: ClassVar[str] = "hosts"
     targets: ClassVar[tuple[str, ...]] = ("hosts", "redis", "ticker", "user", "alert", "comms")
     summary: ClassVar[str] = "part hosts of our own from each other (simulated, or network namespaces as root)"
+    never_drawn = "it needs hosts of our own with a router between them, which no world of a session has"
+    drawn = ({},)
 
     target: str = "hosts"
 

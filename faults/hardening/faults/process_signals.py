@@ -38,6 +38,23 @@ class ProcessSignal(Fault):
     protocol: ClassVar[str] = "process"
     targets: ClassVar[tuple[str, ...]] = ("service",)
     summary: ClassVar[str] = "send TERM, INT, HUP, KILL, STOP or CONT to the service at a chosen moment"
+    slot = "frozen"
+    variants = (
+        {"signal": "STOP"},
+        {"signal": "HUP"},
+        {"signal": "TERM", "moment": "mid_request"},
+        {"signal": "KILL"},
+        {"signal": "KILL", "moment": "mid_request"},
+    )
+    drawn = (
+        {"signal": ("HUP", "TERM", "INT", "KILL", "STOP"), "moment": MOMENTS[:-1], "deadline_ms": 1500.0},
+        {
+            "signal": "TERM",
+            "moment": ("immediately", "mid_request"),
+            "second": ("TERM", "INT"),
+            "deadline_ms": 1500.0,
+        },
+    )
 
     target: str = "service"
     signal: str = "TERM"

@@ -75,6 +75,8 @@ class RedisEntriesDamaged(RedisFault):
 
     kind: ClassVar[str] = "redis_entries_damaged"
     summary: ClassVar[str] = "corrupt, truncate or swap entries of the cache, or give them a wrong version"
+    variants = tuple({"how": how} for how in ("corrupt", "truncate", "empty", "wrong_version", "swap", "wrong_type"))
+    drawn = ({"how": ("corrupt", "truncate", "wrong_version", "swap"), "seed": range(100), "entries_max": (1, 1000)},)
 
     target: str = "redis"
     how: str = "corrupt"

@@ -28,6 +28,7 @@ class RedisFault(Fault):
     __slots__ = ()
     protocol: ClassVar[str] = "redis"
     targets: ClassVar[tuple[str, ...]] = ("redis",)
+    slot = "redis"
 
     @abstractmethod
     async def break_it(self, target: RedisServer) -> object:

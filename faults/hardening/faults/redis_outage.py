@@ -24,6 +24,8 @@ class RedisKilled(Fault):
     protocol: ClassVar[str] = "redis"
     targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "kill the Redis server by SIGKILL, restart it on heal"
+    slot = "redis"
+    drawn = ({},)
 
     target: str = "redis"
     keep_data: bool = True
@@ -47,6 +49,8 @@ class RedisShutdown(Fault):
     protocol: ClassVar[str] = "redis"
     targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "shut the Redis server down gracefully, start it again on heal"
+    slot = "redis"
+    drawn = ({},)
 
     target: str = "redis"
     keep_data: bool = True
@@ -70,6 +74,9 @@ class RedisRestarted(Fault):
     protocol: ClassVar[str] = "redis"
     targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "restart the Redis server at once, with or without its data"
+    slot = "redis"
+    variants = ({"graceful": True}, {"graceful": False})
+    drawn = ({"graceful": (False, True)},)
 
     target: str = "redis"
     keep_data: bool = True
@@ -96,6 +103,8 @@ class RedisStopped(Fault):
     protocol: ClassVar[str] = "redis"
     targets: ClassVar[tuple[str, ...]] = ("redis",)
     summary: ClassVar[str] = "freeze the Redis server by SIGSTOP, continue it on heal"
+    slot = "redis"
+    drawn = ({},)
 
     target: str = "redis"
 
@@ -126,6 +135,7 @@ class RedisRefusing(RedisFault):
 
     kind: ClassVar[str] = "redis_refusing"
     summary: ClassVar[str] = "refuse new connections to Redis, keep the open ones"
+    drawn = ({},)
 
     target: str = "redis"
 

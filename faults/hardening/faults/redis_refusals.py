@@ -25,6 +25,7 @@ class RedisMemoryFull(RedisFault):
 
     kind: ClassVar[str] = "redis_memory_full"
     summary: ClassVar[str] = "no memory left in Redis: writes are refused with OOM"
+    drawn = ({},)
 
     target: str = "redis"
     spare_bytes: int = 0
@@ -50,6 +51,7 @@ class RedisEvicting(RedisFault):
 
     kind: ClassVar[str] = "redis_evicting"
     summary: ClassVar[str] = "memory pressure in Redis: keys are evicted"
+    variants = ({"policy": "volatile-lru"}, {"policy": "volatile-ttl"})
 
     target: str = "redis"
     policy: str = "allkeys-lru"
@@ -81,6 +83,7 @@ class RedisReadOnly(RedisFault):
 
     kind: ClassVar[str] = "redis_read_only"
     summary: ClassVar[str] = "Redis becomes a replica: writes are refused with READONLY"
+    drawn = ({},)
 
     target: str = "redis"
 

@@ -29,6 +29,8 @@ class RedisClientPause(RedisFault):
 
     kind: ClassVar[str] = "redis_client_pause"
     summary: ClassVar[str] = "make Redis hold back commands (CLIENT PAUSE)"
+    variants = ({"pause_ms": 1500}, {"pause_ms": 1500, "mode": "write"})
+    drawn = ({"mode": ("all", "write"), "pause_ms": 1000},)
 
     target: str = "redis"
     mode: str = "all"
@@ -89,6 +91,7 @@ class RedisSlowCommands(RedisFault):
 
     kind: ClassVar[str] = "redis_slow_commands"
     summary: ClassVar[str] = "keep the Redis server's thread busy with slow scripts"
+    variants = ({"busy_ms": 150.0, "every_ms": 300.0},)
 
     target: str = "redis"
     busy_ms: float = 200.0
@@ -161,6 +164,8 @@ class RedisClientsKilled(RedisFault):
 
     kind: ClassVar[str] = "redis_clients_killed"
     summary: ClassVar[str] = "break Redis connections, also in mid-command (CLIENT KILL)"
+    variants = ({"every_ms": 500.0}, {"mid_command": False, "every_ms": 300.0})
+    drawn = ({"mid_command": (False, True), "every_ms": 300.0},)
 
     target: str = "redis"
     mid_command: bool = True

@@ -59,6 +59,8 @@ class RedisError(ExchangeToxic):
         """An error reply is one line."""
         if not attributes["error"] or re.search(r"[\r\n]", attributes["error"]):
             raise AttributeRefusedError("error", attributes["error"], "one line, not empty")
+        if not all(attributes["commands"]):
+            raise AttributeRefusedError("commands", attributes["commands"], "names of commands")
 
     def feed(self, data: bytes, now: float) -> list[Timed]:
         """Complete commands decide; an unfinished one is kept."""

@@ -10,7 +10,7 @@ import click
 
 from hardening.catalogue.scenario_json import SessionError
 from hardening.claims.verdict import Exit
-from hardening.faults.network_link import LINKS
+from hardening.faults.network import LINKS
 from hardening.sessions.export import chaos_mesh, chaostoolkit
 from hardening.sessions.export.chaostoolkit import Exported
 from hardening.sessions.session import Session

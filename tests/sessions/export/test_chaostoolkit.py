@@ -15,7 +15,7 @@ import pytest
 from toolkit import installed
 
 from hardening.faults.catalogue import build
-from hardening.faults.network_link import LinkFault
+from hardening.faults.network import LinkFault
 from hardening.faults.schedule import Schedule, TimedFault
 from hardening.sessions.chaos.ingredients import VARIANTS
 from hardening.sessions.chaos.order import scenario_of

@@ -7,24 +7,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from hardening.faults.base import Fault
-from hardening.faults.network_link import HTTP_LINKS, LINKS
-from hardening.faults.network_own import (
-    ConnectDelay,
-    ConnectRefuse,
-    FailFirst,
-    HalfClose,
-    HttpErrorAnswers,
-    NetCorrupt,
-    NetLoss,
-    RedisErrorReplies,
-)
+from hardening.faults.network import HTTP_LINKS, LINKS, NETWORK_FAULTS, LinkFault
+from hardening.toxics import OWN_TYPES
 
 OWN_TOXICS = frozenset(
-    fault.kind
-    for fault in (
-        *(ConnectDelay, ConnectRefuse, FailFirst, NetLoss),
-        *(NetCorrupt, HttpErrorAnswers, RedisErrorReplies, HalfClose),
-    )
+    fault.kind for fault in NETWORK_FAULTS if issubclass(fault, LinkFault) and fault.toxic in OWN_TYPES
 )
 """Kinds that only the embedded proxy can do; the real Toxiproxy does not know their toxics."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardening.faults.base import Fault
-from hardening.faults.network_link import LinkFault
+from hardening.faults.network import LinkFault
 from hardening.faults.schedule import TimedFault
 from hardening.sessions.session import Session
 

@@ -22,7 +22,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from hardening.faults.base import HealError, UnsupportedTargetError
-from hardening.faults.network_link import LINKS
+from hardening.faults.network import LINKS
 from hardening.faults.run_directory import RunDirectory
 from hardening.faults.toxiproxy import Found, ProxyHandle, ProxyLink, Toxiproxy
 from hardening.faults.toxiproxy_process import TOKEN_VARIABLE
