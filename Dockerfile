@@ -17,7 +17,7 @@ COPY service/ /app/
 RUN /venv/bin/python -m compileall -q /app
 
 FROM build AS build-harness
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY service/ ./service/
 COPY faults/ ./faults/
 COPY scenarios/ ./scenarios/

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 from command_lines import parse, simple_commands, walk
 
 from hardening.commands.cli import hardening
-from hardening.commands.manual import FURTHER, PURPOSES, Manual
+from hardening.commands.manual import FURTHER, Manual
+from hardening.commands.table import TABLE
 
 COMMANDS = {" ".join(path): command for path, command in walk()}
 LEAVES = {
@@ -42,9 +43,8 @@ def test_the_help_names_every_command_once_under_what_it_is_for() -> None:
     said = run("--help").stdout
     for name in hardening.commands:
         assert len([line for line in said.splitlines() if line.startswith(f"  {name} ")]) == 1, name
-    placed = [name for names in PURPOSES.values() for name in names]
-    assert len(placed) == len(set(placed))
-    assert FURTHER not in said, "a command stands under no purpose in scenarios/hardening/commands/manual.py"
+    assert len(TABLE) == len({row.name for row in TABLE})
+    assert FURTHER not in said, "a command has no row in scenarios/hardening/commands/table.py"
 
 
 def test_a_command_that_no_purpose_names_is_shown_all_the_same() -> None:
@@ -65,10 +65,25 @@ def test_the_help_ends_with_one_example_whose_options_parse(name: str) -> None:
     assert any(" ".join(words).startswith(f"hardening {name}") for words in commands)
     for words in commands:
         parse(words)
-    kept = re.findall(r"scenarios/hardening/sessions/adopted/\S+", example)
-    assert all((ROOT / path).exists() for path in kept if path.endswith(".json")), (
-        "it names a session that is not there"
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_no_help_names_a_path_that_only_a_checkout_has(name: str) -> None:
+    said = CliRunner().invoke(hardening, [*name.split(), "--help"], prog_name="hardening").output
+    assert not re.findall(r"\b(?:docs|tests|scenarios|faults|service|loadtests|deploy|benchmarks|scripts)/\S*", said)
+
+
+def test_the_help_of_all_commands_imports_none_of_them() -> None:
+    script = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from hardening.commands.cli import hardening\n"
+        "assert CliRunner().invoke(hardening, ['--help']).exit_code == 0\n"
+        "print([row.name for row in hardening.commands._rows.values()"
+        " if f'hardening.commands.{row.module}' in sys.modules])\n"
     )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("name", LEAVES)

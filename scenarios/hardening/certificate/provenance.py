@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib.util
 import os
 import platform
@@ -65,19 +67,46 @@ def _git(root: Path, *words: str) -> str | None:
 
 
 def provenance(checkout: Path | None = None) -> Provenance:
-    """Look at the code that runs, and at the checkout (by default the working directory) that it may come from.
+    """Look at the code that runs, and at the checkout that it may come from.
 
-    The commit counts only when the checkout's packages are byte for byte the code that runs.
+    The commit of a checkout counts only when its packages are byte for byte the code that runs; the one that a wheel
+    was built from counts only while no installed file was altered.
+
+    Args:
+        checkout: a folder inside it; by default the working directory, then the folder of the code itself.
     """
-    running = digest_files(code_files(running_roots()))
-    top = _git(checkout or Path.cwd(), "rev-parse", "--show-toplevel")
-    if top is None or digest_files(code_files(Path(top, name) for name in SOURCE_ROOTS)) != running:
-        return Provenance(running, "unknown")
-    commit = _git(Path(top), "rev-parse", "HEAD")
-    status = _git(Path(top), "status", "--porcelain")
+    roots = running_roots()
+    running = digest_files(code_files(roots))
+    tops = {top: None for place in ([checkout] if checkout else [Path.cwd(), *roots]) if (top := _top(place))}
+    for top in tops:
+        if digest_files(code_files(top / name for name in SOURCE_ROOTS)) == running:
+            return Provenance(running, _commit_of(top))
+    return Provenance(running, built_commit())
+
+
+def _top(place: Path) -> Path | None:
+    found = _git(place, "rev-parse", "--show-toplevel")
+    return Path(found) if found else None
+
+
+def _commit_of(top: Path) -> str:
+    commit, status = _git(top, "rev-parse", "HEAD"), _git(top, "status", "--porcelain")
     if commit is None or status is None:
-        return Provenance(running, "unknown")
-    return Provenance(running, commit + ("-dirty" if status else ""))
+        return "unknown"
+    return commit + ("-dirty" if status else "")
+
+
+def built_commit() -> str:
+    """The commit that the installed wheel was built from; ``unknown`` where it states none or was altered since."""
+    stated = Path(__file__).with_name("commit.txt")
+    if not stated.is_file():
+        return "unknown"
+    for file in metadata.files("signal-hardening") or ():
+        if file.hash is not None and file.suffix in _SUFFIXES | {".txt"}:
+            digest = hashlib.new(file.hash.mode, Path(str(file.locate())).read_bytes()).digest()
+            if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != file.hash.value:
+                return "unknown"
+    return stated.read_text(encoding="ascii").strip()
 
 
 def release() -> str:

@@ -161,7 +161,7 @@ def _check_load(options: CertifyOptions) -> None:
             raise click.UsageError(f"--load-dir: {error}") from None
 
 
-@click.command("certify", short_help="run the scenarios, judge, write the certificate")
+@click.command("certify")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of the certificate.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Everything is drawn from it."

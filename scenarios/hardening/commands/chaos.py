@@ -18,18 +18,18 @@ from rich.console import Console
 
 from hardening.certificate.provenance import provenance
 from hardening.claims.verdict import Exit, Outcome
+from hardening.commands.chaos_view import LineView, ScreenView
 from hardening.commands.faults import Duration
 from hardening.faults.base import FaultError
 from hardening.faults.run_directory import sweep
 from hardening.faults.schedule import Schedule
 from hardening.faults.toxiproxy import ToxiproxyError, find_toxiproxy
 from hardening.runs.interrupt import InterruptedRunError, run
-from hardening.sessions.chaos.conduct import Done, conduct
+from hardening.sessions.chaos.conduct import Done, Facts, conduct
 from hardening.sessions.chaos.draw import SHORTEST_S, TAIL_S, NothingToDrawError, draw
 from hardening.sessions.chaos.ingredients import PROFILES
 from hardening.sessions.chaos.order import Order, scenario_of
 from hardening.sessions.chaos.support import Support, live_support, staging_support
-from hardening.sessions.chaos.view import Facts, LineView, ScreenView
 from hardening.sessions.chaos.watch import Limits, Watch
 from hardening.sessions.store import DEFAULT, Store
 from hardening.worlds.live.launcher import SabotageError, checked_sabotage
@@ -39,7 +39,7 @@ DURATION_S = 120.0
 _SIGNAL_NAMES: Mapping[int, str] = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
 
 
-@click.command("chaos", short_help="faults under load, watched, healed, judged and kept as a session")
+@click.command("chaos")
 @click.option("--schedule", "schedule_file", type=click.Path(path_type=Path), help="JSON list of {at_s, for_s, fault}.")
 @click.option("--profile", type=click.Choice(sorted(PROFILES)), help="Draw from this one; default: everything.")
 @click.option(

@@ -1,4 +1,4 @@
-"""The ``hardening`` command: one door to everything; each subcommand lives in a file of its own.
+"""The ``hardening`` command: in come its words, out comes an exit code; each subcommand has a row in ``table``.
 
 Exit codes, everywhere: 0 done (or PASSED, WARNED), 1 failed, 2 usage or bad input, 3 unknown, 4 harness error.
 """
@@ -8,46 +8,30 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 
 import click
 
 from hardening.claims.verdict import Exit
+from hardening.commands.extras import what_to_install
 from hardening.commands.manual import FOOTER, Manual, example_last
-
-_WHERE = {
-    "certify": "hardening.commands.certify:certify_command",
-    "verify": "hardening.commands.verify:verify_command",
-    "report": "hardening.commands.report:report_command",
-    "gate": "hardening.commands.gate:gate_command",
-    "keygen": "hardening.commands.verify:keygen_command",
-    "serve": "hardening.commands.serve:serve_command",
-    "preflight": "hardening.commands.serve:preflight_command",
-    "load": "hardening.commands.load:load_command",
-    "faults": "hardening.commands.faults:faults_group",
-    "proxy": "hardening.commands.proxy:proxy_command",
-    "explore": "hardening.commands.explore:explore_command",
-    "completion": "hardening.commands.completion:completion_command",
-    "chaos": "hardening.commands.chaos:chaos_command",
-    "replay": "hardening.commands.session:replay_command",
-    "shrink": "hardening.commands.session:shrink_command",
-    "session": "hardening.commands.session:session_group",
-    "export": "hardening.commands.export:export_command",
-}
-"""Each command by name. It is imported when it is asked for: a gate need not wait for a whole simulator."""
+from hardening.commands.table import TABLE, Row
 
 
 class _Commands(MutableMapping[str, click.Command]):
-    """The commands, each imported at its first use."""
+    """The commands by name, each imported at its first use."""
 
-    def __init__(self, where: Mapping[str, str]) -> None:
-        self._where = dict(where)
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._rows = {row.name: row for row in rows}
         self._imported: dict[str, click.Command] = {}
 
     def __getitem__(self, name: str) -> click.Command:
         if name not in self._imported:
-            module, _, attribute = self._where[name].partition(":")
-            self._imported[name] = command = getattr(importlib.import_module(module), attribute)
+            row = self._rows[name]
+            module = importlib.import_module(f"hardening.commands.{row.module}")
+            found = (one for one in vars(module).values() if isinstance(one, click.Command) and one.name == name)
+            self._imported[name] = command = next(found)
+            command.short_help = row.purpose
             example_last(command)
         return self._imported[name]
 
@@ -55,23 +39,38 @@ class _Commands(MutableMapping[str, click.Command]):
         self._imported[name] = command
 
     def __delitem__(self, name: str) -> None:
-        self._where.pop(name, None)
+        self._rows.pop(name, None)
         self._imported.pop(name, None)
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**self._where, **self._imported})
+        return iter({**self._rows, **self._imported})
 
     def __len__(self) -> int:
-        return len({**self._where, **self._imported})
+        return len({**self._rows, **self._imported})
+
+
+def _show_version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from hardening.certificate.provenance import provenance, release  # noqa: PLC0415 - git is run for this alone
+
+        click.echo(f"hardening {release()}, commit {provenance().commit}")
+        context.exit()
 
 
 @click.group(
     cls=Manual,
-    commands=_Commands(_WHERE),
+    commands=_Commands(TABLE),
     epilog=FOOTER,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.version_option(package_name="signal-hardening", prog_name="hardening")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="The version and the commit that is installed.",
+)
 def hardening() -> None:
     """Prove by behaviour that a service is production hardened: run it, break everything around it, record what
     happens, and let a judge that knows nothing of the service decide what it is worth.
@@ -92,11 +91,20 @@ def main() -> None:
         code = Exit.USAGE
     except KeyboardInterrupt:
         code = Exit.HARNESS
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a harness error is exit 4, said in a line
-        traceback.print_exc()
-        click.echo(f"harness error: {type(error).__name__}: {error}", err=True)
-        code = Exit.HARNESS
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        code = _failed(error)
     sys.exit(int(code or 0))
+
+
+def _failed(error: Exception) -> Exit:
+    """Say what an exception means: a library of an extra is missing (one line), or the harness failed."""
+    if isinstance(error, ModuleNotFoundError) and (install := what_to_install(error)):
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        click.echo(f"hardening {command} {install}", err=True)
+        return Exit.USAGE
+    traceback.print_exc()
+    click.echo(f"harness error: {type(error).__name__}: {error}", err=True)
+    return Exit.HARNESS
 
 
 if __name__ == "__main__":

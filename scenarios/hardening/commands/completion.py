@@ -9,7 +9,7 @@ VARIABLE = "_HARDENING_COMPLETE"
 """What the script sets when it asks us; click answers to it by the program's name."""
 
 
-@click.command("completion", short_help="commands and options completed by bash, zsh or fish")
+@click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion_command(context: click.Context, shell: str) -> None:

@@ -17,7 +17,7 @@ from hardening.sessions.session import Session
 from hardening.sessions.store import DEFAULT, Store
 
 
-@click.command("export", short_help="a session for the Chaos Toolkit or Chaos Mesh")
+@click.command("export")
 @click.argument("session")
 @click.option(
     "--format", "form", type=click.Choice(["chaostoolkit", "chaos-mesh"]), required=True, help="For which tool."
@@ -65,7 +65,7 @@ def export_command(
 
     \b
     Example:
-      hardening export everything --format chaos-mesh --out everything.yaml
+      hardening export 20261125-173000-redis-storm-s7 --format chaos-mesh --out storm.yaml
     """
     try:
         found = Store(directory).find(session).session

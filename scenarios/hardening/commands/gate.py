@@ -13,7 +13,7 @@ from hardening.claims.verdict import Exit
 from hardening.commands.verify import demanding, directory_of
 
 
-@click.command("gate", short_help="let a deployment through, or not, by its certificate")
+@click.command("gate")
 @click.argument("certificate", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The decision on stdout as JSON.")
 @demanding

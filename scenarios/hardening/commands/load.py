@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -10,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,8 +18,9 @@ import click
 
 from hardening.certificate.provenance import provenance
 from hardening.claims.verdict import Exit
+from hardening.commands.extras import needs
 from hardening.commands.faults import Duration
-from hardening.commands.load_terminal import Terminal
+from hardening.commands.load_view import LoadView
 from hardening.faults.base import FaultError
 from hardening.faults.run_directory import sweep
 from hardening.faults.schedule import Schedule
@@ -46,7 +47,7 @@ RATE_CAP_PER_S, DURATION_CAP_S = 60.0, 600.0
 USER_KEYS, OPERATOR_KEYS = ("demo", "high", "low", "reader"), ("operator", "scraper")
 
 
-@click.group("load", invoke_without_command=True, short_help="Locust holds the service to its budgets")
+@click.group("load", invoke_without_command=True)
 @click.option("--shape", type=click.Choice(SHAPES), help="How the rate changes over time.")
 @click.option("--host", default="", help="Somebody's service; without it one is booted here.")
 @click.option("--api-key-env", default="", metavar="NAME", help="Variable that holds the users' API key (with --host).")
@@ -88,6 +89,7 @@ def load_command(context: click.Context, /, **given: Any) -> None:
     """
     if context.invoked_subcommand is not None:
         return
+    needs("locust")
     if given["worker"]:
         sys.exit(_work(given))
     if not given["shape"]:
@@ -250,18 +252,16 @@ def _run(options: LoadOptions, *, as_json: bool) -> str:
     for old in ("world.jsonl", "plan.json", "requests-*.jsonl", "observed*.jsonl"):
         for path in options.out.glob(old):
             path.unlink()
-    with Terminal(options.plan, quiet=as_json) as terminal:
+    with LoadView(options.plan, quiet=as_json) as view:
 
         async def work() -> str:
-            started: list[LocustRun] = []
+            with ExitStack() as keys:
 
-            def begun(locust: LocustRun) -> None:
-                started.append(locust)
-                terminal.stop_key(locust.stop_early)
+                def begun(locust: LocustRun) -> None:
+                    keys.enter_context(view.stop_on_key(locust.stop_early))
 
-            if options.host:
-                return await run_remote(options, terminal.show, begun)
-            return await run_embedded(options, terminal.show, begun)
+                one = run_remote if options.host else run_embedded
+                return await one(options, view.show, begun)
 
         try:
             return run(work())
@@ -280,6 +280,6 @@ def _work(given: Mapping[str, Any]) -> int:
         "LOAD_KEYS": json.dumps(options.keys),
     }
     argv = worker_argv(options.host, given["master_host"], given["master_port"])
-    with contextlib.suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt):
         return subprocess.run(argv, check=False, env=environment).returncode
     return Exit.HARNESS

@@ -1,23 +1,19 @@
-"""How ``hardening --help`` reads: commands by what one wants of them, and each command's example at the very end."""
+"""How ``hardening --help`` reads: commands by purpose, and the example of each command at the very end.
+
+In come click's commands and the table of commands; out comes the text of their help. Nothing here raises.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
 
 import click
 
-EXAMPLE = "\b\nExample:\n"
+from hardening.commands.table import TABLE
 
-PURPOSES: Mapping[str, Sequence[str]] = {
-    "Prove a service": ("certify", "load"),
-    "Trust a certificate": ("verify", "gate", "report", "keygen"),
-    "Go live": ("preflight", "serve"),
-    "Break it and learn why": ("chaos", "replay", "shrink", "session", "export"),
-    "Tools on their own": ("faults", "proxy", "explore", "completion"),
-}
-"""Section to commands, in the order they are met. A command that stands nowhere is shown under ``FURTHER``."""
+EXAMPLE = "\b\nExample:\n"
 FURTHER = "Further commands"
+"""The section of commands that have no row in the table, so that none is ever hidden."""
 
 FOOTER = """\b
 Exit codes, of every command:
@@ -34,7 +30,7 @@ Environment:
   REDIS_URL, TICKER_SERVICE_URL ...   (serve, preflight) dependencies of yours instead of ours
 
 \b
-More: hardening COMMAND --help, and the guides in docs/ (local and CI, staging load, chaos sessions).
+More: hardening COMMAND --help
 
 \b
 Example:
@@ -43,7 +39,7 @@ Example:
 
 
 def example_last(command: click.Command) -> None:
-    """Move the example that ends a command's text to the end of its help, behind the options; and below, if a group."""
+    """Move the example that ends a command's text to the end of its help, below the options; in a group, of each."""
     text, marked, example = inspect.cleandoc(command.help or "").rpartition(EXAMPLE)
     if marked and not command.epilog:
         command.help, command.epilog = text.rstrip(), marked + example
@@ -56,23 +52,22 @@ class Manual(click.Group):
     """A group whose help is a manual page. Commands need nothing but a docstring that ends with ``EXAMPLE``."""
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Take a command in; its example goes last."""
+        """Add a command; its example goes last."""
         example_last(cmd)
         super().add_command(cmd, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Commands by purpose; those that no purpose names come last, so that none is ever hidden."""
+        """Write the commands, section by section, in the table's order; none of the table's is imported for it."""
         names = self.list_commands(ctx)
-        placed = {name for names_of_one in PURPOSES.values() for name in names_of_one}
-        sections = {title: [name for name in wanted if name in names] for title, wanted in PURPOSES.items()}
-        sections[FURTHER] = [name for name in names if name not in placed]
         width = max(map(len, names), default=0)
-        for title, found in sections.items():
-            rows = [
-                (f"{name:{width}}", command.get_short_help_str(limit=100))
-                for name in found
-                if (command := self.get_command(ctx, name)) is not None and not command.hidden
-            ]
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for row in TABLE:
+            if row.name in names:
+                sections.setdefault(row.section, []).append((f"{row.name:{width}}", row.purpose))
+        for name in sorted(set(names) - {row.name for row in TABLE}):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                sections.setdefault(FURTHER, []).append((f"{name:{width}}", command.get_short_help_str(limit=100)))
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)

@@ -16,7 +16,7 @@ from hardening.history.events import History, HistoryError, read
 PAGE_FILE = "certificate.html"
 
 
-@click.command("report", short_help="render a certificate's page anew")
+@click.command("report")
 @click.argument("directory", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Write the page here, not beside the certificate.")
 @click.option("--json", "as_json", is_flag=True, help="What was written, as JSON on stdout.")

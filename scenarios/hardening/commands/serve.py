@@ -92,7 +92,7 @@ async def _serve(spec: LiveSpec, env_file: Path | None, *, as_json: bool) -> int
             return await control.until_ended(world.service)
 
 
-@click.command("serve", short_help="the Signal Service on embedded defaults, until Ctrl-C")
+@click.command("serve")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free port.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Keys and candles.")
 @click.option("--candles", type=click.Path(path_type=Path), help="CSV: time,open,high,low,close,volume[,symbol].")
@@ -148,7 +148,7 @@ def serve_command(
     sys.exit(Exit.FAILED if code else Exit.OK)
 
 
-@click.command("preflight", short_help="refuse a misconfigured deployment")
+@click.command("preflight")
 @click.option("--config", type=click.Path(path_type=Path), required=True, help="JSON or TOML, as the service takes it.")
 @click.option("--json", "as_json", is_flag=True, help="ok, problems and notes as JSON.")
 def preflight_command(config: Path, *, as_json: bool) -> None:

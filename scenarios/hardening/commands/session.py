@@ -69,7 +69,7 @@ def _guarded(command: str, work: Callable[[], Exit]) -> None:
     sys.exit(code)
 
 
-@click.command("replay", short_help="run a session again: exactly, or k of N times")
+@click.command("replay")
 @click.argument("session")
 @click.option("--times", type=click.IntRange(1, 1000), default=1, show_default=True, help="How often.")
 @_WORLD
@@ -88,7 +88,7 @@ def replay_command(
 
     \b
     Example:
-      hardening replay everything --times 3
+      hardening replay 20261125-173000-redis-storm-s7 --times 3
     """
     stored = _found(directory, session)
     again = _carried(stored, world)
@@ -106,7 +106,7 @@ def replay_command(
     _guarded("replay", work)
 
 
-@click.command("shrink", short_help="the smallest session that still fails")
+@click.command("shrink")
 @click.argument("session")
 @click.option("--runs", type=click.IntRange(1, 100_000), help="Runs at most; default: 300 simulated, 40 live.")
 @_WORLD
@@ -132,7 +132,7 @@ def shrink_command(
 
     \b
     Example:
-      hardening shrink everything --world simulated
+      hardening shrink 20261125-173000-redis-storm-s7 --world simulated
     """
     stored = _found(directory, session)
     again = _carried(stored, world)
@@ -169,7 +169,7 @@ def _named(session: Session, name: str) -> Session:
     return Session.from_json(data)
 
 
-@click.group("session", short_help="list, show and compare sessions; keep failures as regression tests")
+@click.group("session")
 def session_group() -> None:
     """What ``hardening chaos`` kept, and what was adopted of it.
 
@@ -187,7 +187,7 @@ def list_command(directory: Path, *, as_json: bool) -> None:
 
     \b
     Example:
-      hardening session list --dir scenarios/hardening/sessions/adopted
+      hardening session list --dir .hardening/sessions
     """
     found = list(Store(directory).all())
     if as_json:
@@ -233,7 +233,7 @@ def show_command(session: str, directory: Path, *, as_json: bool) -> None:
 
     \b
     Example:
-      hardening session show everything
+      hardening session show 20261125-173000-redis-storm-s7
     """
     found = _found(directory, session).session
     if as_json:
@@ -255,7 +255,7 @@ def diff_command(one: str, other: str, directory: Path, *, as_json: bool) -> Non
 
     \b
     Example:
-      hardening session diff everything everything-shrunk
+      hardening session diff 20261125-173000-redis-storm-s7 20261125-173000-redis-storm-s7-shrunk
     """
     found = differences(_found(directory, one).session, _found(directory, other).session)
     click.echo(json.dumps(found, indent=1) if as_json else "\n".join(difference_lines(found)))
@@ -269,7 +269,7 @@ def diff_command(one: str, other: str, directory: Path, *, as_json: bool) -> Non
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
     default=DIRECTORY,
-    help="Default: scenarios/hardening/sessions/adopted.",
+    help="Default: the directory that certify replays first.",
 )
 @_DIR
 @_JSON
@@ -300,7 +300,7 @@ def adopt_command(session: str, name: str, into: Path, directory: Path, *, as_js
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
     default=DIRECTORY,
-    help="Default: scenarios/hardening/sessions/adopted.",
+    help="Default: the directory that certify replays first.",
 )
 @_JSON
 def prune_command(times: int, directory: Path, *, keep: bool, as_json: bool) -> None:

@@ -71,7 +71,7 @@ def show(report: Report, name: str, *, as_json: bool) -> None:
         click.echo(f"{name}: NOT INTACT: {report.first}: {report.broken}")
 
 
-@click.command("verify", short_help="judge a stored certificate's histories anew, check every byte")
+@click.command("verify")
 @click.argument("certificate", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="The report on stdout as JSON.")
 @demanding
@@ -92,7 +92,7 @@ def verify_command(certificate: Path, demands: Demands, *, as_json: bool) -> Non
     sys.exit(Exit.OK if report.intact else Exit.FAILED)
 
 
-@click.command("keygen", short_help="an Ed25519 key for certify --sign-key and verify --key")
+@click.command("keygen")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Files and key id as JSON.")
 def keygen_command(file: Path, *, as_json: bool) -> None:

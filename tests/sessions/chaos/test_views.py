@@ -11,10 +11,11 @@ import pytest
 from rich.console import Console
 
 from hardening.claims.verdict import failed, passed, unknown
+from hardening.commands.chaos_view import LineView, claims_line, screen, sparkline
 from hardening.faults.schedule import Schedule
 from hardening.history.events import Event
+from hardening.sessions.chaos.conduct import Facts
 from hardening.sessions.chaos.keyboard import stop_key
-from hardening.sessions.chaos.view import Facts, LineView, claims_line, screen, sparkline
 from hardening.sessions.chaos.watch import Watch
 
 SCHEDULE = Schedule.from_json(

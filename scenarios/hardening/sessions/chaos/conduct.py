@@ -7,18 +7,18 @@ import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Exit, Outcome, Verdict
 from hardening.claims.views import faults
+from hardening.faults.schedule import Schedule
 from hardening.history.events import History
 from hardening.runs.phases import Run
 from hardening.runs.runner import run_live, spec_of
 from hardening.runs.staging import run_staging
 from hardening.sessions.chaos.keyboard import stop_key
 from hardening.sessions.chaos.order import Order, session_name
-from hardening.sessions.chaos.view import Facts, View
 from hardening.sessions.chaos.watch import Figures, Watch
 from hardening.sessions.session import Session, Target
 from hardening.sessions.store import Store, Stored
@@ -32,6 +32,34 @@ SETTLE_S = 0.05
 """After a request ended, the service's own lines about it may come so much later."""
 
 KEY_STOP = "the key q"
+
+
+@dataclass(slots=True)
+class Facts:
+    """What is known beside the events.
+
+    Attributes:
+        name: of the session.
+        world: where it runs, for people.
+        duration_s: of the phase with the faults.
+        schedule: the plan.
+        verdicts: of the claims, as of the last look.
+        keys: how to stop it.
+    """
+
+    name: str
+    world: str
+    duration_s: float
+    schedule: Schedule
+    verdicts: Sequence[Verdict] = ()
+    keys: str = "Ctrl-C heals and stops"
+
+
+class View(Protocol):
+    """Shows a session; ``show`` runs until it is cancelled."""
+
+    async def show(self) -> None:
+        """Draw, again and again."""
 
 
 @dataclass(frozen=True, slots=True)

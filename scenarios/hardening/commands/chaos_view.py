@@ -1,20 +1,22 @@
-"""What a person sees of a session: a screen that is drawn anew at a terminal, lines everywhere else."""
+"""What ``chaos`` shows of a session: a board at a terminal, lines everywhere else.
+
+In come the session's facts and its watch (times in seconds since the session began); out comes text.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from hardening.claims.verdict import Outcome, Verdict
-from hardening.faults.schedule import Schedule
+from hardening.commands.screen import Screen
 from hardening.history.events import Event
+from hardening.sessions.chaos.conduct import Facts
 from hardening.sessions.chaos.watch import Figures, Watch
 
 DRAW_EVERY_S = 0.25
@@ -23,34 +25,6 @@ SPARK_S = 40
 _BARS = "▁▂▃▄▅▆▇█"
 _LEVEL_STYLES = {"none": "green", "light": "yellow", "moderate": "yellow", "heavy": "red"}
 _BREAKER_STYLES = {"closed": "green", "half_open": "yellow", "open": "red"}
-
-
-@dataclass(slots=True)
-class Facts:
-    """What is known beside the events.
-
-    Attributes:
-        name: of the session.
-        world: where it runs, for people.
-        duration_s: of the phase with the faults.
-        schedule: the plan.
-        verdicts: of the claims, as of the last look.
-        keys: how to stop it.
-    """
-
-    name: str
-    world: str
-    duration_s: float
-    schedule: Schedule
-    verdicts: Sequence[Verdict] = ()
-    keys: str = "Ctrl-C heals and stops"
-
-
-class View(Protocol):
-    """Shows a session; ``show`` runs until it is cancelled."""
-
-    async def show(self) -> None:
-        """Draw, again and again."""
 
 
 def sparkline(values: Sequence[float | None]) -> str:
@@ -136,13 +110,10 @@ class ScreenView:
 
     async def show(self) -> None:
         """See ``View``."""
-        with Live(console=self.console, auto_refresh=False, transient=False) as live:
-            try:
-                while True:
-                    live.update(screen(self.facts, self.watch), refresh=True)
-                    await asyncio.sleep(DRAW_EVERY_S)
-            finally:
-                live.update(screen(self.facts, self.watch), refresh=True)
+        with Screen(self.console, lambda: screen(self.facts, self.watch), keep=True) as board:
+            while True:
+                await asyncio.sleep(DRAW_EVERY_S)
+                board.update()
 
 
 @dataclass(slots=True)
