@@ -1,13 +1,15 @@
-"""Left-overs of a killed run, found and removed by the next one.
+"""The directory of one run: what it started and changed, so that the next run can end and undo it after a kill.
 
-Every run holds a directory with a lock file. Each process that the run starts is written down there before
-anything else happens to it, by pid *and* start time, so that a recycled pid is never mistaken for ours. A
-directory whose lock can be taken belongs to nobody alive: its processes are killed, its clean-up actions done,
-and it is removed. A live sibling keeps its lock and is never touched.
+A run holds its directory by a lock. Before it starts a process it writes an intent (``intend``), then the process's
+pid *and* start time (``own``), so that a recycled pid is never mistaken for ours. Changes that outlive processes (a
+cgroup's limit, a network namespace, toxics of a Toxiproxy that is not ours) are written as *undo records* before they
+are made: ``{"undo": "write", "path": ..., "text": ...}``, ``{"undo": "netns", "name": ...}``, ``{"undo": "toxiproxy",
+"url": ..., "pid": ..., "cut": ...}``. ``sweep`` takes each directory whose lock is free: it kills the processes,
+undoes the records and removes the directory; the directory of a run that is alive keeps its lock and is never
+touched. Times are seconds since the epoch. A record that would touch anything else is a ``ValueError``.
 
-What outlives processes (a cgroup's limit, a network namespace) is written down as an *undo record* before it is
-done: ``{"undo": "write", "path": ..., "text": ...}``, ``{"undo": "netns", "name": ...}`` or, for a Toxiproxy that is
-not ours, ``{"undo": "toxiproxy", "url": ..., "pid": ..., "cut": ...}``.
+From the first intent on a *guard* process (Linux) waits for the end of this one and then kills whatever carries
+``RUN_VARIABLE``: children of children too, at once and without a sweep.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,6 +34,27 @@ from hardening.faults.toxiproxy_undo import is_undo_record, undo_toxics
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 NAMESPACE_PREFIX = "hardening-"
+RUN_VARIABLE = "HARDENING_RUN_DIRECTORY"
+"""Every child that was intended carries its run directory in this variable, and hands it to its own children."""
+
+# Waits until its standard input closes (the run has ended or was killed), then kills until two looks find nobody.
+_GUARD = """
+import os, signal, sys
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, signal.SIG_IGN)
+sys.stdin.buffer.read()
+mark, calm = os.fsencode(sys.argv[1]), 0
+while calm < 2:
+    calm += 1
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environ:
+                if mark in environ.read().split(b"\\0"):
+                    os.kill(int(pid), signal.SIGKILL)
+                    calm = 0
+        except OSError:
+            pass
+"""
 
 
 def default_root() -> Path:
@@ -66,6 +90,7 @@ class RunDirectory:
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or default_root()
+        self._guard: subprocess.Popen[bytes] | None = None
         # A sweep may meet the directory before its lock is held, and then takes it for a dead run's.
         while not self._is_locked():
             continue
@@ -85,12 +110,28 @@ class RunDirectory:
         self._lock.close()
         return False
 
+    def intend(self, name: str) -> None:
+        """Write down that a process is about to be started; ``children.tied`` does it."""
+        self._write({"intended": name})
+        if self._guard is None and sys.platform == "linux":
+            argv = [sys.executable, "-I", "-S", "-c", _GUARD, f"{RUN_VARIABLE}={self.path}"]
+            self._guard = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
     def own(self, pid: int, name: str) -> OwnedPid:
-        """Write a process down as ours."""
+        """Write down a process that was started."""
         owned = OwnedPid.of(pid, name)
-        with (self.path / "processes.jsonl").open("a") as file:
-            file.write(json.dumps({"pid": owned.pid, "started_s": owned.started_s, "name": name}) + "\n")
+        self._write({"pid": owned.pid, "started_s": owned.started_s, "name": name})
         return owned
+
+    def _write(self, record: Mapping[str, object]) -> None:
+        with (self.path / "processes.jsonl").open("a") as file:
+            file.write(json.dumps(record) + "\n")
 
     def owned(self) -> list[OwnedPid]:
         """Every process that was ever written down here."""
@@ -114,6 +155,8 @@ class RunDirectory:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        if self._guard is not None:
+            self._guard.communicate()
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
         with contextlib.suppress(OSError):
@@ -201,12 +244,22 @@ def sweep(root: Path | None = None) -> Cleaned:
 
 def _kill_owned(path: Path) -> list[OwnedPid]:
     killed = []
-    for owned in _read_owned(path):
+    for owned in (*_read_owned(path), *_carrying(path)):
         if owned.is_running():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(owned.pid, signal.SIGKILL)
             killed.append(owned)
     return killed
+
+
+def _carrying(path: Path) -> Iterator[OwnedPid]:
+    """Processes whose environment names the directory: started but not written down, or started by one that was."""
+    if not (path / "processes.jsonl").exists():
+        return
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.environ().get(RUN_VARIABLE) == str(path):
+                yield OwnedPid(process.pid, process.create_time(), process.name())
 
 
 def _undo_all(path: Path) -> tuple[list[str], list[str]]:

@@ -1,4 +1,8 @@
-"""Finds a Toxiproxy server and runs it as a process of ours: a real binary, or the embedded proxy."""
+"""Finds a Toxiproxy server and runs it as a process of ours: a real binary, or the embedded proxy.
+
+In: the environment's ``TOXIPROXY_URL``, ``TOXIPROXY_SERVER`` and ``PATH``. Out: the URL of a server that answers.
+Errors: ``FileNotFoundError`` for a named binary that is not there, ``RuntimeError`` for one that does not start.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self
 
+from hardening.faults.children import tied
+
 BOOT_DEADLINE_S = 10.0
 STOP_DEADLINE_S = 5.0
 TOKEN_VARIABLE = "HARDENING_PROXY_TOKEN"  # noqa: S105 - the name of a variable, not a secret
-
-# Becomes the program it is told to run, which the kernel then ends when the thread that started it ends (Linux; a
-# foreign binary has no other way to notice that a harness was killed). 1 is PR_SET_PDEATHSIG, 15 SIGTERM.
-_DIES_WITH_US = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 15)
-if os.getppid() != int(sys.argv[1]):
-    sys.exit(1)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +58,8 @@ def find_toxiproxy(env: Mapping[str, str]) -> Found:
 class ToxiproxyProcess:
     """A server process; leaving the block ends it.
 
-    It runs in a session of its own, so that a Ctrl-C at the terminal does not take it away before faults are
-    healed. It also ends when this process dies, by whatever cause: the embedded one sees its standard input close,
-    a real one is ended by the kernel.
+    It runs in a session of its own, so that a Ctrl-C at the terminal does not end it before faults are healed. The
+    kernel ends it when this process dies; the embedded one also sees its standard input close.
     """
 
     def __init__(self, found: Found, *, seed: int | None = None, token: str | None = None) -> None:
@@ -106,8 +101,8 @@ class ToxiproxyProcess:
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=env,
             start_new_session=True,
+            **tied(None, "toxiproxy", env),
         )
         if self._process.stdout is None:
             raise AssertionError("stdout was asked for")
@@ -125,12 +120,12 @@ class ToxiproxyProcess:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]
             self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", "-c", _DIES_WITH_US, str(os.getpid()), self._found.where),
-                *("-host", "127.0.0.1", "-port", str(port), "-proxy-metrics"),
+                *(self._found.where, "-host", "127.0.0.1", "-port", str(port), "-proxy-metrics"),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
+                **tied(None, "toxiproxy"),
             )
             if await self._answers(port):
                 self.url = f"http://127.0.0.1:{port}"
