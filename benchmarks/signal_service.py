@@ -178,7 +178,7 @@ def hardened(directory: Path, redis_port: int, ports: dict[str, int], **override
     # The log goes to a file, as in a container; a pipe would make this process's reading part of the figures.
     with (directory / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "service", "--config", str(path)], stdout=log, text=True, cwd=ROOT
+            [sys.executable, "-m", "signal_service", "--config", str(path)], stdout=log, text=True, cwd=ROOT
         )
     port = 0
     while not port:

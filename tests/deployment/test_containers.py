@@ -94,7 +94,7 @@ def test_the_service_image_brings_what_the_service_imports_and_no_more() -> None
                 wanted |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 wanted.add((node.module or "").partition(".")[0])
-    foreign = wanted - sys.stdlib_module_names - {"service"}
+    foreign = wanted - sys.stdlib_module_names - {"signal_service"}
     owners = {name: set(importlib.metadata.packages_distributions()[name]) for name in foreign}
     brought = closure(SERVICE)
     assert not {name for name, dists in owners.items() if not {plain(d) for d in dists} & brought}

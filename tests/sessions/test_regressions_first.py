@@ -15,7 +15,7 @@ from hardening.sessions.session import Session, stored_history
 BELIEVED = '''
 """The bug that the adopted session once found: what comes from the store is believed, whatever its digest says."""
 
-from signal_service import outbox_worker
+from signal_service.store import outbox_worker
 
 
 def believed() -> None:

@@ -68,7 +68,7 @@ class Live:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
 
         self.process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service", "--config", str(self.config)),
+            *(sys.executable, "-m", "signal_service", "--config", str(self.config)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             cwd=ROOT,

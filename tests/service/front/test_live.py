@@ -273,7 +273,7 @@ async def test_preflight_passes_a_sound_deployment_and_lists_every_fault_of_a_ba
 
         async def preflight(**environ: str) -> tuple[int, dict[str, Any]]:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "service", "preflight", "--config", str(live.config), "--json"),
+                *(sys.executable, "-m", "signal_service", "preflight", "--config", str(live.config), "--json"),
                 stdout=asyncio.subprocess.PIPE,
                 cwd=ROOT,
                 env={**os.environ, **environ},
@@ -309,7 +309,7 @@ async def test_preflight_refuses_a_store_that_forgets(tmp_path: Path):
             live.redis_port = volatile.port
             live.write_config()
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "service", "preflight", "--config", str(live.config)),
+                *(sys.executable, "-m", "signal_service", "preflight", "--config", str(live.config)),
                 stdout=asyncio.subprocess.PIPE,
                 cwd=ROOT,
             )
