@@ -22,7 +22,7 @@ COPY service/ ./service/
 COPY faults/ ./faults/
 COPY scenarios/ ./scenarios/
 COPY loadtests/ ./loadtests/
-RUN /venv/bin/pip install .
+RUN /venv/bin/pip install ".[all]"
 
 FROM python:3.11-slim-bookworm AS base
 # Anything that listens below 1024 or owns a file here would need more than this user may.
