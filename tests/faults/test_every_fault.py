@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hardening.faults import base
-from hardening.faults.base import TARGETS, Fault, FaultError, FaultSpec
+from hardening.faults.base import Fault, FaultError, FaultSpec
 from hardening.faults.catalogue import CATALOGUE, build
 from hardening.faults.schedule import Schedule, TimedFault
+from hardening.faults.targets import TARGETS
 
 KINDS = st.sampled_from(sorted(CATALOGUE))
 
@@ -149,7 +149,7 @@ def test_a_spec_keeps_what_it_was_given() -> None:
 
 
 def test_each_target_protocol_serves_some_fault() -> None:
-    assert {cls.protocol for cls in CATALOGUE.values()} == set(base.TARGETS)
+    assert {cls.protocol for cls in CATALOGUE.values()} == set(TARGETS)
 
 
 def test_the_catalogue_holds_every_fault_that_is_written() -> None:

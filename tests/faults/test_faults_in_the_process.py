@@ -14,13 +14,11 @@ from double_world import NAME, DoubleProcess, DoubleWorld, double_world
 
 from hardening.faults.base import Fault
 from hardening.faults.clock_skew import ClockDrift, ClockJump
-from hardening.faults.cpu_pressure import CpuPressure, NoisyNeighbour
-from hardening.faults.descriptors import DescriptorsExhausted
 from hardening.faults.disk_full import DiskFull, LogReaderBlocked
 from hardening.faults.dns_failure import DnsFailure
 from hardening.faults.loop_stall import EventLoopStall
-from hardening.faults.memory_pressure import MB, MemoryPressure
 from hardening.faults.process_signals import ProcessSignal
+from hardening.faults.resources import MB, CpuPressure, DescriptorsExhausted, MemoryPressure, NoisyNeighbour
 from hardening.faults.schedule import Injection
 from hardening.faults.waiting import wait_until
 from hardening.worlds.live.processes import until

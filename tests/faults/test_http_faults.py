@@ -1,4 +1,4 @@
-"""HTTP faults in process (respx) and over the wire (the stand-ins): the same words, the same harm."""
+"""HTTP faults over the wire, at the fake downstreams: what each way to go wrong does to a client, and its healing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
-import respx
 
 from hardening.faults.base import UnsupportedTargetError
-from hardening.faults.http_faults import HOW, HttpFault, InProcessDownstream
+from hardening.faults.http_faults import HOW, HttpFault
 from hardening.faults.schedule import Injection
 from hardening.worlds.shared.downstreams import StandIn
 from hardening.worlds.shared.market import SeededMarket
 from hardening.worlds.shared.misbehaviour import KINDS, Misbehaviour
-
-URL = "http://ticker.test/candles/AAPL"
-GOOD = {"symbol": "AAPL", "candles": [1, 2, 3]}
 
 
 class OneDownstream:
@@ -30,39 +26,6 @@ class OneDownstream:
         if (protocol, name) != ("downstream", "ticker"):
             raise UnsupportedTargetError("fault.target", name, "ticker")
         return self._target
-
-
-async def no_wait(seconds: float) -> None:
-    assert seconds >= 0
-
-
-def in_process() -> InProcessDownstream:
-    return InProcessDownstream(lambda request: httpx.Response(200, json=GOOD), no_wait)
-
-
-async def fetch(target: InProcessDownstream) -> httpx.Response:
-    async with respx.mock(assert_all_called=True) as router, httpx.AsyncClient(max_redirects=3) as client:
-        router.get(URL).mock(side_effect=target.side_effect)
-        return await client.get(URL, follow_redirects=True)
-
-
-EXPECTED: Mapping[str, Any] = {
-    "status": lambda answer: answer.status_code == 500,
-    "latency": lambda answer: answer.json() == GOOD,
-    "dripped_body": lambda answer: answer.json() == GOOD,
-    "dripped_head": lambda answer: answer.json() == GOOD,
-    "wrong_content_type": lambda answer: answer.headers["content-type"].startswith("text/html"),
-    "invalid_json": lambda answer: outcome_of(answer) == "no json",
-    "oversize_body": lambda answer: len(answer.content) > 10_000_000,
-    "wrong_shape": lambda answer: "candles" not in answer.json(),
-    "garbage_after": lambda answer: answer.json() == GOOD,
-}
-RAISED = {
-    "reset": httpx.ReadError,
-    "hang": httpx.ReadTimeout,
-    "truncated_body": httpx.RemoteProtocolError,
-    "redirect_loop": httpx.TooManyRedirects,
-}
 
 
 def outcome_of(answer: httpx.Response) -> str:
@@ -104,7 +67,7 @@ OVER_THE_WIRE = {
 
 def test_fault_and_stand_in_know_the_same_ways_to_go_wrong() -> None:
     assert set(HOW) == set(KINDS)
-    assert set(EXPECTED) | set(RAISED) == set(HOW)
+    assert set(OVER_THE_WIRE) | {"oversize_body"} == set(HOW)
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -112,41 +75,6 @@ def test_the_stand_in_takes_what_the_fault_sends(how: str) -> None:
     fault = HttpFault(how=how, latency_ms=250, path_prefix="/candles")
     misbehaviour = Misbehaviour.from_json(fault.wire())
     assert (misbehaviour.kind, misbehaviour.latency_s, misbehaviour.path_prefix) == (how, 0.25, "/candles")
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize("how", HOW)
-async def test_each_way_hurts_in_process_and_is_healed(how: str) -> None:
-    target = in_process()
-    injection = Injection(HttpFault(how=how, latency_ms=10), OneDownstream(target))
-    async with injection:
-        if how in RAISED:
-            with pytest.raises(RAISED[how]):
-                await fetch(target)
-        else:
-            assert EXPECTED[how](await fetch(target))
-    assert (await fetch(target)).json() == GOOD
-    assert injection.bite is not None
-    assert injection.bite.counts["answers_hurt"] >= 1
-
-
-@pytest.mark.asyncio
-async def test_a_connection_used_again_after_garbage_breaks() -> None:
-    target = in_process()
-    async with Injection(HttpFault(how="garbage_after"), OneDownstream(target)):
-        assert (await fetch(target)).json() == GOOD
-        with pytest.raises(httpx.RemoteProtocolError):
-            await fetch(target)
-
-
-@pytest.mark.asyncio
-async def test_other_paths_and_spared_health_are_left_alone() -> None:
-    target = in_process()
-    injection = Injection(HttpFault(path_prefix="/users"), OneDownstream(target))
-    async with injection:
-        assert (await fetch(target)).status_code == 200
-    assert injection.bite is not None
-    assert not injection.bite.bit
 
 
 class WireDownstream:
@@ -183,6 +111,26 @@ async def test_each_way_hurts_over_the_wire_and_is_healed(how: str) -> None:
         await server.stop()
     assert injection.bite is not None
     assert injection.bite.counts["answers_hurt"] >= 1
+
+
+@pytest.mark.live
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "fault", [HttpFault(path_prefix="/users"), HttpFault(spare_health=True)], ids=["path", "health"]
+)
+async def test_other_paths_and_spared_health_are_left_alone(fault: HttpFault) -> None:
+    stand_in = StandIn("ticker", lambda *_: None, SeededMarket(0))
+    server = stand_in.server()
+    path = "/health" if fault.spare_health else "/candles/AAPL?timeframe=1m&limit=3"
+    url = f"http://127.0.0.1:{await server.start()}{path}"
+    injection = Injection(fault, OneDownstream(WireDownstream(stand_in)))
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as client, injection:
+            assert (await client.get(url)).status_code == 200
+    finally:
+        await server.stop()
+    assert injection.bite is not None
+    assert not injection.bite.bit
 
 
 @pytest.mark.live

@@ -9,8 +9,8 @@ import pytest
 
 from hardening.faults.base import Fault, UnsupportedTargetError
 from hardening.faults.dns_failure import DnsFailure
-from hardening.faults.memory_pressure import MB, MemoryPressure
 from hardening.faults.process_signals import ProcessSignal
+from hardening.faults.resources import MB, MemoryPressure
 from hardening.faults.schedule import Injection
 from hardening.history.workload import Operation
 from hardening.worlds.live.world import LiveSpec, LiveWorld

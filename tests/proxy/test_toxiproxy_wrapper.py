@@ -17,9 +17,10 @@ import pytest
 from proxy_driving import eventually
 from toxiproxy.api import APIConsumer
 
-from hardening.faults.base import Bite, FaultError, HealError, Link
+from hardening.faults.base import Bite, FaultError, HealError
 from hardening.faults.catalogue import build
 from hardening.faults.network import NETWORK_FAULTS, NetDown
+from hardening.faults.targets import Link
 from hardening.faults.toxiproxy import Found, ProxyHandle, ProxyLink, Toxiproxy, ToxiproxyError, find_toxiproxy
 from hardening.proxy.server import ProxyServer
 

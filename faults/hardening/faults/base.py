@@ -10,54 +10,9 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
-
-from hardening.faults.targets import (
-    TARGETS,
-    Clock,
-    Downstream,
-    EventLoop,
-    Files,
-    Hosts,
-    Link,
-    Listener,
-    Moments,
-    Names,
-    Process,
-    RedisServer,
-    RedisSession,
-    RedisSessions,
-    Resources,
-    World,
-)
-
-__all__ = [
-    "TARGETS",
-    "Bite",
-    "Clock",
-    "Downstream",
-    "EventLoop",
-    "Fault",
-    "FaultError",
-    "FaultSpec",
-    "Files",
-    "HealError",
-    "Hosts",
-    "Link",
-    "Listener",
-    "Moments",
-    "Names",
-    "Process",
-    "RedisServer",
-    "RedisSession",
-    "RedisSessions",
-    "Resources",
-    "UnsupportedTargetError",
-    "World",
-    "check_type",
-]
 
 
 class FaultError(ValueError):
@@ -74,6 +29,27 @@ class FaultError(ValueError):
         self.field = field_name
         self.value = value
         self.allowed = allowed
+
+
+def between(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a number outside ``low`` to ``high``, both included.
+
+    Raises:
+        FaultError: naming ``fault.<name>``.
+    """
+    if not low <= value <= high:
+        raise FaultError(f"fault.{name}", value, f"{low:g} to {high:g}")
+
+
+def one_of(name: str, value: str, allowed: Iterable[str]) -> None:
+    """Refuse a word that is not on the list.
+
+    Raises:
+        FaultError: naming ``fault.<name>``.
+    """
+    words = tuple(allowed)
+    if value not in words:
+        raise FaultError(f"fault.{name}", value, ", ".join(words))
 
 
 class UnsupportedTargetError(FaultError):
@@ -100,8 +76,6 @@ class Bite:
 
 
 _UNITS = frozenset({"s", "ms", "bytes", "mb"})
-
-# --- faults --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

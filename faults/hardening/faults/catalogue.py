@@ -8,13 +8,10 @@ from types import MappingProxyType
 from hardening.faults.base import Fault, FaultError, FaultSpec
 from hardening.faults.client_faults import ConnectionFlood, DisconnectMidAnswer, HalfClosed, SlowBody, SlowHead
 from hardening.faults.clock_skew import ClockDrift, ClockJump
-from hardening.faults.cpu_pressure import CpuPressure, NoisyNeighbour
-from hardening.faults.descriptors import DescriptorsExhausted
 from hardening.faults.disk_full import DiskFull, LogReaderBlocked
 from hardening.faults.dns_failure import DnsFailure
 from hardening.faults.http_faults import HttpFault
 from hardening.faults.loop_stall import EventLoopStall
-from hardening.faults.memory_pressure import MemoryPressure
 from hardening.faults.network import NETWORK_FAULTS
 from hardening.faults.partition import NetworkPartition
 from hardening.faults.process_signals import ProcessSignal
@@ -22,6 +19,7 @@ from hardening.faults.redis_entries import RedisEntriesDamaged, RedisExpiryStorm
 from hardening.faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
 from hardening.faults.redis_refusals import RedisEvicting, RedisLoading, RedisMemoryFull, RedisReadOnly
 from hardening.faults.redis_stalls import RedisClientPause, RedisClientsKilled, RedisSlowCommands
+from hardening.faults.resources import CpuPressure, DescriptorsExhausted, MemoryPressure, NoisyNeighbour
 
 REDIS_FAULTS: tuple[type[Fault], ...] = (
     *(RedisKilled, RedisShutdown, RedisRestarted, RedisStopped, RedisRefusing),

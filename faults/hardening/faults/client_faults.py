@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, FaultError, HealError, Listener
-from hardening.faults.checks import between
+from hardening.faults.base import Bite, Fault, FaultError, HealError, between
 from hardening.faults.crowd import Crowd
+from hardening.faults.targets import Listener
 
 
 class _ClientFault(Fault):

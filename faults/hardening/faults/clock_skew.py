@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Clock, Fault, FaultError
-from hardening.faults.checks import between
+from hardening.faults.base import Bite, Fault, FaultError, between
+from hardening.faults.targets import Clock
 from hardening.faults.waiting import healed
 
 TRUE_S = 0.001

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, Files
-from hardening.faults.checks import one_of
+from hardening.faults.base import Bite, Fault, one_of
+from hardening.faults.targets import Files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, Names
-from hardening.faults.checks import between, one_of
+from hardening.faults.base import Bite, Fault, between, one_of
+from hardening.faults.targets import Names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

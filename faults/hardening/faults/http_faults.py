@@ -1,23 +1,21 @@
-"""What a downstream can do wrong in HTTP: over the wire through a stand-in, or in process on any mocked route."""
+"""Wrong, slow or missing HTTP answers of one downstream.
+
+In: the way to go wrong (``how``), a status, times in ms; out: a fault on the ``downstream`` target, whose world answers
+in the downstream's place. The effect counts the answers that were altered.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import httpx
-
-from hardening.faults.base import Bite, Downstream, Fault
-from hardening.faults.checks import between, one_of
+from hardening.faults.base import Bite, Fault, between, one_of
+from hardening.faults.targets import Downstream
 
 HOW = (
     *("status", "latency", "hang", "dripped_body", "dripped_head", "truncated_body", "wrong_content_type"),
     *("invalid_json", "oversize_body", "wrong_shape", "redirect_loop", "garbage_after", "reset"),
 )
-_OVERSIZE_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,94 +78,3 @@ class HttpFault(Fault):
         hurt = await target.hurt() if token else 0
         await target.misbehave(None)
         return Bite({"answers_hurt": float(hurt)})
-
-
-@dataclass(slots=True)
-class InProcessDownstream:
-    """The ``Downstream`` target without a network: hand ``side_effect`` to a respx route (or a MockTransport).
-
-    ``good`` makes the answer that there would be without a fault. Waiting is done by ``sleep`` (seconds).
-    """
-
-    good: Callable[[httpx.Request], httpx.Response]
-    sleep: Callable[[float], Any] = asyncio.sleep
-    _fault: dict[str, Any] | None = None
-    _hurt: int = 0
-    _last_hurt: int = field(default=0)
-
-    async def misbehave(self, fault: Mapping[str, Any] | None) -> None:
-        """Answer as the fault says (``None`` heals)."""
-        self._last_hurt, self._hurt = self._hurt, 0
-        self._fault = None if fault is None else dict(fault)
-
-    async def hurt(self) -> int:
-        """How many answers were altered: by the fault now set, or by the one just healed."""
-        return self._hurt or self._last_hurt
-
-    async def side_effect(self, request: httpx.Request) -> httpx.Response:
-        """Answer one request.
-
-        Raises:
-            httpx.ReadError: for ``reset``.
-            httpx.RemoteProtocolError: for ``truncated_body``, when the body is read, and for ``garbage_after``
-                from the second request on.
-            httpx.ReadTimeout: for ``hang``: httpx's own timeouts do not reach a mocked route.
-        """
-        fault = self._fault
-        if fault is None or not request.url.path.startswith(fault["path_prefix"]):
-            return self.good(request)
-        if fault["spare_health"] and request.url.path == "/health":
-            return self.good(request)
-        self._hurt += 1
-        return await self._answer(fault, request)
-
-    async def _answer(self, fault: Mapping[str, Any], request: httpx.Request) -> httpx.Response:
-        how = str(fault["kind"])
-        if how == "status":
-            body = str(fault["body"]) or json.dumps({"error": "injected"})
-            return httpx.Response(fault["status"], text=body, headers={"Content-Type": "application/json"})
-        if how == "reset":
-            raise httpx.ReadError("connection reset (injected)", request=request)
-        if how == "hang":
-            raise httpx.ReadTimeout("no answer (injected)", request=request)
-        if how == "garbage_after" and self._hurt > 1:
-            raise httpx.RemoteProtocolError("bytes nobody asked for (injected)", request=request)
-        if how == "redirect_loop":
-            return httpx.Response(302, headers={"Location": str(request.url)})
-        if how == "latency":
-            await self.sleep(fault["latency_s"])
-        good = self.good(request)
-        body_bytes = good.content
-        if how == "dripped_head":
-            await self.sleep(fault["latency_s"] * _head_bytes(good))
-        if how in {"dripped_body", "dripped_head"}:
-            return httpx.Response(good.status_code, headers=good.headers, content=self._drip(body_bytes, fault))
-        return _altered(how, good, body_bytes)
-
-    async def _drip(self, body: bytes, fault: Mapping[str, Any]) -> AsyncIterator[bytes]:
-        for i in range(len(body)):
-            await self.sleep(fault["latency_s"])
-            yield body[i : i + 1]
-
-
-def _head_bytes(answer: httpx.Response) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in answer.headers.raw) + len("HTTP/1.1 200 OK\r\n\r\n")
-
-
-def _altered(how: str, good: httpx.Response, body: bytes) -> httpx.Response:
-    json_type = {"Content-Type": "application/json"}
-    if how == "truncated_body":
-        return httpx.Response(good.status_code, headers=json_type, content=_cut(body[: len(body) // 2]))
-    if how == "wrong_content_type":
-        return httpx.Response(good.status_code, text="<html>hello</html>", headers={"Content-Type": "text/html"})
-    changed = {
-        "invalid_json": body[:-1] + b",,",
-        "oversize_body": body[:-1] + b" " * _OVERSIZE_BYTES + b"}",
-        "wrong_shape": json.dumps({"unexpected": [1, 2, {"candles": "none"}]}).encode(),
-    }
-    return httpx.Response(good.status_code, headers=json_type, content=changed.get(how, body))
-
-
-async def _cut(part: bytes) -> AsyncIterator[bytes]:
-    yield part
-    raise httpx.RemoteProtocolError("peer closed connection in mid-body (injected)")

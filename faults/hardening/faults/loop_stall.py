@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, EventLoop, Fault
-from hardening.faults.checks import between
+from hardening.faults.base import Bite, Fault, between
+from hardening.faults.targets import EventLoop
 from hardening.faults.waiting import end_task, healed
 
 CALM_MS = 200.0

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, Hosts
+from hardening.faults.base import Bite, Fault
+from hardening.faults.targets import Hosts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, HealError, Moments, Process, UnsupportedTargetError
-from hardening.faults.checks import between, one_of
+from hardening.faults.base import Bite, Fault, HealError, UnsupportedTargetError, between, one_of
+from hardening.faults.targets import Moments, Process
 from hardening.faults.waiting import wait_until
 
 SIGNALS: Mapping[str, int] = MappingProxyType(

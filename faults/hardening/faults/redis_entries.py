@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from hardening.faults.base import Bite, FaultError, HealError, RedisServer
-from hardening.faults.checks import between, one_of
-from hardening.faults.redis_fault import RedisFault
-from hardening.faults.redis_info import info, text
+from hardening.faults.base import Bite, FaultError, HealError, between, one_of
+from hardening.faults.redis_fault import RedisFault, info, text
+from hardening.faults.targets import RedisServer
 
 _SCAN_COUNT = 1000
 

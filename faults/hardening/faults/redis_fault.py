@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from hardening.faults.base import (
-    Bite,
-    Fault,
-    HealError,
-    RedisServer,
-    RedisSession,
-    RedisSessions,
-    UnsupportedTargetError,
-)
+from hardening.faults.base import Bite, Fault, HealError, UnsupportedTargetError
+from hardening.faults.targets import RedisServer, RedisSession, RedisSessions
 from hardening.faults.waiting import wait_until
 
 ANSWER_S_MAX = 10.0
@@ -67,3 +60,27 @@ async def open_session(target: RedisServer, name: str) -> RedisSession:
     if not isinstance(target, RedisSessions):
         raise UnsupportedTargetError("fault.target", name, "a Redis server that can hold a session open")
     return await target.session()
+
+
+def text(value: object) -> str:
+    """A reply word as text."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+async def config(server: RedisServer | RedisSession, pattern: str) -> dict[str, str]:
+    """The settings that match ``pattern``, as text."""
+    reply = await server.command("CONFIG", "GET", pattern)
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {text(name): text(value) for name, value in pairs}
+
+
+async def info(server: RedisServer | RedisSession, section: str) -> dict[str, Any]:
+    """One section of INFO; numbers as numbers, ``a=1,b=2`` as a dict."""
+    reply = await server.command("INFO", section)
+    return dict(reply)
+
+
+async def refusals(server: RedisServer | RedisSession, error: str) -> int:
+    """How many commands the server has answered with ``error`` (``OOM``, ``READONLY``, ``LOADING``) so far."""
+    entry = (await info(server, "errorstats")).get(f"errorstat_{error}", {})
+    return int(entry.get("count", 0)) if isinstance(entry, dict) else int(str(entry).rpartition("=")[2])

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from redis.exceptions import RedisError
 
-from hardening.faults.base import Bite, Fault, HealError, RedisServer, RedisSession
-from hardening.faults.redis_fault import RedisFault, open_session
-from hardening.faults.redis_info import config
+from hardening.faults.base import Bite, Fault, HealError
+from hardening.faults.redis_fault import RedisFault, config, open_session
+from hardening.faults.targets import RedisServer, RedisSession
 from hardening.faults.waiting import healed, wait_until
 
 UP_S_MAX = 10.0

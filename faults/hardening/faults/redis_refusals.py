@@ -8,11 +8,10 @@ from typing import Any, ClassVar
 
 from redis.exceptions import RedisError
 
-from hardening.faults.base import Bite, HealError, RedisServer
-from hardening.faults.checks import one_of
+from hardening.faults.base import Bite, HealError, one_of
 from hardening.faults.loading_master import LoadingMaster
-from hardening.faults.redis_fault import RedisFault
-from hardening.faults.redis_info import config, info, refusals
+from hardening.faults.redis_fault import RedisFault, config, info, refusals
+from hardening.faults.targets import RedisServer
 from hardening.faults.waiting import healed, wait_until
 
 HEAL_S_MAX = 10.0

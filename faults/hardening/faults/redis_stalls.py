@@ -9,10 +9,9 @@ from typing import Any, ClassVar
 
 from redis.exceptions import RedisError
 
-from hardening.faults.base import Bite, RedisServer, RedisSession
-from hardening.faults.checks import between, one_of
-from hardening.faults.redis_fault import ANSWER_S_MAX, RedisFault, open_session
-from hardening.faults.redis_info import text
+from hardening.faults.base import Bite, between, one_of
+from hardening.faults.redis_fault import ANSWER_S_MAX, RedisFault, open_session, text
+from hardening.faults.targets import RedisServer, RedisSession
 from hardening.faults.waiting import end_task, wait_until
 
 _LOOPS = 200_000

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from hardening.faults.base import TARGETS, Bite, Fault, FaultError, UnsupportedTargetError, World
+from hardening.faults.base import Bite, Fault, FaultError, UnsupportedTargetError
 from hardening.faults.catalogue import build
+from hardening.faults.targets import TARGETS, World
 
 _T = TypeVar("_T")
 

@@ -1,4 +1,8 @@
-"""What a fault acts on: protocols that worlds implement where they can. ``hardening.faults.base`` hands them on."""
+"""What a fault acts on: protocols that a world implements where it can, by name in ``TARGETS``.
+
+Times are seconds unless a name says otherwise. A world without a target raises ``UnsupportedTargetError``; a method
+that is refused by what it acts on raises the error of that (``OSError``, ``RedisError``, ``ProcessLookupError``).
+"""
 
 from __future__ import annotations
 

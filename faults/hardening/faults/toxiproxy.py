@@ -332,7 +332,7 @@ def _read_metrics(text: str, proxy: str) -> dict[str, float]:
 
 
 class ProxyLink:
-    """A proxy as the ``Link`` that network faults act on (see ``hardening.faults.base``)."""
+    """A proxy as the ``Link`` that network faults act on (see ``hardening.faults.targets``)."""
 
     _numbers = itertools.count(1)
 

@@ -11,8 +11,9 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from hardening.catalogue.scenario import Scenario
-from hardening.faults.base import Bite, Fault, FaultError, HealError, Listener
+from hardening.faults.base import Bite, Fault, FaultError, HealError
 from hardening.faults.schedule import run_schedule
+from hardening.faults.targets import Listener
 from hardening.faults.toxiproxy import ToxiproxyError
 from hardening.history.events import History, Recorder
 from hardening.worlds.live.processes import ProcessError
@@ -75,7 +76,7 @@ class Arena(Protocol):
         """Seconds since the run began."""
 
     def target(self, protocol: str, name: str) -> object:
-        """See ``hardening.faults.base.World``."""
+        """See ``hardening.faults.targets.World``."""
 
 
 class Phases:

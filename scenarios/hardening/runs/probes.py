@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from hardening.faults.base import EventLoop
+from hardening.faults.targets import EventLoop
 from hardening.history.events import Event
 from hardening.history.workload import Operation
 from hardening.worlds.live.targets import OWN_REQUESTS

@@ -120,7 +120,7 @@ class Stage(Protocol):
         """Seconds since the run began."""
 
     def target(self, protocol: str, name: str) -> object:
-        """See ``hardening.faults.base.World``."""
+        """See ``hardening.faults.targets.World``."""
 
     def machine_of(self, name: str) -> AbstractContextManager[object]:
         """Inside, servers open where the dependency ``name`` would be."""

@@ -15,10 +15,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from hardening.faults.base import Fault, FaultError, HealError, UnsupportedTargetError, World
+from hardening.faults.base import Fault, FaultError, HealError, UnsupportedTargetError
 from hardening.faults.catalogue import build
 from hardening.faults.run_directory import RunDirectory
 from hardening.faults.schedule import Injection
+from hardening.faults.targets import World
 from hardening.worlds.live.service_process import ServiceProcess
 
 SOCKET = "control"

@@ -95,7 +95,7 @@ class DownstreamProcess:
 
 @dataclass(slots=True)
 class DownstreamTarget:
-    """Implements ``Downstream`` of ``hardening.faults.base``."""
+    """Implements ``Downstream`` of ``hardening.faults.targets``."""
 
     process: DownstreamProcess
     name: str

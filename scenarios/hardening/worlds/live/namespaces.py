@@ -92,18 +92,18 @@ class PartedHosts:
         return int(dict(zip(names.split(), values.split(), strict=True))["InReceives"])
 
     async def part(self) -> None:
-        """See ``hardening.faults.base.Hosts``."""
+        """See ``hardening.faults.targets.Hosts``."""
         await self._forward(on=False)
         self._received_before = await self._received()
 
     async def join(self) -> None:
-        """See ``hardening.faults.base.Hosts``."""
+        """See ``hardening.faults.targets.Hosts``."""
         await self._forward(on=True)
         if (await _run(*self.inside("router", ["cat", _FORWARD]))).strip() != "1":
             raise HealError("the router between the hosts does not forward")
 
     async def lost(self) -> int:
-        """See ``hardening.faults.base.Hosts``."""
+        """See ``hardening.faults.targets.Hosts``."""
         return await self._received() - self._received_before
 
 

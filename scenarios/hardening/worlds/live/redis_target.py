@@ -28,7 +28,7 @@ class RedisTarget:
         self.command = server.command
 
     async def running(self) -> bool:
-        """See ``hardening.faults.base.RedisSessions``."""
+        """See ``hardening.faults.targets.RedisSessions``."""
         return any(owned.name == "redis" and owned.is_running() for owned in self._server.run.owned())
 
     async def session(self) -> RedisConnection:
@@ -53,9 +53,9 @@ class RedisConnection:
         )
 
     async def command(self, *words: str | bytes | int) -> Any:
-        """See ``hardening.faults.base.RedisSession``."""
+        """See ``hardening.faults.targets.RedisSession``."""
         return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
-        """See ``hardening.faults.base.RedisSession``."""
+        """See ``hardening.faults.targets.RedisSession``."""
         await self._client.aclose()

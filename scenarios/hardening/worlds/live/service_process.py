@@ -24,7 +24,7 @@ START_S_MAX = 75.0
 
 @dataclass(slots=True)
 class ServiceProcess:
-    """Implements the ``Process`` target of ``hardening.faults.base`` for the service.
+    """Implements the ``Process`` target of ``hardening.faults.targets`` for the service.
 
     ``settings`` is the whole configuration (a JSON object); ``epoch_s`` the monotonic moment at which the run
     began. What the service writes becomes events of the history: its own structured events, and every line.

@@ -1,4 +1,4 @@
-"""The targets of ``hardening.faults.base`` that the live world offers for its service and its Redis server.
+"""The targets of ``hardening.faults.targets`` that the live world offers for its service and its Redis server.
 
 ``agent_targets(world)`` makes them all: what happens inside the service's process goes through the agent that the
 launcher hosts, the rest through the processes that the world owns.
@@ -66,7 +66,7 @@ class ServiceResources:
         self._neighbours: list[Child] = []
 
     async def hold(self, resource: str, amount: float) -> Mapping[str, Any]:
-        """See ``hardening.faults.base.Resources``."""
+        """See ``hardening.faults.targets.Resources``."""
         if resource in _BY_AGENT:
             return await self._holds.hold(resource, _BY_AGENT[resource], amount=amount)
         if resource in _BY_GROUP:
@@ -92,7 +92,7 @@ class ServiceResources:
         return {"means": "processes", "processes": count}
 
     async def release(self, resource: str) -> Mapping[str, float]:
-        """See ``hardening.faults.base.Resources``."""
+        """See ``hardening.faults.targets.Resources``."""
         if resource in _BY_AGENT:
             return await self._holds.release(resource, _BY_AGENT[resource])
         if resource in self._lowered:
@@ -129,21 +129,21 @@ class ServiceClock:
         self._holds = holds
 
     async def jump(self, offset_s: float) -> None:
-        """See ``hardening.faults.base.Clock``."""
+        """See ``hardening.faults.targets.Clock``."""
         if offset_s == 0:
             await self._holds.release("clock", "clock")
         else:
             await self._holds.hold("clock", "clock", offset_s=offset_s)
 
     async def drift(self, rate: float) -> None:
-        """See ``hardening.faults.base.Clock``."""
+        """See ``hardening.faults.targets.Clock``."""
         if rate == 1:
             await self._holds.release("clock", "clock")
         else:
             await self._holds.hold("clock", "clock", rate=rate)
 
     async def offset(self) -> float:
-        """See ``hardening.faults.base.Clock``; 0 when the process has ended."""
+        """See ``hardening.faults.targets.Clock``; 0 when the process has ended."""
         try:
             return float((await self._holds.once("offset"))["offset_s"])
         except ConnectionError:
@@ -157,12 +157,12 @@ class ServiceLoop:
         self._holds = holds
 
     async def stall(self, seconds: float) -> None:
-        """See ``hardening.faults.base.EventLoop``; returns when the stall is over."""
+        """See ``hardening.faults.targets.EventLoop``; returns when the stall is over."""
         with suppress(ConnectionError):
             await self._holds.once("stall", seconds=seconds)
 
     async def lag_ms(self) -> float:
-        """See ``hardening.faults.base.EventLoop``; 0 when the process has ended."""
+        """See ``hardening.faults.targets.EventLoop``; 0 when the process has ended."""
         try:
             return float((await self._holds.once("lag"))["lag_ms"])
         except (ConnectionError, AgentRefusedError):
@@ -177,16 +177,16 @@ class ServiceFiles:
         self._audit_path = audit_path
 
     async def fill(self, where: str) -> None:
-        """See ``hardening.faults.base.Files``."""
+        """See ``hardening.faults.targets.Files``."""
         given = {"path": str(self._audit_path)} if where == "audit" else {}
         await self._holds.hold(f"files:{where}", where, **given)
 
     async def drain(self, where: str) -> None:
-        """See ``hardening.faults.base.Files``."""
+        """See ``hardening.faults.targets.Files``."""
         await self._holds.release(f"files:{where}", where)
 
     async def refused(self, where: str) -> int:
-        """See ``hardening.faults.base.Files``."""
+        """See ``hardening.faults.targets.Files``."""
         counts = await self._holds.read(f"files:{where}", where)
         return int(counts.get("writes_refused", counts.get("bytes_held", 0)))
 
@@ -200,7 +200,7 @@ class ServiceName:
         self._failed = ""
 
     async def fail(self, how: str, delay_s: float) -> None:
-        """See ``hardening.faults.base.Names``."""
+        """See ``hardening.faults.targets.Names``."""
         host = self._host()
         if not host or _is_address(host):
             raise UnsupportedTargetError("fault.target", host, "a downstream whose URL has a host name, not an address")
@@ -208,11 +208,11 @@ class ServiceName:
         self._failed = host
 
     async def restore(self) -> None:
-        """See ``hardening.faults.base.Names``."""
+        """See ``hardening.faults.targets.Names``."""
         await self._holds.release(f"name:{self._failed}", "name", name=self._failed)
 
     async def hurt(self) -> int:
-        """See ``hardening.faults.base.Names``."""
+        """See ``hardening.faults.targets.Names``."""
         counts = await self._holds.read(f"name:{self._failed}", "name", name=self._failed)
         return int(counts.get("lookups_hurt", 0))
 
@@ -242,23 +242,23 @@ class ServiceTarget:
         service.echo = echo
 
     async def signal(self, number: int) -> None:
-        """See ``hardening.faults.base.Process``."""
+        """See ``hardening.faults.targets.Process``."""
         await self._service.signal(number)
 
     async def alive(self) -> bool:
-        """See ``hardening.faults.base.Process``."""
+        """See ``hardening.faults.targets.Process``."""
         return await self._service.alive()
 
     async def stopped(self) -> bool:
-        """See ``hardening.faults.base.Process``."""
+        """See ``hardening.faults.targets.Process``."""
         return await self._service.stopped()
 
     async def start(self) -> None:
-        """See ``hardening.faults.base.Process``."""
+        """See ``hardening.faults.targets.Process``."""
         await self._service.start()
 
     async def reached(self, moment: str, deadline_s: float) -> bool:
-        """See ``hardening.faults.base.Moments``. ``mid_reload`` sends HUP and comes true at once."""
+        """See ``hardening.faults.targets.Moments``. ``mid_reload`` sends HUP and comes true at once."""
         if moment == "mid_reload":
             await self._service.signal(SIGHUP)
             return True
@@ -291,7 +291,7 @@ class ServiceListener:
         self._last: tuple[str, int] | None = None
 
     def address(self) -> tuple[str, int]:
-        """See ``hardening.faults.base.Listener``: where it listens, or did before it was killed: there nobody answers.
+        """See ``hardening.faults.targets.Listener``: where it listens, or did before it was killed.
 
         Raises:
             UnsupportedTargetError: when it never listened.
@@ -302,7 +302,7 @@ class ServiceListener:
         return self._last
 
     def headers(self) -> Mapping[str, str]:
-        """See ``hardening.faults.base.Listener``."""
+        """See ``hardening.faults.targets.Listener``."""
         return {"X-API-Key": self._key}
 
 

@@ -33,7 +33,7 @@ def server_binary() -> Path:
 
 @dataclass(slots=True)
 class ValkeyServer:
-    """Implements the ``RedisServer`` target of ``hardening.faults.base``."""
+    """Implements the ``RedisServer`` target of ``hardening.faults.targets``."""
 
     run: RunDirectory
     port: int = field(default_factory=free_port)

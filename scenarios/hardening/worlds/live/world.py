@@ -248,7 +248,7 @@ class LiveWorld:
         return self.recorder.history()
 
     def target(self, protocol: str, name: str) -> object:
-        """The targets of this world; see ``hardening.faults.base.World``."""
+        """The targets of this world; see ``hardening.faults.targets.World``."""
         known: dict[tuple[str, str], object] = dict(self._targets)
         known |= {("link", name): link for name, link in self.links.by_name.items()}
         known |= {("downstream", n): self.downstreams.target(n) for n in self.downstreams.only}

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def is_moment(moment: str, event: object, fields: Mapping[str, Any]) -> bool:
-    """Whether this event says that ``moment`` (see ``hardening.faults.base.Moments``) has come."""
+    """Whether this event says that ``moment`` (see ``hardening.faults.targets.Moments``) has come."""
     if moment == "before_first_byte":
         return event in {"admitted", "permit_taken"}
     if moment == "mid_request":

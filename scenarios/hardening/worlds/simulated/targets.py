@@ -37,15 +37,15 @@ class SimProcess:
         service.on_event.append(self._look)
 
     async def alive(self) -> bool:
-        """See ``hardening.faults.base.Process``."""
+        """See ``hardening.faults.targets.Process``."""
         return self._service.running()
 
     async def stopped(self) -> bool:
-        """See ``hardening.faults.base.Process``."""
+        """See ``hardening.faults.targets.Process``."""
         return self._service.stopped()
 
     async def reached(self, moment: str, deadline_s: float) -> bool:
-        """See ``hardening.faults.base.Moments``; ``mid_reload`` sends HUP and comes true at once, as when live."""
+        """See ``hardening.faults.targets.Moments``; ``mid_reload`` sends HUP and comes true at once, as when live."""
         if moment == "mid_reload":
             await self._service.signal(SIGHUP)
             return True
@@ -74,7 +74,7 @@ class SimResources:
         self._held: dict[str, float] = {}
 
     async def hold(self, resource: str, amount: float) -> Mapping[str, Any]:
-        """See ``hardening.faults.base.Resources``; control groups and address space are refused."""
+        """See ``hardening.faults.targets.Resources``; control groups and address space are refused."""
         service = self._world.service
         if resource == "memory_bytes":
             service.machine.ballast_bytes += int(amount)
@@ -89,7 +89,7 @@ class SimResources:
         return {"means": "simulated", "amount": amount}
 
     async def release(self, resource: str) -> Mapping[str, float]:
-        """See ``hardening.faults.base.Resources``."""
+        """See ``hardening.faults.targets.Resources``."""
         amount = self._held.pop(resource, None)
         if amount is None:
             return {}
@@ -113,7 +113,7 @@ class SimResources:
         return {"descriptors_held": 1.0, "connections_kept_waiting": float(waiting)}
 
     async def reading(self, resource: str) -> float:
-        """See ``hardening.faults.base.Resources``: memory is the service's own newest reading."""
+        """See ``hardening.faults.targets.Resources``: memory is the service's own newest reading."""
         machine = self._world.service.machine
         reading = machine.last or machine.now()
         if resource == "memory_bytes":
@@ -128,15 +128,15 @@ class SimClock:
         self._world = world
 
     async def jump(self, offset_s: float) -> None:
-        """See ``hardening.faults.base.Clock``."""
+        """See ``hardening.faults.targets.Clock``."""
         self._world.loop.set_wall(offset_s, 1.0, HOST)
 
     async def drift(self, rate: float) -> None:
-        """See ``hardening.faults.base.Clock``."""
+        """See ``hardening.faults.targets.Clock``."""
         self._world.loop.set_wall(0.0, rate, HOST)
 
     async def offset(self) -> float:
-        """See ``hardening.faults.base.Clock``."""
+        """See ``hardening.faults.targets.Clock``."""
         return self._world.loop.wall_off_s()
 
 
@@ -148,7 +148,7 @@ class SimEventLoop:
         self._lag_ms = 0.0
 
     async def stall(self, seconds: float) -> None:
-        """See ``hardening.faults.base.EventLoop``."""
+        """See ``hardening.faults.targets.EventLoop``."""
         host = self._world.service.host
         if host is None or not self._world.service.running() or host.stopped:
             return
@@ -160,7 +160,7 @@ class SimEventLoop:
         self._lag_ms = max(self._lag_ms, seconds * 1000)
 
     async def lag_ms(self) -> float:
-        """See ``hardening.faults.base.EventLoop``."""
+        """See ``hardening.faults.targets.EventLoop``."""
         if not self._world.service.running():
             return 0.0
         loop, ran = self._world.loop, asyncio.Event()
@@ -180,7 +180,7 @@ class SimFilesTarget:
         self._world = world
 
     async def fill(self, where: str) -> None:
-        """See ``hardening.faults.base.Files``."""
+        """See ``hardening.faults.targets.Files``."""
         files, pipe = self._world.files, self._world.service.pipe
         if where == "audit":
             files.is_full, files.refused = True, 0
@@ -190,7 +190,7 @@ class SimFilesTarget:
             pipe.is_blocked, pipe.held = True, 0
 
     async def drain(self, where: str) -> None:
-        """See ``hardening.faults.base.Files``."""
+        """See ``hardening.faults.targets.Files``."""
         if where == "audit":
             self._world.files.is_full = False
         elif where == "logs":
@@ -199,7 +199,7 @@ class SimFilesTarget:
             self._world.service.pipe.unblock()
 
     async def refused(self, where: str) -> int:
-        """See ``hardening.faults.base.Files``."""
+        """See ``hardening.faults.targets.Files``."""
         pipe = self._world.service.pipe
         return {"audit": self._world.files.refused, "logs": pipe.refused}.get(where, pipe.held)
 
@@ -212,12 +212,12 @@ class SimDownstream:
         self._before = 0
 
     async def misbehave(self, fault: Mapping[str, Any] | None) -> None:
-        """See ``hardening.faults.base.Downstream``."""
+        """See ``hardening.faults.targets.Downstream``."""
         self._before, self._stand_in.hurt = self._stand_in.hurt, 0
         self._stand_in.misbehaviour = None if fault is None else Misbehaviour.from_json(fault)
 
     async def hurt(self) -> int:
-        """See ``hardening.faults.base.Downstream``."""
+        """See ``hardening.faults.targets.Downstream``."""
         return self._stand_in.hurt or self._before
 
 
@@ -230,16 +230,16 @@ class SimNames:
         self._hurt = 0
 
     async def fail(self, how: str, delay_s: float) -> None:
-        """See ``hardening.faults.base.Names``."""
+        """See ``hardening.faults.targets.Names``."""
         self._broken[self._name] = NameFault(_FAILURES[how], delay_s)
 
     async def restore(self) -> None:
-        """See ``hardening.faults.base.Names``."""
+        """See ``hardening.faults.targets.Names``."""
         fault = self._broken.pop(self._name, None)
         self._hurt = fault.hurt if fault is not None else self._hurt
 
     async def hurt(self) -> int:
-        """See ``hardening.faults.base.Names``."""
+        """See ``hardening.faults.targets.Names``."""
         fault = self._broken.get(self._name)
         return fault.hurt if fault is not None else self._hurt
 
@@ -253,18 +253,18 @@ class SimHosts:
         self._held = 0
 
     async def part(self) -> None:
-        """See ``hardening.faults.base.Hosts``."""
+        """See ``hardening.faults.targets.Hosts``."""
         for name in self._names:
             self._network.part(HOST, name)
 
     async def join(self) -> None:
-        """See ``hardening.faults.base.Hosts``."""
+        """See ``hardening.faults.targets.Hosts``."""
         self._held = self._count()
         for name in self._names:
             self._network.heal(HOST, name)
 
     async def lost(self) -> int:
-        """See ``hardening.faults.base.Hosts``: packets held, and connects that hang."""
+        """See ``hardening.faults.targets.Hosts``: packets held, and connects that hang."""
         return self._count() or self._held
 
     def _count(self) -> int:
@@ -275,7 +275,7 @@ class _Session(SimRedisSession):
     """An administrator's connection that says in time what there is not."""
 
     async def command(self, *words: str | bytes | int) -> Any:
-        """See ``hardening.faults.base.RedisSession``."""
+        """See ``hardening.faults.targets.RedisSession``."""
         if str(words[0]).upper() in {"EVAL", "EVALSHA", "FCALL"}:
             known = "commands without scripts in the simulated world, whose Redis runs none"
             raise UnsupportedTargetError("redis.command", words[0], known)
@@ -290,17 +290,17 @@ class RecordedRedis(SimRedis):
     _lives = 0
 
     async def kill(self) -> None:
-        """See ``hardening.faults.base.RedisServer``."""
+        """See ``hardening.faults.targets.RedisServer``."""
         await super().kill()
         self._state("exited", exit_code=-9)
 
     async def shutdown(self) -> None:
-        """See ``hardening.faults.base.RedisServer``."""
+        """See ``hardening.faults.targets.RedisServer``."""
         await super().shutdown()
         self._state("exited", exit_code=0)
 
     async def restart(self, *, keep_data: bool = True) -> None:
-        """See ``hardening.faults.base.RedisServer``."""
+        """See ``hardening.faults.targets.RedisServer``."""
         await super().restart(keep_data=keep_data)
         self._lives += 1
         self._state("started")

@@ -245,7 +245,7 @@ class SimWorld:
             self._folder = None
 
     def target(self, protocol: str, name: str) -> object:
-        """The targets of this world; see ``hardening.faults.base.World``."""
+        """The targets of this world; see ``hardening.faults.targets.World``."""
         if protocol == "link" and name in ("redis", *NAMES):
             return self.network.link(name)
         if protocol == "downstream" and name in self.downstreams.only:

@@ -121,7 +121,7 @@ class CommandedRedis:
         return Redis.from_url(self._url, socket_timeout=timeout_s, socket_connect_timeout=2, retry=retry, protocol=2)
 
     async def command(self, *words: str | bytes | int) -> Any:
-        """See ``hardening.faults.base.RedisServer``."""
+        """See ``hardening.faults.targets.RedisServer``."""
         client = self._client(REDIS_S_MAX)
         try:
             return await client.execute_command(*words)  # type: ignore[no-untyped-call]
@@ -129,7 +129,7 @@ class CommandedRedis:
             await client.aclose()
 
     async def alive(self) -> bool:
-        """See ``hardening.faults.base.RedisServer``."""
+        """See ``hardening.faults.targets.RedisServer``."""
         client = self._client(ANSWER_S_MAX)
         try:
             return bool(await client.execute_command("PING"))  # type: ignore[no-untyped-call]
@@ -139,11 +139,11 @@ class CommandedRedis:
             await client.aclose()
 
     async def running(self) -> bool:
-        """See ``hardening.faults.base.RedisSessions``; nobody here ends it."""
+        """See ``hardening.faults.targets.RedisSessions``; nobody here ends it."""
         return True
 
     async def session(self) -> RedisConnection:
-        """See ``hardening.faults.base.RedisSessions``."""
+        """See ``hardening.faults.targets.RedisSessions``."""
         connection = RedisConnection(self._url)
         await connection.command("PING")
         return connection
@@ -261,7 +261,7 @@ class StagingWorld:
         return self._left
 
     def target(self, protocol: str, name: str) -> object:
-        """See ``hardening.faults.base.World``."""
+        """See ``hardening.faults.targets.World``."""
         known: dict[tuple[str, str], object] = {("link", link): proxy for link, proxy in self.links.items()}
         known["listener", "service"] = ServiceListener(lambda: (self._host, self._port), self.spec.key)
         if self.spec.redis:
