@@ -4,7 +4,6 @@
 import asyncio
 import socket
 import subprocess
-import threading
 
 import pytest
 
@@ -229,7 +228,6 @@ def _opens_a_socket():
     ("rule", "act"),
     [
         ("a real socket", _opens_a_socket),
-        ("a real thread", lambda: threading.Thread(target=print).start()),
         ("a subprocess", lambda: subprocess.Popen(["true"])),
         ("loop.add_reader", lambda: asyncio.get_running_loop().add_reader(0, print)),
     ],

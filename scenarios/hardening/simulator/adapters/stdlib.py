@@ -6,7 +6,7 @@ Each is refused with the place of the call. Real sleeping is not refused: it blo
 
 from __future__ import annotations
 
-import concurrent.futures
+import itertools
 import os
 import queue
 import random
@@ -20,6 +20,8 @@ from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, Self
 
+from hardening.simulator.adapters.threading_patches import thread_patches
+from hardening.simulator.core.blocking import Blocking
 from hardening.simulator.core.errors import RuleBrokenError
 from hardening.simulator.core.hosts import current_host
 from hardening.simulator.core.loop import START_S
@@ -48,14 +50,15 @@ class Sandbox:
 
     def begin(self, loop: SimLoop) -> None:
         """A run begins: randomness starts over."""
-        self.loop = loop
+        self.loop = Blocking.running = loop
         random.seed(loop.choices.entropy)
+        threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined] # noqa: SLF001 - of their names
         uuid._last_timestamp = None  # type: ignore[attr-defined] # noqa: SLF001 - it would go on from the run before
         self._bytes = None
 
     def end(self) -> None:
         """The run is over."""
-        self.loop = None
+        self.loop = Blocking.running = None
 
     def monotonic(self) -> float:
         """Virtual in a run, else real."""
@@ -95,30 +98,23 @@ class Sandbox:
             (os, "urandom", self._urandom),
             (random, "_urandom", self._urandom),
             (socket.socket, "__init__", self._guard(socket.socket.__init__, "a real socket", self._allowed_socket)),
-            (threading.Thread, "start", self._guard(threading.Thread.start, "a real thread")),
+            *thread_patches(self),
             (BaseSelectorEventLoop, "__init__", self._loop_of_ones_own(BaseSelectorEventLoop.__init__)),
             # uuid1 by the interpreter's own code: libuuid would read the real clock and the machine's address.
             (uuid, "_generate_time_safe", None),
             (uuid, "getnode", self._node(uuid.getnode)),
-            (threading.Condition, "wait", self._wait(threading.Condition.wait)),
             # freezegun leaves these two alone; their waits with a limit would count real seconds.
             (threading, "_time", self._monotonic_here),
             (queue, "time", self._monotonic_here),
             (subprocess.Popen, "__init__", self._guard(subprocess.Popen.__init__, "a subprocess")),
             (os, "fork", self._guard(os.fork, "a fork")),
             (os, "system", self._guard(os.system, "a subprocess")),
-            (signal, "signal", self._signal(signal.signal)),
-            (signal, "raise_signal", self._raise_signal(signal.raise_signal)),
+            (signal, "signal", self._in_run(signal.signal, lambda loop: loop.set_handler)),
+            (signal, "getsignal", self._in_run(signal.getsignal, lambda loop: loop.handler_of)),
+            (signal, "raise_signal", self._in_run(signal.raise_signal, lambda loop: loop.deliver_signal)),
             (os, "kill", self._kill(os.kill)),
             (os, "getpid", self._getpid(os.getpid)),
             (os, "_exit", self._exit(os._exit)),
-            (
-                concurrent.futures.Future,
-                "result",
-                self._guard(
-                    concurrent.futures.Future.result, "a wait for another thread", lambda args: bool(args[0].done())
-                ),
-            ),
         ]
 
     def _clock_patches(self) -> list[tuple[Any, str, Any]]:
@@ -132,10 +128,12 @@ class Sandbox:
         ]
 
     def _sleep(self, seconds: float) -> None:
-        if self.loop is None:
+        if self.loop is None or not self.loop.is_here():
             REAL_SLEEP(seconds)
+        elif seconds < 0:
+            raise ValueError("sleep length must be non-negative")
         else:
-            self.loop.stall(seconds)
+            self.loop.sleep_here(seconds + 0.0)
 
     def _urandom(self, size: int) -> bytes:
         if self.loop is None:
@@ -156,22 +154,6 @@ class Sandbox:
             raise error
 
         return guarded
-
-    def _wait(self, real: Callable[..., bool]) -> Callable[..., bool]:
-        """Of ``threading`` conditions, events and queues: no other thread will ever wake who waits in the only one."""
-
-        def wait(condition: threading.Condition, timeout: float | None = None) -> bool:
-            loop = self.loop
-            if loop is None or not loop.is_here():
-                return real(condition, timeout)
-            if timeout is not None:
-                loop.stall(timeout)
-                return False
-            error = RuleBrokenError("a wait for another thread", call_site(), "inside a simulation")
-            loop.fail(error)
-            raise error
-
-        return wait
 
     def _look_up(self, real: Callable[..., Any]) -> Callable[..., Any]:
         """A blocking look-up, as threads do it, asks the simulated network too."""
@@ -208,28 +190,16 @@ class Sandbox:
         """A duplicate of a descriptor that exists (``fileno=``) opens nothing."""
         return len(args) > 4
 
-    def _signal(self, real: Callable[..., Any]) -> Callable[..., Any]:
-        def register(number: int, handler: Any) -> Any:
+    def _in_run(self, real: Callable[..., Any], simulated: Callable[..., Callable[..., Any]]) -> Callable[..., Any]:
+        """``real`` outside of a run and in threads that are not the simulation's, else what ``simulated`` gives."""
+
+        def chosen(*args: Any, **kwargs: Any) -> Any:
             loop = self.loop
-            if loop is None:
-                return real(number, handler)
-            before = loop.signal_handlers.get(int(number), signal.SIG_DFL)
-            if callable(handler):
-                loop.signal_handlers[int(number)] = lambda: loop.call_soon(handler, int(number), None)
-            else:
-                loop.signal_handlers.pop(int(number), None)
-            return before
+            if loop is None or not loop.is_here():
+                return real(*args, **kwargs)
+            return simulated(loop)(*args, **kwargs)
 
-        return register
-
-    def _raise_signal(self, real: Callable[[int], None]) -> Callable[[int], None]:
-        def raise_signal(number: int) -> None:
-            if self.loop is None:
-                real(number)
-            else:
-                self.loop.deliver_signal(number)
-
-        return raise_signal
+        return chosen
 
     def _getpid(self, real: Callable[[], int]) -> Callable[[], int]:
         """Libraries log it: it has to be the same in every process that replays."""

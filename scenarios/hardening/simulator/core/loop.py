@@ -23,7 +23,6 @@ from hardening.simulator.core.choices import NEVER, Choices
 from hardening.simulator.core.errors import DeadlockError, LivelockError, OverdueError, StuckError
 from hardening.simulator.core.handles import SimFuture, SimHandle, SimTask, SimTimer
 from hardening.simulator.core.hosts import Host, current_host
-from hardening.simulator.core.machines import Machines
 from hardening.simulator.core.plan import Bounds
 from hardening.simulator.core.trace import NoTrace, Trace
 from hardening.simulator.core.unreal import Unreal
@@ -41,7 +40,7 @@ SPIN_ROUNDS = 100
 SPIN_COST_S = 50e-6
 
 
-class VirtualLoop(Unreal, Machines, asyncio.BaseEventLoop):
+class VirtualLoop(Unreal, asyncio.BaseEventLoop):
     """One run's loop.
 
     Args:
@@ -61,10 +60,12 @@ class VirtualLoop(Unreal, Machines, asyncio.BaseEventLoop):
         self.checks = Checks(self)
         self.started_s = START_S
         self.set_up_machines(START_S)
+        self.set_up_blocking()
+        self.set_up_executors()
+        self.set_up_signals()
         self.steps = 0
         self.now_s = START_S
         self.unhandled: list[dict[str, Any]] = []
-        self.signal_handlers: dict[int, Callable[[], object]] = {}
         self.attachments: dict[str, Any] = {}
         self.main: SimTask | None = None
         self.steering: tuple[type[BaseException], ...] = ()
@@ -224,8 +225,10 @@ class VirtualLoop(Unreal, Machines, asyncio.BaseEventLoop):
     def _run_round(self) -> None:
         """Run what is ready now; what becomes ready meanwhile waits for the next round, as in asyncio."""
         ready = self._ready
-        checks, tracing = self.checks, self.tracing
+        tracing = self.tracing
         for _ in range(len(ready)):
+            if not ready:  # a blocking call ran rounds of its own
+                break
             handle = ready.popleft()
             if handle._cancelled:
                 continue
@@ -246,10 +249,15 @@ class VirtualLoop(Unreal, Machines, asyncio.BaseEventLoop):
                 raise
             except BaseException as error:  # noqa: BLE001 - as asyncio does
                 self._callback_failed(handle, error)
-            if checks.active:
-                checks.after_step()
-            if self.failure is not None:
-                raise self.failure
+            self._after_step()
+
+    def _after_step(self) -> None:
+        if self.threads.blocked:
+            self.threads.poll()
+        if self.checks.active:
+            self.checks.after_step()
+        if self.failure is not None:
+            raise self.failure
 
     def _program_exits(self, handle: asyncio.Handle, error: SystemExit) -> None:
         """``sys.exit`` ends the process of the machine that called it, where somebody looks after that machine."""

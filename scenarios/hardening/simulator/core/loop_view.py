@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any, Protocol
+
+from hardening.simulator.core.errors import Wait
 
 
 class LoopView(Protocol):
@@ -24,6 +27,10 @@ class LoopView(Protocol):
     timers: list[tuple[float, int, asyncio.TimerHandle]]
     attachments: dict[str, Any]
     _ready: deque[Any]
+    tracing: bool
+    standing: list[Wait]
+    threads: Any
+    trace: Any
 
     @property
     def main(self) -> asyncio.Task[Any] | None:
@@ -32,7 +39,9 @@ class LoopView(Protocol):
     def time(self) -> float:
         """Virtual monotonic seconds."""
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> asyncio.TimerHandle:
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """Run ``callback`` in ``delay`` virtual seconds."""
 
     def fail(self, error: BaseException) -> None:

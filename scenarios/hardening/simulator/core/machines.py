@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from hardening.simulator.core.hosts import Host, current_host
+from hardening.simulator.core.hosts import Host, current_host, is_beside
 
 EPOCH_S = 1_767_225_600.0
 """Wall clock at the start of every run: 2026-01-01 00:00:00 UTC."""
@@ -37,7 +37,9 @@ class Machines:
     def _may_run(self, handle: Any) -> bool:
         """Whether the machine on which it would run is up and goes on; else it is kept."""
         host = handle._context.get(current_host, Host.default)
-        if host.alive and not host.stopped:
+        if host.alive and handle._context.get(is_beside, False):
+            return True
+        if host.alive and not host.stopped and not host.blocked:
             return True
         self.kept.append((host, handle))
         return False
@@ -49,6 +51,10 @@ class Machines:
     def resume_host(self, host: Host) -> None:
         """It goes on: what came meanwhile runs now, in its order and before what has just become ready."""
         host.stopped = False
+        self.let_go(host)
+
+    def let_go(self, host: Host) -> None:
+        """What was kept for a machine becomes ready."""
         missed = [handle for where, handle in self.kept if where is host]
         self.kept = [entry for entry in self.kept if entry[0] is not host]
         self._ready.extendleft(reversed(missed))

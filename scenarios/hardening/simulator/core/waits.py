@@ -59,7 +59,7 @@ def call_site(depth: int = 1) -> str:
         code = frame.f_code
         if is_own(code.co_filename):
             return place(code, frame.f_lineno)
-        if code.co_name == "work" and code.co_filename.startswith(HERE):
+        if code.co_name == "_run" and "_handed_over_at" in code.co_varnames and code.co_filename.startswith(HERE):
             return str(frame.f_locals["_handed_over_at"])
         outermost, frame = frame, frame.f_back
     return place(outermost.f_code, outermost.f_lineno) if outermost else "nowhere"
@@ -99,7 +99,7 @@ def who_waits(loop: LoopView) -> tuple[Wait, ...]:
     tasks: list[asyncio.Task[Any]] = [*([loop.main] if loop.main and not loop.main.done() else []), *loop.live_tasks()]
     numbers: dict[int, int] = {}
     holders = loop.attachments.get("holders", {})
-    return tuple(_wait(task, numbers, holders) for task in tasks)
+    return (*loop.standing, *(_wait(task, numbers, holders) for task in tasks), *loop.threads.waits())
 
 
 def _wait(task: asyncio.Task[Any], numbers: dict[int, int], holders: dict[int, list[str]]) -> Wait:

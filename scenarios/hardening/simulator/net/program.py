@@ -111,9 +111,12 @@ def stall(seconds: float) -> None:
     current_loop().stall(seconds)
 
 
-def send_signal(number: int) -> bool:
-    """Deliver a signal to the handler that was set in this run; false when there is none."""
-    return current_loop().deliver_signal(number)
+def send_signal(number: int, host: str | None = None) -> bool:
+    """Send a signal to the process of machine ``host``, or to all that handle it; false when no handler is set."""
+    loop = current_loop()
+    if host is None:
+        return loop.broadcast_signal(number)
+    return loop.deliver_signal(number, network_of(loop).live_host(host))
 
 
 def network() -> Network:

@@ -218,6 +218,7 @@ def _say_good_bye(loop: SimLoop) -> None:
     network = loop.attachments.get("network")
     if network is not None:
         network.vanish()
+    loop.threads.end()
     loop._ready.clear()
     loop.timers.clear()
     loop.tasks.clear()
