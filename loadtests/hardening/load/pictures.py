@@ -1,26 +1,21 @@
-"""Pictures as inline SVG, written by hand: no script, no font, nothing from elsewhere. Pure.
+"""Draws the pictures of a load run: lines, stacked bars and dots over labelled axes.
 
-Colours are CSS classes (``c0`` ...), so that the page decides between light and dark.
+In come series of numbers, out comes inline SVG with its legend as ``Markup``: no script, no font, nothing from
+elsewhere. Series are told apart by CSS classes ``c0`` ... whose colours the page decides.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
+
+from markupsafe import Markup
+
+from hardening.certificate.reports import svg
 
 WIDTH, HEIGHT = 860, 220
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 10, 26
 Points = Sequence[tuple[float, float]]
-
-
-def nice_top(most: float) -> float:
-    """A round number at or above ``most``, of which a quarter is round too."""
-    if most <= 0:
-        return 1.0
-    step = 10.0 ** math.floor(math.log10(most))
-    return next(factor * step for factor in (1, 2, 4, 8, 10) if factor * step >= most)
 
 
 def short(value: float) -> str:
@@ -57,52 +52,42 @@ class Frame:
         """Where a value lies, in pixels."""
         return HEIGHT - BOTTOM - min(value, self.y_to) / self.y_to * (HEIGHT - TOP - BOTTOM)
 
-    def axes(self) -> str:
+    def axes(self) -> Iterator[Markup]:
         """Grid, numbers, bands and marks."""
-        parts = []
         for begin, end, title in self.bands:
             left, right = self.x(begin), self.x(end)
-            box = f'x="{left:.1f}" y="{TOP}" width="{max(1.0, right - left):.1f}" height="{HEIGHT - TOP - BOTTOM}"'
-            parts.append(f'<rect class="band" {box}><title>{escape(title)}</title></rect>')
+            yield svg.rect("band", left, TOP, max(1.0, right - left), HEIGHT - TOP - BOTTOM, title)
         for quarter in range(5):
             value = self.y_to * quarter / 4
             y = self.y(value)
-            parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-            parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{short(value)}</text>')
+            yield svg.line("grid", (LEFT, y), (WIDTH - RIGHT, y))
+            yield svg.text("end", LEFT - 6, y + 4, short(value))
         for tenth in range(0, 11, 2):
             value = self.x_from + (self.x_to - self.x_from) * tenth / 10
             said = short(value) + (f" {self.x_unit}" if tenth == 10 else "")
-            anchor = "end" if tenth == 10 else "middle"
-            parts.append(f'<text x="{self.x(value):.1f}" y="{HEIGHT - 8}" text-anchor="{anchor}">{said}</text>')
+            yield svg.text("end" if tenth == 10 else "middle", self.x(value), HEIGHT - 8, said)
         for at, title in self.marks:
             x = self.x(at)
-            line = f'x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
-            parts.append(f'<line class="mark" {line}><title>{escape(title)}</title></line>')
-        return "".join(parts)
+            yield svg.line("mark", (x, TOP), (x, HEIGHT - BOTTOM), title)
 
 
-def svg(title: str, *parts: str) -> str:
-    """The element around them; ``title`` is what a screen reader says."""
-    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'
-    return head + "".join(parts) + "</svg>"
+def _picture(title: str, frame: Frame, parts: Iterable[Markup], names: Iterable[str] = ()) -> Markup:
+    """The drawing, and below it which colour is which, in the order of the classes."""
+    drawn = svg.drawing("load", WIDTH, HEIGHT, *frame.axes(), *parts, aria_label=title)
+    items = [svg.element("span", svg.element("i", css=f"c{i}"), name) for i, name in enumerate(names)]
+    return drawn + svg.element("p", *items, css="legend") if items else drawn
 
 
-def legend(names: Iterable[str]) -> str:
-    """Which colour is which, in the order of the classes."""
-    items = (f'<span><i class="c{i}"></i>{escape(name)}</span>' for i, name in enumerate(names))
-    return f'<p class="legend">{"".join(items)}</p>'
-
-
-def lines(title: str, frame: Frame, series: Mapping[str, Points]) -> str:
+def lines(title: str, frame: Frame, series: Mapping[str, Points]) -> Markup:
     """A line for each series."""
     drawn = []
     for number, points in enumerate(series.values()):
-        path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
-        drawn.append(f'<polyline class="line c{number}" points="{path}"/>')
-    return svg(title, frame.axes(), *drawn) + legend(series)
+        along = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
+        drawn.append(svg.element("polyline", css=f"line c{number}", points=along))
+    return _picture(title, frame, drawn, series)
 
 
-def stacked(title: str, frame: Frame, width: float, series: Mapping[str, Mapping[float, float]]) -> str:
+def stacked(title: str, frame: Frame, width: float, series: Mapping[str, Mapping[float, float]]) -> Markup:
     """Bars that begin at x and are ``width`` wide, one series upon the other."""
     drawn = []
     feet: dict[float, float] = {}
@@ -114,15 +99,13 @@ def stacked(title: str, frame: Frame, width: float, series: Mapping[str, Mapping
             feet[x] = foot + value
             left, right = frame.x(x), frame.x(x + width)
             top, bottom = frame.y(foot + value), frame.y(foot)
-            box = f'x="{left:.1f}" width="{max(0.5, right - left - 0.5):.1f}" y="{top:.1f}"'
-            drawn.append(f'<rect class="bar c{number}" {box} height="{max(0.0, bottom - top):.1f}"/>')
-    return svg(title, frame.axes(), *drawn) + legend(series)
+            drawn.append(svg.rect(f"bar c{number}", left, top, max(0.5, right - left - 0.5), max(0.0, bottom - top)))
+    return _picture(title, frame, drawn, series)
 
 
-def dots(title: str, frame: Frame, points: Points, diagonal: bool = True) -> str:
+def dots(title: str, frame: Frame, points: Points) -> Markup:
     """A dot for each point, and the line on which both are equal."""
     end = min(frame.x_to, frame.y_to)
-    line = f'x1="{frame.x(0):.1f}" y1="{frame.y(0):.1f}" x2="{frame.x(end):.1f}" y2="{frame.y(end):.1f}"'
-    drawn = [f'<line class="mark" {line}/>'] if diagonal else []
-    drawn += [f'<circle class="dot c0" cx="{frame.x(x):.1f}" cy="{frame.y(y):.1f}" r="3"/>' for x, y in points]
-    return svg(title, frame.axes(), *drawn)
+    equal = svg.line("mark", (frame.x(0), frame.y(0)), (frame.x(end), frame.y(end)))
+    drawn = [svg.element("circle", css="dot c0", cx=frame.x(x), cy=frame.y(y), r=3) for x, y in points]
+    return _picture(title, frame, [equal, *drawn])

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from hardening.certificate.reports.svg import round_up
 from hardening.load.figures import bin_s, in_flight, knee, latencies_ms, offered_and_accepted, outcomes
 from hardening.load.judge import Judgement, ended_early
-from hardening.load.pictures import Frame, dots, lines, nice_top, short, stacked
+from hardening.load.pictures import Frame, dots, lines, short, stacked
 from hardening.load.view import MB, Line, Run
 
 STYLE = """
@@ -21,7 +22,8 @@ h1{font-size:1.5em}h2{font-size:1.1em;margin:1.6em 0 .3em}p.dim,.legend{color:va
 table{border-collapse:collapse;width:100%;font-size:.92em}td,th{padding:.25em .6em;border-bottom:1px solid var(--grid);
 text-align:left;vertical-align:top}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .PASS,.PASSED{color:var(--ok)}.FAIL,.FAILED{color:var(--bad);font-weight:600}.UNKNOWN{color:var(--unk)}
-svg{width:100%;height:auto}svg text{fill:var(--dim);font-size:11px}.grid{stroke:var(--grid)}.band{fill:var(--band)}
+svg{width:100%;height:auto}svg text{fill:var(--dim);font-size:11px}svg .end{text-anchor:end}
+svg .middle{text-anchor:middle}.grid{stroke:var(--grid)}.band{fill:var(--band)}
 .mark{stroke:var(--mark);stroke-dasharray:3 3}.line{fill:none;stroke-width:1.8}
 .line.c0{stroke:var(--c0)}.line.c1{stroke:var(--c1)}.line.c2{stroke:var(--c2)}
 .bar.c0,.dot.c0{fill:var(--c0)}.bar.c1{fill:var(--c1)}.bar.c2{fill:var(--c3)}.bar.c3{fill:var(--c4)}.bar.c4{fill:var(--c2)}
@@ -59,7 +61,7 @@ def _frame(run: Run, most: float) -> Frame:
     ]
     if not marks:
         marks = [(s.end_t - run.began_t, "under pressure") for s in run.scrapes if s.series.get("signal_level", 0) > 0]
-    return Frame(0.0, run.plan.duration_s, nice_top(most), bands=bands, marks=marks)
+    return Frame(0.0, run.plan.duration_s, round_up(most), bands=bands, marks=marks)
 
 
 def _pictures(judgement: Judgement) -> Iterator[str]:
@@ -87,7 +89,7 @@ def _knee(judgement: Judgement) -> Iterator[str]:
     run = judgement.run
     points = offered_and_accepted(run)
     found = knee(run, judgement.budgets.get("rate", "window_s"))
-    top = nice_top(max((x for x, _ in points), default=1.0))
+    top = round_up(max((x for x, _ in points), default=1.0))
     yield "<h2>The knee: accepted over offered, requests a second</h2>"
     yield dots("accepted over offered", Frame(0.0, top, top, x_unit="/s offered"), points)
     if found is None:

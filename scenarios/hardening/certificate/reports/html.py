@@ -17,8 +17,8 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from hardening.certificate.reports.figures_shown import figures_shown
+from hardening.certificate.reports.history_svg import bite_in_words
 from hardening.certificate.reports.page_view import STANDINGS, anchor, page_view
-from hardening.certificate.reports.svg import bite_in_words
 from hardening.history.events import History
 
 HERE = Path(__file__).parent

@@ -15,7 +15,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hardening.certificate.reports.figures_shown import figures_shown
-from hardening.certificate.reports.svg import Mark, draw
+from hardening.certificate.reports.history_svg import Mark, draw
 from hardening.certificate.reports.timeline import Timeline, timeline_of
 from hardening.claims.claims import CLAIMS, COMPONENTS
 from hardening.history.events import History
