@@ -9,22 +9,24 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from certificate_facts import FAIL, PASS, UNKNOWN, facts
+from certificate_facts import FAIL, PASS, UNKNOWN, facts, load_row
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_sarif.model import StaticAnalysisResultsFormatSarifVersion210JsonSchema as Sarif
 
+from hardening.certificate.intoto_result import result_statement
 from hardening.certificate.reports.junit import render_junit
+from hardening.certificate.reports.markdown import render
 from hardening.certificate.reports.sarif import sarif_log
 from hardening.certificate.statement import statement
 from hardening.certificate.waivers import Waiver
-from hardening.claims.claims import CLAIMS, COMPONENTS
+from hardening.claims.claims import CLAIMS
 
 WAIVER = Waiver("C1.2", "ann", "the vendor fixes it", date(2026, 12, 1))
 
 
 def junit_of(**other: object) -> ET.Element:
-    return ET.fromstring(render_junit(statement([PASS, FAIL, UNKNOWN], facts(**other)), COMPONENTS))
+    return ET.fromstring(render_junit(statement([PASS, FAIL, UNKNOWN], facts(**other))))
 
 
 def case(root: ET.Element, claim: str) -> ET.Element:
@@ -35,11 +37,12 @@ def case(root: ET.Element, claim: str) -> ET.Element:
 
 def test_each_claim_is_a_test_case_and_the_totals_add_up() -> None:
     root = junit_of()
-    assert len(root.findall(".//testcase")) == len(CLAIMS) == int(root.get("tests", ""))
-    assert (root.get("failures"), root.get("errors")) == ("1", "1")
+    gates = root.findall(".//testcase[@classname='gate']")
+    assert len(root.findall(".//testcase")) == len(CLAIMS) + len(gates) == int(root.get("tests", ""))
+    assert (root.get("failures"), root.get("errors")) == ("2", "2")  # a claim and its gate each
     assert int(root.get("skipped", "")) == len(CLAIMS) - 3
     suites = root.findall("testsuite")
-    assert sum(int(suite.get("tests", "")) for suite in suites) == len(CLAIMS)
+    assert sum(int(suite.get("tests", "")) for suite in suites) == len(CLAIMS) + len(gates)
 
 
 def test_a_failure_carries_its_reason_and_evidence_and_an_unknown_is_an_error() -> None:
@@ -84,8 +87,48 @@ def test_a_load_budget_that_is_not_held_is_no_passed_test(row: dict[str, object]
 @given(st.text())
 def test_any_reason_gives_a_document_that_parses(reason: str) -> None:
     torn = type(FAIL)("C1.2", FAIL.outcome, 1, {}, (), reason or "x", "burst")
-    root = ET.fromstring(render_junit(statement([torn], facts()), COMPONENTS))
+    root = ET.fromstring(render_junit(statement([torn], facts())))
     assert case(root, "C1.2").find("failure") is not None
+
+
+EXPIRED = Waiver("C1.1", "ann", "old", date(2025, 12, 31))
+BROKEN: dict[str, dict[str, object]] = {
+    "claims": {},
+    "waivers": {"waivers": (EXPIRED,)},
+    "sabotages": {"sabotages": [{"name": "no_jitter", "detected": False, "by": []}]},
+    "loads": {"loads": [load_row(held=False, verdict="FAIL")]},
+    "unknown": {},
+}
+
+
+@pytest.mark.parametrize("gate", BROKEN)
+def test_a_gate_that_is_not_held_is_red_in_every_report(gate: str) -> None:
+    verdicts = [FAIL] if gate == "claims" else [UNKNOWN] if gate == "unknown" else [PASS]
+    made = statement(verdicts, facts(**BROKEN[gate]))
+    assert [one["gate"] for one in made["predicate"]["gates"] if not one["held"]] == [gate]
+    root = ET.fromstring(render_junit(made))
+    found = root.find(f".//testcase[@classname='gate'][@name='{gate}']")
+    assert found is not None
+    assert [child.tag for child in found] == ["error" if gate == "unknown" else "failure"]
+    assert int(root.get("failures", "")) + int(root.get("errors", "")) >= 1
+    log = Sarif.model_validate_json(json.dumps(sarif_log(made)))
+    rules = [rule.id for rule in log.runs[0].tool.driver.rules]
+    red = [one for one in log.runs[0].results if one.ruleId == f"gate.{gate}"]
+    assert [(one.kind.value, one.level.value, rules[one.ruleIndex]) for one in red] == [
+        ("fail", "error", f"gate.{gate}")
+    ]
+    assert f"gate {gate}" in result_statement(made)["predicate"]["failedTests"]
+    assert "**no**" in render(made)
+
+
+def test_the_gates_that_are_held_are_passed_in_every_report() -> None:
+    made = statement([PASS], facts())
+    root = ET.fromstring(render_junit(made))
+    assert (root.get("failures"), root.get("errors")) == ("0", "0")
+    assert not sarif_log(made)["runs"][0]["results"]
+    body = result_statement(made)["predicate"]
+    assert body["failedTests"] == []
+    assert {f"gate {name}" for name in BROKEN} <= set(body["passedTests"])
 
 
 def sarif_of(**other: object) -> Sarif:
@@ -95,12 +138,12 @@ def sarif_of(**other: object) -> Sarif:
 
 def test_the_log_is_sarif_2_1_0_with_a_rule_for_each_claim() -> None:
     run = sarif_of(problems=["burst: did not heal"]).runs[0]
-    assert [rule.id for rule in run.tool.driver.rules] == list(CLAIMS)
+    assert [rule.id for rule in run.tool.driver.rules][: len(CLAIMS)] == list(CLAIMS)
     assert run.invocations[0].executionSuccessful is False
 
 
 def test_each_claim_that_does_not_pass_is_a_result_that_points_at_its_evidence() -> None:
-    failed, open_one = sarif_of().runs[0].results
+    failed, open_one = sarif_of().runs[0].results[:2]
     assert (failed.ruleId, failed.kind.value, failed.level.value) == ("C1.2", "fail", "error")
     place = failed.locations[0].physicalLocation
     assert place.artifactLocation.uri == "histories/burst.jsonl"

@@ -15,7 +15,7 @@ from hardening.certificate.intoto_result import result_statement
 from hardening.certificate.reports.markdown import render
 from hardening.certificate.statement import fault_table, statement
 from hardening.certificate.waivers import Waiver
-from hardening.claims.claims import CLAIMS, COMPONENTS
+from hardening.claims.claims import CLAIMS
 from hardening.history.events import Header, History, Recorder, digest_of
 
 LATER = Waiver("C1.2", "ann", "the vendor fixes it", date(2026, 12, 1))
@@ -109,7 +109,7 @@ def test_a_load_budget_that_nothing_exercised_is_unknown_unless_it_need_not_be(
     made = statement([PASS], facts(loads=[row]))
     assert made["predicate"]["exit_code"] == exit_code
     assert result_statement(made)["predicate"][list_of_tests][-1] == "load rate.accepted"
-    assert "- the load budget rate.accepted: no overload" in render(made, COMPONENTS)
+    assert "- the load budget rate.accepted: no overload" in render(made)
 
 
 def test_faults_are_counted_by_kind_with_what_they_did() -> None:
@@ -139,8 +139,11 @@ def test_the_test_result_is_one_of_in_totos_own() -> None:
     made = statement([PASS, FAIL, UNKNOWN], facts(waivers=(LATER,), loads=loads))
     body = result_statement(made)["predicate"]
     parsed = json_format.ParseDict(body, InTotoResult())
-    assert (parsed.result, list(parsed.passed_tests)) == ("FAILED", ["C1.1", "load p99"])
-    assert (list(parsed.warned_tests), list(parsed.failed_tests)) == (["C1.2"], ["C1.3"])
+    assert (parsed.result, list(parsed.passed_tests)) == (
+        "FAILED",
+        ["C1.1", "gate claims", "gate waivers", "gate sabotages", "gate loads", "load p99"],
+    )
+    assert (list(parsed.warned_tests), list(parsed.failed_tests)) == (["C1.2"], ["C1.3", "gate unknown"])
     assert parsed.configuration[0].digest["sha256"] == made["predicate"]["configuration_digest"].removeprefix("sha256:")
     assert "url" not in body
 
@@ -153,7 +156,7 @@ def test_the_test_result_names_the_page_of_the_run_where_there_is_one() -> None:
 def test_the_report_names_every_claim_and_each_failure_with_its_reason() -> None:
     rows = [{"name": "no_jitter", "component": "C1", "detected": True, "by": ["C1.5"], "schedules": 1, "seconds": 2.0}]
     since = {"baseline": "sha256:0", "result": "PASSED", "finished_at": "then", "changes": ["C1.2: PASS -> FAIL"]}
-    text = render(statement([PASS, FAIL, UNKNOWN], facts(sabotages=rows, since=since)), COMPONENTS)
+    text = render(statement([PASS, FAIL, UNKNOWN], facts(sabotages=rows, since=since)))
     assert "| C1.1 | PASS | 3 |" in text
     assert "| C1.2 | **FAIL** |" in text
     assert "it broke" in text
@@ -167,5 +170,5 @@ def test_the_report_names_every_claim_and_each_failure_with_its_reason() -> None
 
 def test_a_report_row_holds_no_bar_or_line_end_of_its_text() -> None:
     torn = type(FAIL)("C1.2", FAIL.outcome, 1, {}, (), "one | two\nthree", "burst")
-    row = next(x for x in render(statement([torn], facts()), COMPONENTS).splitlines() if x.startswith("| C1.2"))
+    row = next(x for x in render(statement([torn], facts())).splitlines() if x.startswith("| C1.2"))
     assert "one \\| two three" in row

@@ -6,8 +6,8 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from xml.sax.saxutils import quoteattr
 
+from hardening.certificate.reports.junit import Case, junit
 from hardening.claims.verdict import Outcome
 from hardening.load.figures import knee
 from hardening.load.judge import Judgement, ended_early, lag_s, to_json
@@ -58,26 +58,11 @@ def lines_of(judgement: Judgement) -> Iterator[str]:
         yield f"could not be told, and this shape is there for it: {', '.join(judgement.missing)}"
 
 
-def junit(judgement: Judgement) -> str:
-    """JUnit XML: a test case for each budget; UNKNOWN is skipped, or an error where it is not good enough."""
-    cases, failures, errors, skipped = [], 0, 0, 0
+def cases(judgement: Judgement) -> Iterator[Case]:
+    """A JUnit case for each budget; UNKNOWN is skipped, or an error where it is not good enough."""
+    tags = {Outcome.PASS: "", Outcome.FAIL: "failure", Outcome.UNKNOWN: "skipped"}
     for line in judgement.lines:
-        inner = ""
-        if line.outcome is Outcome.FAIL:
-            failures += 1
-            inner = f"<failure message={quoteattr(line.reason)}/>"
-        elif line.name in judgement.missing:
-            errors += 1
-            inner = f"<error message={quoteattr(line.reason)}/>"
-        elif line.outcome is Outcome.UNKNOWN:
-            skipped += 1
-            inner = f"<skipped message={quoteattr(line.reason)}/>"
-        cases.append(f'  <testcase classname="load" name={quoteattr(line.name)}>{inner}</testcase>')
-    counts = f'tests="{len(cases)}" failures="{failures}" errors="{errors}" skipped="{skipped}"'
-    name = quoteattr(f"load-{judgement.run.plan.shape}")
-    return "\n".join(
-        ['<?xml version="1.0" encoding="utf-8"?>', f"<testsuite name={name} {counts}>", *cases, "</testsuite>", ""]
-    )
+        yield Case("load", line.name, "error" if line.name in judgement.missing else tags[line.outcome], line.reason)
 
 
 def write_csv(judgement: Judgement, path: Path) -> None:
@@ -99,6 +84,7 @@ def write_reports(judgement: Judgement, directory: Path) -> None:
     """Write all of them beside the raw files."""
     text = json.dumps(to_json(judgement), indent=1, sort_keys=True)
     (directory / "load.json").write_text(text + "\n", encoding="utf-8")
-    (directory / "load.xml").write_text(junit(judgement), encoding="utf-8")
+    suite = f"load-{judgement.run.plan.shape}"
+    (directory / "load.xml").write_text(junit(suite, {suite: list(cases(judgement))}), encoding="utf-8")
     write_csv(judgement, directory / "load.csv")
     (directory / "load.html").write_text(page(judgement), encoding="utf-8")

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hardening.certificate.baseline import Baseline, changes
 from hardening.certificate.manifest import DIGEST_FILE, ENVELOPE_FILE, MANIFEST_FILE, manifest_text, whole_digest
 from hardening.certificate.provenance import Provenance, environment, release
-from hardening.certificate.reports.every_report import as_text, every_report
+from hardening.certificate.reports.every_report import REPORTS, as_text, every_report
 from hardening.certificate.signing import IN_TOTO, MANIFEST, key_id, sign
 from hardening.certificate.statement import Facts, HistoryFile, Story, fault_table, statement
 from hardening.certificate.waivers import Waiver
@@ -33,10 +33,7 @@ SESSIONS = "sessions"
 """Folder of the sessions of what failed."""
 
 WRITTEN = frozenset(
-    {
-        *(CERTIFICATE_FILE, SIGNED_FILE, HISTORIES, MANIFEST_FILE, ENVELOPE_FILE, DIGEST_FILE),
-        *("certificate.md", "certificate.html", "test-result.json", "junit.xml", "results.sarif", SESSIONS),
-    }
+    {CERTIFICATE_FILE, SIGNED_FILE, HISTORIES, SESSIONS, MANIFEST_FILE, ENVELOPE_FILE, DIGEST_FILE, *REPORTS}
 )
 """Everything that a certificate's directory may hold at its top."""
 

@@ -15,12 +15,13 @@ def result_statement(certificate: Mapping[str, Any]) -> dict[str, Any]:
     """A Statement about the same subjects.
 
     A claim that is waived or allowed to be unknown is a warned test; one that failed, is unknown or never ran (where
-    everything should have) is never among the passed. Sabotages and load budgets are tests of their own; a budget that
-    this load need not exercise is a warned one.
+    everything should have) is never among the passed. Gates, sabotages and load budgets are tests of their own; a
+    budget that this load need not exercise is a warned one.
     """
     predicate = certificate["predicate"]
     standing = predicate["standing"]
-    apart = [(f"sabotage {row['name']}", row.get("detected") is True) for row in predicate["sabotage"]]
+    apart = [(f"gate {gate['gate']}", gate["held"] is True) for gate in predicate["gates"]]
+    apart += [(f"sabotage {row['name']}", row.get("detected") is True) for row in predicate["sabotage"]]
     loads = {f"load {row['name']}": load_state(row) for row in predicate["load"]}
     spared = [name for name, state in loads.items() if state is LoadState.SPARED]
     apart += [(name, state is LoadState.HELD) for name, state in loads.items() if state is not LoadState.SPARED]

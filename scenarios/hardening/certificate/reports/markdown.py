@@ -1,14 +1,30 @@
-"""The certificate as a report of record: what was concluded, on what evidence, what was not shown, how to repeat it."""
+"""The certificate as Markdown: what was concluded, on what evidence, what was not shown, how to repeat it.
+
+In comes a certificate, out comes the report's text. Text that was recorded, or that somebody wrote, is escaped: it can
+become neither HTML nor a link, an image or a heading. In code, JSON's escape stands for each ``<``.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hardening.certificate.load_rows import LoadState, load_state
 from hardening.certificate.reports.figures_shown import figures_shown
+from hardening.claims.claims import COMPONENTS
 
-_MARK = {"passed": "PASS", "failed": "**FAIL**", "unknown": "**UNKNOWN**"}
+
+class _Ready(str):
+    """Markdown of ours; every other text is escaped before it is written."""
+
+    __slots__ = ()
+
+
+_ACTIVE = re.compile(r"[\\`*\[\]|~]|^[#+=>-]|(?<=^\d)[.)]")
+"""What Markdown itself reads within a line or at its beginning, beside HTML."""
+_MARK = {"passed": _Ready("PASS"), "failed": _Ready("**FAIL**"), "unknown": _Ready("**UNKNOWN**")}
 _WORDS = {
     "PASSED": "Every claim was exercised and holds.",
     "WARNED": "No gate is broken, and something keeps this from being PASSED; it is listed below.",
@@ -16,23 +32,24 @@ _WORDS = {
 }
 _LOAD = {
     LoadState.HELD: "yes",
-    LoadState.MISSED: "**no**",
-    LoadState.UNKNOWN: "**unknown**",
+    LoadState.MISSED: _Ready("**no**"),
+    LoadState.UNKNOWN: _Ready("**unknown**"),
     LoadState.SPARED: "not exercised",
 }
 _STANDINGS = ("passed", "failed", "unknown", "waived", "allowed", "not_run")
 EVIDENCE_CHARS_MAX = 500
+_STORED = re.compile(r"histories/[\w.-]+\.jsonl")
 
 
-def render(certificate: Mapping[str, Any], components: Mapping[str, str]) -> str:
-    """Markdown of a certificate; ``components`` maps ``C1`` ... to their titles."""
+def render(certificate: Mapping[str, Any]) -> str:
+    """Markdown of a certificate."""
     predicate = certificate["predicate"]
     sections = [
         _summary(predicate),
         _gates(predicate),
         _since(predicate),
         _failures(predicate),
-        *(_component(predicate, name, title) for name, title in components.items()),
+        *(_component(predicate, name, title) for name, title in COMPONENTS.items()),
         _able_to_fail(predicate),
         _loads(predicate),
         _not_exercised(predicate),
@@ -47,10 +64,11 @@ def _summary(predicate: Mapping[str, Any]) -> list[str]:
     settled = ", ".join(f"{len(predicate['standing'][name])} {name.replace('_', ' ')}" for name in _STANDINGS)
     where = predicate["environment"]
     commit = predicate["commit"] if predicate["clean_commit"] else f"{predicate['commit']} (not a clean commit)"
+    code = f"release {predicate['release']}, commit {commit}"
     rows = {
         "claims": settled,
-        "code": f"release {predicate['release']}, commit {commit}, `{predicate['code_digest']}`",
-        "configuration": f"`{predicate['configuration_digest']}`",
+        "code": _Ready(f"{_line(code)}, {_code(predicate['code_digest'])}"),
+        "configuration": _code(predicate["configuration_digest"]),
         "ran": f"{predicate['started_at']} to {predicate['finished_at']}, seed {predicate['seed']}",
         "expires": f"{predicate['expires_at']}, or with the next release",
         "on": f"{where['implementation']} {where['python']}, {where['os']}, {where['cpus']} CPUs; "
@@ -59,7 +77,7 @@ def _summary(predicate: Mapping[str, Any]) -> list[str]:
     }
     lines = [_WORDS[predicate["result"]], "", *_table(("", ""), list(rows.items()))]
     if predicate["sabotage_applied"]:
-        lines += ["", f"**What ran was broken on purpose:** `{predicate['sabotage_applied']}`."]
+        lines += ["", f"**What ran was broken on purpose:** {_code(predicate['sabotage_applied'])}."]
     return [*lines, ""]
 
 
@@ -74,7 +92,12 @@ def _since(predicate: Mapping[str, Any]) -> list[str]:
     since = predicate["since"]
     if since is None:
         return []
-    lines = ["## What changed", "", f"Since the certificate of {since['finished_at']} ({since['result']}):", ""]
+    lines = [
+        "## What changed",
+        "",
+        f"Since the certificate of {_line(since['finished_at'])} ({_line(since['result'])}):",
+        "",
+    ]
     return [*lines, *(f"- {_line(change)}" for change in since["changes"] or ["nothing"]), ""]
 
 
@@ -82,7 +105,7 @@ def _failures(predicate: Mapping[str, Any]) -> list[str]:
     failures = [claim for claim in predicate["claims"] if claim["verdict"] == "FAIL"]
     lines = ["## What failed", ""] if failures else []
     for claim in failures:
-        lines += [f"### {claim['id']} in `{claim['history']}`", "", _line(claim["reason"]), ""]
+        lines += [f"### {claim['id']} in {_code(claim['history'])}", "", f"Why: {_line(claim['reason'])}", ""]
         lines += [_evidence(event) for event in claim["evidence"]]
         lines.append("")
         for story in predicate["stories"]:
@@ -93,14 +116,14 @@ def _failures(predicate: Mapping[str, Any]) -> list[str]:
 
 def _evidence(event: Mapping[str, Any]) -> str:
     name = f"{event['type']}/{event['f']} {event['id']}".rstrip()
-    value = _line(event["value"]).replace("`", "'")
-    return f"- {event['t']:.3f} s, {event['process']}: {name} `{value[:EVIDENCE_CHARS_MAX]}`"
+    value = json.dumps(event["value"], ensure_ascii=False, sort_keys=True, default=str)[:EVIDENCE_CHARS_MAX]
+    return f"- {event['t']:.3f} s, {_line(event['process'])}: {_line(name)} {_code(value)}"
 
 
 def _story(story: Mapping[str, Any]) -> list[str]:
-    told = [f"    {line}".rstrip() for line in story["text"].splitlines()]
-    again = ["", f"Repeat it: `{story['replay']}`"] if story["replay"] else []
-    return [f"The smallest run that still fails (`{story['scenario']}`):", "", *told, *again, ""]
+    steps = [f"    {line}".rstrip() for line in _no_html(story["text"]).splitlines()]
+    again = ["", f"Repeat it: {_code(story['replay'])}"] if story["replay"] else []
+    return [f"The smallest run that still fails ({_code(story['scenario'])}):", "", *steps, *again, ""]
 
 
 def _component(predicate: Mapping[str, Any], component: str, title: str) -> list[str]:
@@ -113,8 +136,9 @@ def _row(claim: Mapping[str, Any]) -> tuple[object, ...]:
     standing = claim["standing"]
     mark = _MARK.get(standing, f"{claim['verdict']} ({standing})")
     seen = claim["reason"] or figures_shown(claim["figures"])
-    where = f" In {claim['history']}." if claim["history"] else ""
-    text = f"**{claim['title']}.** {claim['promise']} Seen: {seen or 'nothing more'}.{where}"
+    where = f" In {_line(claim['history'])}." if claim["history"] else ""
+    promise = f"**{_line(claim['title'])}.** {_line(claim['promise'])}"
+    text = _Ready(f"{promise} Seen: {_line(seen) or 'nothing more'}.{where}")
     return claim["id"], mark, claim["premise_count"], text
 
 
@@ -152,14 +176,16 @@ def _loads(predicate: Mapping[str, Any]) -> list[str]:
 def _not_exercised(predicate: Mapping[str, Any]) -> list[str]:
     """Claims without a verdict, waivers, and faults that did not bite: what nobody should read as shown."""
     found = [
-        f"- {claim['id']} {claim['title']} ({claim['standing']}): {_line(claim['reason'])}"
+        f"- {claim['id']} {_line(claim['title'])} ({claim['standing']}): {_line(claim['reason'])}"
         for claim in predicate["claims"]
         if claim["verdict"] == "UNKNOWN"
     ]
-    found += [f"- {claim['id']} {claim['title']}: not asked for in this run" for claim in predicate["not_run"]]
-    found += [f"- the fault {entry['kind']}: it never bit" for entry in predicate["faults"] if not entry["bit"]]
+    found += [f"- {claim['id']} {_line(claim['title'])}: not asked for in this run" for claim in predicate["not_run"]]
     found += [
-        f"- the load budget {row['name']}: {_line(row.get('reason', ''))}"
+        f"- the fault {_line(entry['kind'])}: it had no effect" for entry in predicate["faults"] if not entry["bit"]
+    ]
+    found += [
+        f"- the load budget {_line(row['name'])}: {_line(row.get('reason', ''))}"
         for row in predicate["load"]
         if load_state(row) in {LoadState.UNKNOWN, LoadState.SPARED}
     ]
@@ -181,8 +207,8 @@ def _faults(predicate: Mapping[str, Any]) -> list[str]:
 def _histories(predicate: Mapping[str, Any]) -> list[str]:
     rows = [
         (
-            *(f"[{h['scenario']}]({h['path']})", h["world"], h["events"], h["seed"], h["schedules"]),
-            f"`{h['digest']}`",
+            *(_link(h["scenario"], h["path"]), h["world"], h["events"], h["seed"], h["schedules"]),
+            _code(h["digest"]),
         )
         for h in predicate["histories"]
     ]
@@ -214,12 +240,28 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
 
 
 def _yes(holds: object) -> str:
-    return "yes" if holds is True else "**no**"
+    return "yes" if holds is True else _Ready("**no**")
+
+
+def _link(name: str, path: str) -> str:
+    return _Ready(f"[{_line(name)}]({path})") if _STORED.fullmatch(path) else _line(name)
+
+
+def _code(value: object) -> _Ready:
+    return _Ready(f"`{_no_html(' '.join(str(value).split())).replace('`', chr(39)) or ' '}`")
 
 
 def _cell(value: object) -> str:
-    return _line(value).replace("|", "\\|")
+    return re.sub(r"(?<!\\)\|", r"\\|", _line(value))
 
 
-def _line(value: object) -> str:
-    return " ".join(str(value).split())
+def _line(value: object) -> _Ready:
+    """One line of text in which nothing is Markdown or HTML; what is ours already stays as it is."""
+    if isinstance(value, _Ready):
+        return value
+    text = _ACTIVE.sub(r"\\\g<0>", " ".join(str(value).split()))
+    return _Ready(text.replace("&", "&amp;").replace("<", "&lt;"))
+
+
+def _no_html(text: str) -> str:
+    return text.replace("<", "\\u003c")

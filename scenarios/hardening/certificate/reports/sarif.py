@@ -1,6 +1,7 @@
-"""SARIF 2.1.0: a rule for each claim and a result for each that does not pass, for code scanning.
+"""SARIF 2.1.0 for code scanning: a rule for each claim and each gate, a result for each that is not held.
 
-A result points at the line of the stored history where the evidence begins.
+In comes a certificate, out comes the log as JSON. The result of a claim points at the line of the stored history
+where its evidence begins, that of a gate at the certificate.
 """
 
 from __future__ import annotations
@@ -31,10 +32,12 @@ def sarif_log(certificate: Mapping[str, Any]) -> dict[str, Any]:
         for claim in predicate["claims"]
         if claim["verdict"] != "PASS"
     ]
+    gates = predicate["gates"]
+    results += [_gate(gate, len(ids) + number) for number, gate in enumerate(gates) if not gate["held"]]
     driver = {
         "name": "signal-hardening",
         "semanticVersion": predicate["release"],
-        "rules": [_rule(claim) for claim in ids],
+        "rules": [*map(_rule, ids), *map(_gate_rule, gates)],
     }
     run = {
         "tool": {"driver": driver},
@@ -86,6 +89,29 @@ def _result(claim: Mapping[str, Any], rule_index: int, waiver: Mapping[str, Any]
         text = f"{waiver['reason']} ({waiver['owner']}, until {waiver['expiry']})"
         result["suppressions"] = [{"kind": "external", "justification": text}]
     return result
+
+
+def _gate_rule(gate: Mapping[str, Any]) -> dict[str, Any]:
+    name = gate["gate"]
+    return {
+        "id": f"gate.{name}",
+        "name": f"Gate{name.capitalize()}",
+        "shortDescription": {"text": f"The gate {name} is held"},
+        "defaultConfiguration": {"level": "error"},
+    }
+
+
+def _gate(gate: Mapping[str, Any], rule_index: int) -> dict[str, Any]:
+    name = f"gate.{gate['gate']}"
+    return {
+        "ruleId": name,
+        "ruleIndex": rule_index,
+        "kind": "fail",
+        "level": "error",
+        "message": {"text": f"the gate {gate['gate']} is not held: {gate['said']}"},
+        "locations": [_location("certificate.json", 1)],
+        "partialFingerprints": {"gate/v1": name},
+    }
 
 
 def _locations(claim: Mapping[str, Any]) -> list[dict[str, Any]]:
