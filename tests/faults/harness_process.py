@@ -33,7 +33,7 @@ async def main(root: Path, faults: list[dict[str, object]]) -> None:
                 await injection.__aexit__()
             assert world.redis is not None
             healed = await world.redis.alive() and await world.process.alive()
-            say({"healed": healed, "bit": [i.bite.bit for i in injections if i.bite]})
+            say({"healed": healed, "bit": [i.effect.effective for i in injections if i.effect]})
 
 
 if __name__ == "__main__":

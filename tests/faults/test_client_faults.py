@@ -1,4 +1,4 @@
-"""Clients of ill will against a small server with limits: what they did is counted, and they all go home."""
+"""Abusive clients against a small server with limits: what they did is counted, and all their connections close."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from hardening.faults.base import Bite, Fault, UnsupportedTargetError
+from hardening.faults.base import Effect, Fault, UnsupportedTargetError
 from hardening.faults.client_faults import ConnectionFlood, DisconnectMidAnswer, HalfClosed, SlowBody, SlowHead
 from hardening.faults.schedule import Injection
 from hardening.faults.waiting import wait_until
@@ -71,9 +71,9 @@ async def served(limit_s: float) -> AsyncIterator[Served]:
         yield world
 
 
-def bite_of(injection: Injection) -> Bite:
-    assert injection.bite is not None
-    return injection.bite
+def effect_of(injection: Injection) -> Effect:
+    assert injection.effect is not None
+    return injection.effect
 
 
 @pytest.mark.asyncio
@@ -87,7 +87,7 @@ async def test_slow_clients_are_cut_at_the_servers_limit_and_say_so(fault: Fault
             assert await wait_until(lambda: _is(world.cut == 5), 5)
             await asyncio.sleep(0.05)
         assert world.heads == (5 if isinstance(fault, SlowBody) else 0)
-    counts = bite_of(injection).counts
+    counts = effect_of(injection).counts
     assert counts["connections_opened"] == 5
     assert counts["connections_cut"] == 5
     assert counts["bytes_dripped"] >= 50
@@ -104,7 +104,7 @@ async def test_slow_clients_that_nobody_cuts_go_home_when_they_are_healed() -> N
         async with injection:
             assert await wait_until(lambda: _is(world.open == 5), 5)
         assert await wait_until(lambda: _is(world.open == 0), 5)
-    assert "connections_cut" not in bite_of(injection).counts
+    assert "connections_cut" not in effect_of(injection).counts
 
 
 @pytest.mark.asyncio
@@ -114,7 +114,7 @@ async def test_half_closed_clients_are_met_and_gone() -> None:
         async with injection:
             assert await wait_until(lambda: _is(world.cut == 5), 5)
         assert await wait_until(lambda: _is(world.open == 0), 5)
-    assert bite_of(injection).counts["connections_opened"] == 5
+    assert effect_of(injection).counts["connections_opened"] == 5
 
 
 @pytest.mark.asyncio
@@ -126,7 +126,7 @@ async def test_a_flood_holds_its_connections_and_leaves_no_descriptor_open() -> 
             assert await wait_until(lambda: _is(world.open == 300), 5)
         assert await wait_until(lambda: _is(world.open == 0), 5)
         assert len(os.listdir("/proc/self/fd")) == before
-    assert bite_of(injection).counts["connections_opened"] == 300
+    assert effect_of(injection).counts["connections_opened"] == 300
 
 
 @pytest.mark.asyncio
@@ -137,7 +137,7 @@ async def test_clients_leave_in_mid_answer_over_and_over() -> None:
             assert await wait_until(lambda: _is(world.heads >= 12), 5)
         assert await wait_until(lambda: _is(world.open == 0), 5)
         assert world.lost >= 1
-    assert bite_of(injection).counts["disconnects"] >= 9
+    assert effect_of(injection).counts["disconnects"] >= 9
 
 
 @pytest.mark.asyncio
@@ -147,7 +147,7 @@ async def test_clients_that_find_nobody_did_not_bite() -> None:
     injection = Injection(ConnectionFlood(connections=3), world)
     async with injection:
         pass
-    assert not bite_of(injection).bit
+    assert not effect_of(injection).effective
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""Faults that the agent brings about: each bites as seen from inside the process, and is healed as seen from there."""
+"""Faults that the agent brings about: the effect and the healing of each are seen from inside the process."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ async def test_ballast_is_seen_in_the_resident_set_and_given_back(short_path: Pa
         async with injection:
             assert await rss(world) > before + 60 * MB
         assert await rss(world) < before + 16 * MB
-    assert injection.bite is not None
-    assert injection.bite.counts["pages_held"] == 64 * MB / 4096
-    assert injection.bite.counts["reading_moved_bytes"] > 60 * MB
+    assert injection.effect is not None
+    assert injection.effect.counts["pages_held"] == 64 * MB / 4096
+    assert injection.effect.counts["reading_moved_bytes"] > 60 * MB
 
 
 @pytest.mark.asyncio
@@ -65,8 +65,8 @@ async def test_a_lowered_address_space_refuses_large_allocations_until_it_is_hea
     fault = MemoryPressure(means="rlimit_as", headroom_mb=8)
     async with injected(fault, short_path) as (_, process, injection):
         assert await process.ask("allocate", bytes=256 * MB) == "MemoryError"
-    assert injection.bite is not None
-    assert injection.bite.counts == {"probes_refused": 1.0}
+    assert injection.effect is not None
+    assert injection.effect.counts == {"probes_refused": 1.0}
 
 
 @pytest.mark.asyncio
@@ -85,8 +85,8 @@ async def test_a_spinning_thread_burns_the_processor_inside_the_process(short_pa
         before = await target.reading("cpu_s")  # type: ignore[attr-defined]
         await asyncio.sleep(0.5)
         assert await target.reading("cpu_s") - before > 0.05  # type: ignore[attr-defined]
-    assert injection.bite is not None
-    assert injection.bite.counts["cpu_s"] > 0.05
+    assert injection.effect is not None
+    assert injection.effect.counts["cpu_s"] > 0.05
 
 
 @pytest.mark.asyncio
@@ -96,8 +96,8 @@ async def test_noisy_neighbours_burn_their_own_time_and_are_gone_afterwards(shor
         assert [owned.is_running() for owned in neighbours] == [True]
         await asyncio.sleep(0.3)
     assert [owned.is_running() for owned in neighbours] == [False]
-    assert injection.bite is not None
-    assert injection.bite.bit
+    assert injection.effect is not None
+    assert injection.effect.effective
 
 
 @pytest.mark.asyncio
@@ -110,17 +110,17 @@ async def test_no_descriptor_is_left_and_the_agent_can_still_be_reached(short_pa
             # The agent lets a new caller in all the same: with one of those it hoards.
             assert await world.known[("clock", "service")].offset() == 0  # type: ignore[attr-defined]
         assert await world.process.ask("open") == "open"
-    assert injection.bite is not None
-    assert injection.bite.counts["probes_refused"] == 1
-    assert injection.bite.counts["descriptors_held"] >= 0
+    assert injection.effect is not None
+    assert injection.effect.counts["probes_refused"] == 1
+    assert injection.effect.counts["descriptors_held"] >= 0
 
 
 @pytest.mark.asyncio
 async def test_spare_descriptors_are_left_to_the_process(short_path: Path) -> None:
     async with injected(DescriptorsExhausted(spare=3), short_path) as (_, process, injection):
         assert await process.ask("open") == "open"
-    assert injection.bite is not None
-    assert injection.bite.counts["probes_refused"] == 0
+    assert injection.effect is not None
+    assert injection.effect.counts["probes_refused"] == 0
 
 
 @pytest.mark.asyncio
@@ -136,17 +136,17 @@ async def test_a_stalled_loop_answers_late_and_then_on_time(short_path: Path) ->
         began = time.monotonic()
         await world.process.ask("time")
         assert time.monotonic() - began < 0.2
-    assert injection.bite is not None
-    assert injection.bite.counts["stalls"] == 1
-    assert injection.bite.counts["lag_ms"] > 200
+    assert injection.effect is not None
+    assert injection.effect.counts["stalls"] == 1
+    assert injection.effect.counts["lag_ms"] > 200
 
 
 @pytest.mark.asyncio
 async def test_stalls_repeat_until_they_are_healed(short_path: Path) -> None:
     async with injected(EventLoopStall(stall_ms=50, every_ms=100), short_path) as (_, _, injection):
         await asyncio.sleep(0.5)
-    assert injection.bite is not None
-    assert injection.bite.counts["stalls"] >= 2
+    assert injection.effect is not None
+    assert injection.effect.counts["stalls"] >= 2
 
 
 @pytest.mark.asyncio
@@ -158,8 +158,8 @@ async def test_the_wall_clock_jumps_and_jumps_back(short_path: Path, offset_s: f
         async with injection:
             assert await world.process.ask("time") - time.time() == pytest.approx(offset_s, abs=1)
         assert await world.process.ask("time") - time.time() == pytest.approx(0, abs=1)
-    assert injection.bite is not None
-    assert injection.bite.counts == {"clock_moved_s": abs(offset_s)}
+    assert injection.effect is not None
+    assert injection.effect.counts == {"clock_moved_s": abs(offset_s)}
 
 
 @pytest.mark.asyncio
@@ -171,8 +171,8 @@ async def test_the_wall_clock_drifts_and_is_set_right(short_path: Path) -> None:
             await asyncio.sleep(0.1)
             assert await world.process.ask("time") - time.time() > 5
         assert await world.process.ask("time") - time.time() == pytest.approx(0, abs=1)
-    assert injection.bite is not None
-    assert injection.bite.counts["clock_moved_s"] > 5
+    assert injection.effect is not None
+    assert injection.effect.counts["clock_moved_s"] > 5
 
 
 @pytest.mark.asyncio
@@ -186,8 +186,8 @@ async def test_a_full_disk_refuses_the_audit_log_and_leaves_it_whole(short_path:
             assert await process.ask("append", path=path, text="second\n") == "EFBIG"
         assert await process.ask("append", path=path, text="third\n") == 6
         assert world.audit.read_text() == "first\nthird\n"
-    assert injection.bite is not None
-    assert injection.bite.counts == {"writes_refused": 1}
+    assert injection.effect is not None
+    assert injection.effect.counts == {"writes_refused": 1}
 
 
 @pytest.mark.asyncio
@@ -201,8 +201,8 @@ async def test_a_full_disk_refuses_the_logs(short_path: Path) -> None:
         assert await process.ask("log", text="kept\n") == 5
         assert await until(lambda: "kept" in process.lines, 5)
         assert "lost" not in process.lines
-    assert injection.bite is not None
-    assert injection.bite.counts == {"writes_refused": 1}
+    assert injection.effect is not None
+    assert injection.effect.counts == {"writes_refused": 1}
 
 
 @pytest.mark.asyncio
@@ -217,8 +217,8 @@ async def test_what_nobody_read_is_handed_on_when_the_reader_is_back(short_path:
             assert "held" not in process.lines
         await process.ask("log", text="after\n")
         assert await until(lambda: process.lines[-2:] == ["held", "after"], 5)
-    assert injection.bite is not None
-    assert injection.bite.counts == {"bytes_held": 5}
+    assert injection.effect is not None
+    assert injection.effect.counts == {"bytes_held": 5}
 
 
 @pytest.mark.asyncio
@@ -231,16 +231,16 @@ async def test_a_name_fails_to_resolve_while_others_do_and_resolves_again(short_
             assert "not_found (injected)" in await world.process.ask("look_up", name=NAME)
             assert await world.process.ask("look_up", name="user.localhost") == "127.0.0.1"
         assert await world.process.ask("look_up", name=NAME) == "127.0.0.1"
-    assert injection.bite is not None
-    assert injection.bite.counts == {"lookups_hurt": 1}
+    assert injection.effect is not None
+    assert injection.effect.counts == {"lookups_hurt": 1}
 
 
 @pytest.mark.asyncio
 async def test_a_fault_that_nobody_met_did_not_bite(short_path: Path) -> None:
     async with injected(DnsFailure(target="ticker", how="try_again"), short_path) as (_, _, injection):
         pass
-    assert injection.bite is not None
-    assert not injection.bite.bit
+    assert injection.effect is not None
+    assert not injection.effect.effective
 
 
 @pytest.mark.asyncio
@@ -251,8 +251,8 @@ async def test_a_stopped_process_is_continued(short_path: Path) -> None:
         async with injection:
             assert await world.process.stopped()
         assert not await world.process.stopped()
-    assert injection.bite is not None
-    assert injection.bite.bit
+    assert injection.effect is not None
+    assert injection.effect.effective
 
 
 @pytest.mark.asyncio
@@ -331,5 +331,5 @@ async def test_a_fault_on_a_process_that_has_ended_does_not_bite(short_path: Pat
             injection = Injection(fault, world)
             async with injection:
                 pass
-            assert injection.bite is not None
-            assert not injection.bite.bit, fault.kind
+            assert injection.effect is not None
+            assert not injection.effect.effective, fault.kind

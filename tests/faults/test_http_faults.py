@@ -109,8 +109,8 @@ async def test_each_way_hurts_over_the_wire_and_is_healed(how: str) -> None:
             assert await outcome(client, url) == "good"
     finally:
         await server.stop()
-    assert injection.bite is not None
-    assert injection.bite.counts["answers_hurt"] >= 1
+    assert injection.effect is not None
+    assert injection.effect.counts["answers_hurt"] >= 1
 
 
 @pytest.mark.live
@@ -129,8 +129,8 @@ async def test_other_paths_and_spared_health_are_left_alone(fault: HttpFault) ->
             assert (await client.get(url)).status_code == 200
     finally:
         await server.stop()
-    assert injection.bite is not None
-    assert not injection.bite.bit
+    assert injection.effect is not None
+    assert not injection.effect.effective
 
 
 @pytest.mark.live

@@ -17,7 +17,7 @@ from hardening.worlds.live.targets import ServiceTarget
 
 
 class Service:
-    """What the target needs of a service's process; it logs what it is told to, when it is signalled."""
+    """What the target needs of a service's process; it logs a given text when it is signalled."""
 
     def __init__(self, answers: dict[int, dict[str, Any]] | None = None) -> None:
         self.echo: Callable[[str], None] | None = None
@@ -91,8 +91,8 @@ async def test_a_moment_that_does_not_come_sends_nothing_and_says_so() -> None:
         pass
     assert service.signals == []
     assert service.starts == 0
-    assert injection.bite is not None
-    assert not injection.bite.bit
+    assert injection.effect is not None
+    assert not injection.effect.effective
 
 
 @pytest.mark.asyncio

@@ -94,8 +94,8 @@ async def test_packets_vanish_between_parted_hosts_and_pass_when_they_are_joined
             name = hosts.name("router")
         assert name not in namespaces()
         assert not list(run.path.glob("undo-*"))
-    assert injection.bite is not None
-    assert injection.bite.counts["packets_lost"] >= 1
+    assert injection.effect is not None
+    assert injection.effect.counts["packets_lost"] >= 1
 
 
 @pytest.mark.live
@@ -106,8 +106,8 @@ async def test_a_partition_that_nobody_sent_across_did_not_bite(short_path: Path
             injection = Injection(NetworkPartition(), World(hosts))
             async with injection:
                 pass
-    assert injection.bite is not None
-    assert not injection.bite.bit
+    assert injection.effect is not None
+    assert not injection.effect.effective
 
 
 @pytest.mark.live

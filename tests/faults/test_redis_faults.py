@@ -1,4 +1,4 @@
-"""Faults on a real Valkey: each bites as a client sees it, and is healed as a client sees it."""
+"""Faults on a real Valkey: each has its effect as a client sees it, and is healed as a client sees it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, OutOfMemoryError, ReadOnlyError, RedisError
 
-from hardening.faults.base import Bite, Fault
+from hardening.faults.base import Effect, Fault
 from hardening.faults.redis_entries import RedisEntriesDamaged, RedisExpiryStorm
 from hardening.faults.redis_outage import RedisKilled, RedisRefusing, RedisRestarted, RedisShutdown, RedisStopped
 from hardening.faults.redis_refusals import RedisEvicting, RedisLoading, RedisMemoryFull, RedisReadOnly
@@ -41,9 +41,9 @@ def client_of(world: DoubleWorld) -> Redis:
     return Redis.from_url(world.redis.url, socket_timeout=3, retry=Retry(NoBackoff(), 0), protocol=2)
 
 
-def bite_of(injection: Injection) -> Bite:
-    assert injection.bite is not None
-    return injection.bite
+def effect_of(injection: Injection) -> Effect:
+    assert injection.effect is not None
+    return injection.effect
 
 
 async def took_ms(work: Awaitable[Any]) -> float:
@@ -62,7 +62,7 @@ async def test_a_server_that_is_gone_comes_back_with_its_data(short_path: Path, 
             with pytest.raises(RedisError):
                 await client.get("kept")
         assert await client.get("kept") == b"yes"
-    assert bite_of(injection).bit
+    assert effect_of(injection).effective
 
 
 @pytest.mark.asyncio
@@ -71,7 +71,7 @@ async def test_a_restart_can_lose_the_data(short_path: Path) -> None:
         injection = Injection(RedisRestarted(keep_data=False, graceful=False), world)
         async with injection, client_of(world) as fresh:
             assert await fresh.get("kept") is None
-    assert bite_of(injection).counts == {"restarts": 1}
+    assert effect_of(injection).counts == {"restarts": 1}
 
 
 @pytest.mark.asyncio
@@ -80,7 +80,7 @@ async def test_a_restart_can_keep_the_data(short_path: Path) -> None:
         injection = Injection(RedisRestarted(), world)
         async with injection, client_of(world) as fresh:
             assert await fresh.get("kept") == b"yes"
-    assert bite_of(injection).counts == {"restarts": 1}
+    assert effect_of(injection).counts == {"restarts": 1}
 
 
 @pytest.mark.asyncio
@@ -91,7 +91,7 @@ async def test_a_stopped_server_answers_nobody_until_it_is_continued(short_path:
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(client.get("kept"), 0.2)
         assert await client.get("kept") == b"yes"
-    assert bite_of(injection).counts == {"stops": 1}
+    assert effect_of(injection).counts == {"stops": 1}
 
 
 @pytest.mark.asyncio
@@ -116,7 +116,7 @@ async def test_new_connections_are_refused_while_open_ones_live_on(short_path: P
                     await fresh.ping()
         async with client_of(world) as fresh:
             assert await fresh.ping()
-    assert bite_of(injection).counts == {"refusals": 1}
+    assert effect_of(injection).counts == {"refusals": 1}
 
 
 @pytest.mark.asyncio
@@ -128,7 +128,7 @@ async def test_writes_meet_oom_and_are_taken_again(short_path: Path) -> None:
                 await client.set("more", "x")
             assert await client.get("kept") == b"yes"
         assert await client.set("more", "x")
-    assert bite_of(injection).counts == {"commands_refused": 1}
+    assert effect_of(injection).counts == {"commands_refused": 1}
 
 
 @pytest.mark.asyncio
@@ -138,7 +138,7 @@ async def test_a_fault_that_nobody_met_did_not_bite(short_path: Path, fault: Fau
         injection = Injection(fault, world)
         async with injection:
             pass
-    assert not bite_of(injection).bit
+    assert not effect_of(injection).effective
 
 
 @pytest.mark.asyncio
@@ -150,7 +150,7 @@ async def test_keys_are_evicted_and_the_policy_is_set_back(short_path: Path) -> 
                 await client.set("more", "x" * 10_000)
             assert await client.get("kept") is None
         assert (await client.config_get("maxmemory-policy"))["maxmemory-policy"] == "noeviction"
-    assert bite_of(injection).counts["keys_evicted"] >= 1
+    assert effect_of(injection).counts["keys_evicted"] >= 1
 
 
 @pytest.mark.asyncio
@@ -162,7 +162,7 @@ async def test_a_replica_refuses_writes_and_is_a_master_again(short_path: Path) 
                 await client.set("more", "x")
             assert await client.get("kept") == b"yes"
         assert await client.set("more", "x")
-    assert bite_of(injection).counts == {"commands_refused": 1}
+    assert effect_of(injection).counts == {"commands_refused": 1}
 
 
 @pytest.mark.asyncio
@@ -176,7 +176,7 @@ async def test_a_loading_server_says_so_and_has_its_data_afterwards(short_path: 
         assert await client.get("kept") == b"yes"
         assert await client.set("more", "x")
         assert (await client.config_get("repl-diskless-load"))["repl-diskless-load"] == "disabled"
-    assert bite_of(injection).counts["commands_refused"] >= 3
+    assert effect_of(injection).counts["commands_refused"] >= 3
 
 
 @pytest.mark.asyncio
@@ -187,7 +187,7 @@ async def test_commands_are_held_back_by_a_pause_that_ends(short_path: Path, mod
         async with injection:
             assert await took_ms(client.set("more", "x")) > 200
         assert await took_ms(client.set("more", "x")) < 200
-    assert bite_of(injection).counts["command_held_ms"] > 200
+    assert effect_of(injection).counts["command_held_ms"] > 200
 
 
 @pytest.mark.asyncio
@@ -206,7 +206,7 @@ async def test_slow_scripts_make_other_commands_wait(short_path: Path) -> None:
             assert await wait_until(waits, 10)
             assert await wait_until(waits, 10)
         assert await wait_until(answers_at_once, 10)
-    assert bite_of(injection).counts["scripts_run"] >= 1
+    assert effect_of(injection).counts["scripts_run"] >= 1
 
 
 @pytest.mark.asyncio
@@ -225,8 +225,8 @@ async def test_a_connection_dies_in_mid_command_and_the_command_was_not_done(sho
             with pytest.raises(RedisError):
                 await writes[0]
         assert await client.set("more", "x")
-    assert bite_of(injection).counts["in_mid_command"] >= 1
-    assert bite_of(injection).counts["connections_killed"] >= 1
+    assert effect_of(injection).counts["in_mid_command"] >= 1
+    assert effect_of(injection).counts["connections_killed"] >= 1
 
 
 @pytest.mark.asyncio
@@ -249,7 +249,7 @@ async def test_entries_below_the_prefix_are_damaged_and_no_others(short_path: Pa
         assert await client.get("signal:cache:0") == good["signal:cache:0"], "what the owner wrote since stays"
         assert await client.exists(*list(good)[1:]) == 0
         assert await client.get("kept") == b"yes"
-    assert bite_of(injection).counts == {"entries_damaged": 4, "never_noticed": 3}
+    assert effect_of(injection).counts == {"entries_damaged": 4, "never_noticed": 3}
 
 
 @pytest.mark.asyncio
@@ -262,7 +262,7 @@ async def test_all_entries_below_the_prefix_expire_at_once(short_path: Path) -> 
             await asyncio.sleep(0.1)
             assert [await client.get(f"signal:cache:{i}") for i in range(20)] == [None] * 20
         assert await client.get("kept") == b"yes"
-    assert bite_of(injection).counts == {"keys_expired": 20}
+    assert effect_of(injection).counts == {"keys_expired": 20}
 
 
 EVERY_REDIS_FAULT: list[Fault] = [
@@ -303,7 +303,7 @@ async def test_a_fault_on_a_server_that_is_gone_does_not_bite_and_does_not_bring
                 injection = Injection(fault, world)
                 async with injection:
                     pass
-                assert not bite_of(injection).bit, fault.kind
+                assert not effect_of(injection).effective, fault.kind
                 assert not await world.redis.alive(), fault.kind
         assert await world.redis.alive()
 

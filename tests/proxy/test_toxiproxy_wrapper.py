@@ -17,7 +17,7 @@ import pytest
 from proxy_driving import eventually
 from toxiproxy.api import APIConsumer
 
-from hardening.faults.base import Bite, FaultError, HealError
+from hardening.faults.base import Effect, FaultError, HealError
 from hardening.faults.catalogue import build
 from hardening.faults.network import NETWORK_FAULTS, NetDown
 from hardening.faults.targets import Link
@@ -276,9 +276,9 @@ async def test_a_fault_has_an_effect_is_healed_and_counts_it(kind: str) -> None:
         with contextlib.suppress(ConnectionError):
             await exchange(proxy, data)
         await asyncio.sleep(0.05)  # the end of the exchange is on its way through the proxy
-        bite = await fault.heal(link, token)
-        assert bite.bit
-        assert bite.counts[effect] >= 1
+        effect = await fault.heal(link, token)
+        assert effect.effective
+        assert effect.counts[effect] >= 1
         assert await proxy.toxics() == []
         assert await exchange(proxy, b"healed", 6) == b"healed"
 
@@ -290,8 +290,8 @@ async def test_a_fault_has_an_effect_is_healed_and_counts_it(kind: str) -> None:
 async def test_a_fault_that_met_nobody_says_that_it_did_not_bite(fault: Any) -> None:
     async with proxied() as (_, proxy):
         link = ProxyLink(proxy)
-        bite = await fault.heal(link, await fault.inject(link))
-        assert not bite.bit
+        effect = await fault.heal(link, await fault.inject(link))
+        assert not effect.effective
 
 
 @pytest.mark.asyncio
@@ -304,7 +304,7 @@ async def test_a_link_that_goes_down_counts_the_connections_it_dropped() -> None
         token = await NetDown().inject(link)
         assert await reader.read(1) == b""
         writer.close()
-        assert await NetDown().heal(link, token) == Bite({"dropped_connections": 1.0})
+        assert await NetDown().heal(link, token) == Effect({"dropped_connections": 1.0})
         assert await exchange(proxy, b"up", 2) == b"up"
 
 
@@ -333,7 +333,7 @@ async def test_a_heal_that_cannot_be_done_is_an_error() -> None:
 async def test_healing_after_a_failed_inject_is_harmless() -> None:
     async with proxied() as (_, proxy):
         for fault in NETWORK_FAULTS:
-            assert not (await fault(target=fault.targets[0]).heal(ProxyLink(proxy), None)).bit
+            assert not (await fault(target=fault.targets[0]).heal(ProxyLink(proxy), None)).effective
         assert isinstance(ProxyLink(proxy), Link)
 
 

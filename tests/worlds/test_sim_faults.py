@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from simulated_stage import in_world, leftovers, some_load
 
-from hardening.faults.base import Bite, FaultError
+from hardening.faults.base import Effect, FaultError
 from hardening.faults.catalogue import CATALOGUE
 from hardening.faults.schedule import Schedule, run_schedule
 from hardening.history.workload import signal
@@ -34,7 +34,7 @@ COMPANY = {"net_slow_close": {"kind": "http_fault", "target": "ticker", "how": "
 BREAKER_S = 2.0
 
 
-async def broken(world: SimWorld, schedule: list[dict[str, Any]], for_s: float = 4.0) -> dict[str, Bite]:
+async def broken(world: SimWorld, schedule: list[dict[str, Any]], for_s: float = 4.0) -> dict[str, Effect]:
     """Run a schedule under load and await the service's way back."""
     async with asyncio.TaskGroup() as group:
         running = group.create_task(run_schedule(Schedule.from_json(schedule), world))
@@ -55,7 +55,7 @@ def leaf(error: BaseException) -> BaseException:
 
 @pytest.mark.parametrize("kind", sorted(set(CATALOGUE) - set(REFUSED)))
 def test_a_fault_bites_heals_and_leaves_a_service_that_serves(kind: str):
-    bites: dict[str, Bite] = {}
+    bites: dict[str, Effect] = {}
 
     async def body(world: SimWorld) -> None:
         if kind in {"fail_first", "connect_delay", "connect_refuse"}:

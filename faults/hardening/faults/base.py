@@ -1,4 +1,4 @@
-"""What a fault is: data, a target it acts on, and a bite that says whether it did anything.
+"""What a fault is: plain data, a target that it acts on, and the effect that it had.
 
 A fault is a frozen dataclass (its parameters) with a ``kind``, the name of the target protocol it needs, and
 ``inject`` / ``heal``. Worlds implement the target protocols they can; a fault knows no world. The same fault
@@ -61,18 +61,23 @@ class HealError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Bite:
-    """Whether a fault did anything, in counts (names end in their unit).
+class Effect:
+    """What a fault did, in counts (names end in their unit).
 
-    ``bit`` is false when every count is zero: a scenario whose fault never bit is UNKNOWN.
+    A scenario whose fault had no effect is UNKNOWN. In JSON and in the history an effect is the field ``bite``.
     """
 
     counts: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def bit(self) -> bool:
+    def effective(self) -> bool:
         """True when any count is above zero."""
         return any(count > 0 for count in self.counts.values())
+
+    @property
+    def bit(self) -> bool:
+        """The former name of ``effective``."""
+        return self.effective
 
 
 _UNITS = frozenset({"s", "ms", "bytes", "mb"})
@@ -132,8 +137,8 @@ class Fault(ABC):
         """Break it. Returns a token that ``heal`` gets back (names of toxics, readings before)."""
 
     @abstractmethod
-    async def heal(self, target: Any, token: object) -> Bite:
-        """Mend it, verify that it is mended, and report the bite. Safe to call after a failed inject.
+    async def heal(self, target: Any, token: object) -> Effect:
+        """Heal it, verify that it is healed, and report the effect. Safe to call after a failed inject.
 
         Raises:
             HealError: when it is still broken.

@@ -1,4 +1,8 @@
-"""Every fault there is, by name: an explicit dict, no registration by import."""
+"""Every kind of fault by name, in explicit tuples; no class registers itself when it is imported.
+
+In: the JSON object of a fault or a ``FaultSpec``; out: a checked ``Fault`` (``build``). An unknown kind or a bad
+field is a ``FaultError``.
+"""
 
 from __future__ import annotations
 

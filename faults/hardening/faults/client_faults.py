@@ -1,4 +1,8 @@
-"""Clients of ill will, or on bad lines: slow heads and bodies, half-closed connections, floods, early leavers."""
+"""Abusive clients: slow heads and bodies, half-closed connections, floods, clients that leave in mid-answer.
+
+In: how many connections, times in ms, sizes in bytes; out: faults on the ``listener`` target. The effect counts what
+the connections did and what became of them.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, FaultError, HealError, between
+from hardening.faults.base import Effect, Fault, FaultError, HealError, between
 from hardening.faults.crowd import Crowd
 from hardening.faults.targets import Listener
 
 
 class _ClientFault(Fault):
-    """What they share: a crowd of connections is the token; healing sends it home."""
+    """What they share: a crowd of connections is the token; healing closes it."""
 
     __slots__ = ()
     protocol: ClassVar[str] = "listener"
     targets: ClassVar[tuple[str, ...]] = ("service",)
 
-    async def heal(self, target: Listener, token: object) -> Bite:
+    async def heal(self, target: Listener, token: object) -> Effect:
         """Close every connection, verified; says what they did and what became of them."""
         if not isinstance(token, Crowd):
-            return Bite({})
+            return Effect({})
         await token.leave()
         if token.left_open():
             raise HealError(f"{token.left_open()} connections of {self.kind} are still open")
         # A connection that could not even be opened hurt nobody.
-        return Bite({name: float(n) for name, n in token.counts.items() if name != "connections_refused"})
+        return Effect({name: float(n) for name, n in token.counts.items() if name != "connections_refused"})
 
 
 def _check_path(path: str) -> None:
@@ -171,7 +175,7 @@ class DisconnectMidAnswer(_ClientFault):
 
     async def inject(self, target: Listener) -> object:
         """Ask and leave, over and over, each client one connection after the other."""
-        # They ask as anybody may, and take what anybody takes: whoever counts the permits of rude clients knows them.
+        # They take permits like any client; the request id lets judges leave them out of the count.
         head = _head("GET", self.path, {**target.headers(), "X-Request-Id": "harness-leaving"})
 
         async def leave(one: Crowd.One) -> None:

@@ -1,11 +1,15 @@
-"""The wall clock of the service, off by a jump or drifting. The monotonic clock never is: that is the point."""
+"""The service's wall clock jumps or drifts; its monotonic clock is never touched.
+
+In: an offset in seconds, or a rate; out: faults on the ``clock`` target. The effect is by how many seconds the clock
+moved.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, FaultError, between
+from hardening.faults.base import Effect, Fault, FaultError, between
 from hardening.faults.targets import Clock
 from hardening.faults.waiting import healed
 
@@ -40,11 +44,11 @@ class ClockJump(Fault):
         await target.jump(self.offset_s)
         return await target.offset()
 
-    async def heal(self, target: Clock, token: object) -> Bite:
+    async def heal(self, target: Clock, token: object) -> Effect:
         """Jump back, and see it."""
         await target.jump(0.0)
         await healed(lambda: _is_true(target), HEAL_S_MAX, f"{self.target}'s wall clock is still off")
-        return Bite({"clock_moved_s": abs(float(token)) if isinstance(token, float) else 0.0})
+        return Effect({"clock_moved_s": abs(float(token)) if isinstance(token, float) else 0.0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +77,13 @@ class ClockDrift(Fault):
         await target.drift(self.rate)
         return True
 
-    async def heal(self, target: Clock, token: object) -> Bite:
+    async def heal(self, target: Clock, token: object) -> Effect:
         """See how far it went, then set it right, and see that."""
         moved_s = abs(await target.offset())
         await target.drift(1.0)
         await target.jump(0.0)
         await healed(lambda: _is_true(target), HEAL_S_MAX, f"{self.target}'s wall clock is still off")
-        return Bite({"clock_moved_s": moved_s if token and moved_s > TRUE_S else 0.0})
+        return Effect({"clock_moved_s": moved_s if token and moved_s > TRUE_S else 0.0})
 
 
 async def _is_true(target: Clock) -> bool:

@@ -1,4 +1,4 @@
-"""A crowd of TCP connections that behave badly, each on a task of its own, all sent home together.
+"""Many badly behaved TCP connections, each on a task of its own, all closed together.
 
 Streams of asyncio and nothing below them: so the same crowd comes to a simulated service.
 """
@@ -41,7 +41,7 @@ class Crowd:
         for event in arrived:
             one = cls.One(crowd)
             crowd._ones.append(one)
-            crowd._tasks.append(asyncio.create_task(crowd._live(one, behave, event), name="ill-client"))
+            crowd._tasks.append(asyncio.create_task(crowd._live(one, behave, event), name="abusive-client"))
         try:
             await asyncio.gather(*(event.wait() for event in arrived))
         except BaseException:

@@ -1,11 +1,14 @@
-"""No room for the audit log or the logs, and a log that nobody reads."""
+"""Writes to the audit log or the logs fail as on a full disk, or the reader of the logs stops reading.
+
+In: which file; out: faults on the ``files`` target. The effect counts refused writes, or bytes that waited.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, one_of
+from hardening.faults.base import Effect, Fault, one_of
 from hardening.faults.targets import Files
 
 
@@ -32,16 +35,16 @@ class DiskFull(Fault):
         await target.fill(self.where)
         return True
 
-    async def heal(self, target: Files, token: object) -> Bite:
+    async def heal(self, target: Files, token: object) -> Effect:
         """Make room again."""
         refused = await target.refused(self.where) if token else 0
         await target.drain(self.where)
-        return Bite({"writes_refused": float(refused)})
+        return Effect({"writes_refused": float(refused)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogReaderBlocked(Fault):
-    """Whoever reads the service's output stops reading; what waits is handed on afterwards, nothing is lost."""
+    """The reader of the service's output stops reading; it reads what waits after the heal, and nothing is lost."""
 
     kind: ClassVar[str] = "log_reader_blocked"
     protocol: ClassVar[str] = "files"
@@ -56,8 +59,8 @@ class LogReaderBlocked(Fault):
         await target.fill("log_reader")
         return True
 
-    async def heal(self, target: Files, token: object) -> Bite:
+    async def heal(self, target: Files, token: object) -> Effect:
         """Read on."""
         held = await target.refused("log_reader") if token else 0
         await target.drain("log_reader")
-        return Bite({"bytes_held": float(held)})
+        return Effect({"bytes_held": float(held)})

@@ -1,11 +1,14 @@
-"""The name of a downstream that does not resolve any more, or only slowly."""
+"""The name of a dependency no longer resolves, or resolves late.
+
+In: how the look-up fails, a delay in ms; out: a fault on the ``names`` target. The effect counts affected look-ups.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, between, one_of
+from hardening.faults.base import Effect, Fault, between, one_of
 from hardening.faults.targets import Names
 
 
@@ -13,7 +16,7 @@ from hardening.faults.targets import Names
 class DnsFailure(Fault):
     """Look-ups of the downstream's name fail (``not_found``, ``try_again``) or come ``delay_ms`` late (``slow``).
 
-    It bites when the service looks the name up: connections that are open already are not touched.
+    It has an effect when the service looks the name up; open connections are not touched.
     """
 
     kind: ClassVar[str] = "dns_failure"
@@ -38,8 +41,8 @@ class DnsFailure(Fault):
         await target.fail(self.how, self.delay_ms / 1000)
         return True
 
-    async def heal(self, target: Names, token: object) -> Bite:
+    async def heal(self, target: Names, token: object) -> Effect:
         """Look it up as before."""
         hurt = await target.hurt() if token else 0
         await target.restore()
-        return Bite({"lookups_hurt": float(hurt)})
+        return Effect({"lookups_hurt": float(hurt)})

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hardening.faults.base import Bite, Fault, between, one_of
+from hardening.faults.base import Effect, Fault, between, one_of
 from hardening.faults.targets import Downstream
 
 HOW = (
@@ -73,8 +73,8 @@ class HttpFault(Fault):
         await target.misbehave(self.wire())
         return True
 
-    async def heal(self, target: Downstream, token: object) -> Bite:
+    async def heal(self, target: Downstream, token: object) -> Effect:
         """Behave; says how many answers were hurt."""
         hurt = await target.hurt() if token else 0
         await target.misbehave(None)
-        return Bite({"answers_hurt": float(hurt)})
+        return Effect({"answers_hurt": float(hurt)})

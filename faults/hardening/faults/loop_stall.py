@@ -1,4 +1,8 @@
-"""The event loop of the service, blocked."""
+"""The service's event loop is blocked, once or repeatedly.
+
+In: length and period of a stall in ms; out: a fault on the ``event_loop`` target. The effect is the number of stalls
+and the lag in ms that the service itself measured; healing that does not bring the lag down is a ``HealError``.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, between
+from hardening.faults.base import Effect, Fault, between
 from hardening.faults.targets import EventLoop
 from hardening.faults.waiting import end_task, healed
 
@@ -60,10 +64,10 @@ class EventLoopStall(Fault):
                 return
             await asyncio.sleep(max(0.0, self.every_ms / 1000 - (loop.time() - began)))
 
-    async def heal(self, target: EventLoop, token: object) -> Bite:
+    async def heal(self, target: EventLoop, token: object) -> Effect:
         """Start no further stall, wait for the running one, and until the loop answers quickly again."""
         if not isinstance(token, _Stalls):
-            return Bite({"lag_ms": 0.0})
+            return Effect({"lag_ms": 0.0})
         if self.every_ms:
             await end_task(token.task)
         elif token.task is not None:
@@ -76,4 +80,4 @@ class EventLoopStall(Fault):
         await healed(calm, CALM_S_MAX, f"{self.target}'s event loop still lags by {CALM_MS:.0f} ms or more")
         # A loop that came back within half of the stall was not blocked by us.
         felt = lag_ms >= self.stall_ms / 2
-        return Bite({"stalls": float(token.count), "lag_ms": round(lag_ms, 3)} if felt else {"lag_ms": 0.0})
+        return Effect({"stalls": float(token.count), "lag_ms": round(lag_ms, 3)} if felt else {"lag_ms": 0.0})

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, make_dataclass
 from typing import Any, ClassVar
 
-from hardening.faults.base import Bite, Fault, FaultError, HealError
+from hardening.faults.base import Effect, Fault, FaultError, HealError
 from hardening.faults.targets import Link
 from hardening.toxics import TYPES, Attribute, AttributeRefusedError
 
@@ -85,10 +85,10 @@ class LinkFault(Fault):
         name = await target.add_toxic(self.toxic, self.stream, self.toxicity, self.attributes())
         return ToxicToken(name, before)
 
-    async def heal(self, target: Link, token: object) -> Bite:
+    async def heal(self, target: Link, token: object) -> Effect:
         """Remove it; an inject that failed left nothing behind."""
         if not isinstance(token, ToxicToken):
-            return Bite()
+            return Effect()
         try:
             await target.remove_toxic(token.name)
         except Exception as error:
@@ -99,8 +99,8 @@ class LinkFault(Fault):
         effects = {key.removeprefix(prefix): amount for key, amount in grown.items() if key.startswith(prefix)}
         counts_effects = any(key == "connections" or key.startswith("toxic.") for key in after)
         if effects or counts_effects or not self.passing_suffices:
-            return Bite(effects)
-        return Bite({"passed_bytes": grown.get(f"{_PASSED_PREFIX}{self.stream}", 0.0)})
+            return Effect(effects)
+        return Effect({"passed_bytes": grown.get(f"{_PASSED_PREFIX}{self.stream}", 0.0)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,20 +121,20 @@ class NetDown(Fault):
         await target.set_enabled(False)
         return ToxicToken("", {**before, "down": 0.0})
 
-    async def heal(self, target: Link, token: object) -> Bite:
+    async def heal(self, target: Link, token: object) -> Effect:
         """Bring it up. The kernel refuses connections and counts none; the dropped connections are counted."""
         try:
             await target.set_enabled(True)
         except Exception as error:
             raise HealError(f"link {self.target} could not be enabled: {error}") from error
         if not isinstance(token, ToxicToken):
-            return Bite()
+            return Effect()
         grown = _grown_counts(token.before, await target.counters())
         if "dropped" in grown:
-            return Bite({"dropped_connections": grown["dropped"]})
+            return Effect({"dropped_connections": grown["dropped"]})
         # The real one counts bytes only, when a connection ends: any growth now is a connection that was dropped.
         ended = sum(amount for key, amount in grown.items() if key.startswith(_PASSED_PREFIX))
-        return Bite({"bytes_of_dropped_connections": ended})
+        return Effect({"bytes_of_dropped_connections": ended})
 
 
 _FIELD_TYPES: Mapping[type, Any] = {list: tuple[str, ...], dict: Mapping[str, str]}

@@ -1,11 +1,15 @@
-"""A partition between hosts: packets vanish without a word, as no proxy can make them vanish."""
+"""A partition between hosts: the router drops every packet silently, which no proxy can do.
+
+In: the host to cut off, or all of them; out: a fault on the ``hosts`` target. The effect counts lost packets. A world
+without hosts of its own refuses it (``UnsupportedTargetError``).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault
+from hardening.faults.base import Effect, Fault
 from hardening.faults.targets import Hosts
 
 
@@ -32,8 +36,8 @@ class NetworkPartition(Fault):
         await target.part()
         return True
 
-    async def heal(self, target: Hosts, token: object) -> Bite:
+    async def heal(self, target: Hosts, token: object) -> Effect:
         """Join them, verified by the world."""
         lost = await target.lost() if token else 0
         await target.join()
-        return Bite({"packets_lost": float(lost)})
+        return Effect({"packets_lost": float(lost)})

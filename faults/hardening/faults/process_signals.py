@@ -1,4 +1,8 @@
-"""Signals sent to a process of the world, at a chosen moment of what it is doing."""
+"""Signals to a process of the world, at a chosen moment of its work.
+
+In: names of signals, the moment, a deadline in ms; out: a fault on the ``process`` target. The effect counts signals
+that were sent. A process that does not continue, end or come up again is a ``HealError``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar
 
-from hardening.faults.base import Bite, Fault, HealError, UnsupportedTargetError, between, one_of
+from hardening.faults.base import Effect, Fault, HealError, UnsupportedTargetError, between, one_of
 from hardening.faults.targets import Moments, Process
 from hardening.faults.waiting import wait_until
 
@@ -30,7 +34,7 @@ END_S_MAX = 20.0
 class ProcessSignal(Fault):
     """One signal at ``moment``, and perhaps a ``second`` one once the drain has begun.
 
-    A moment that does not come within ``deadline_ms`` sends nothing: the fault did not bite. Healing continues
+    A moment that does not come within ``deadline_ms`` sends nothing: the fault had no effect. Healing continues
     a stopped process and, with ``restart``, starts an ended one again.
     """
 
@@ -91,7 +95,7 @@ class ProcessSignal(Fault):
             return False
         return True
 
-    async def heal(self, target: Process, token: object) -> Bite:
+    async def heal(self, target: Process, token: object) -> Effect:
         """Continue a stopped process, start an ended one; both verified."""
         sent = float(token) if isinstance(token, int) else 0.0
         if await target.alive() and await target.stopped():
@@ -107,7 +111,7 @@ class ProcessSignal(Fault):
             await target.start()
         if self.restart and not await target.alive():
             raise HealError(f"{self.target} did not come up again")
-        return Bite({"signals_sent": sent})
+        return Effect({"signals_sent": sent})
 
 
 async def _ended(target: Process) -> bool:

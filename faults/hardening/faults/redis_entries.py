@@ -1,4 +1,8 @@
-"""Entries of a cache in Redis, damaged or expired behind their owner's back."""
+"""Cache entries in Redis are damaged, swapped or expired without their owner's doing.
+
+In: which entries and how, with a seed; out: faults on the ``redis`` target, whose effect counts entries. A damaged
+entry that cannot be removed is a ``HealError``.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from hardening.faults.base import Bite, FaultError, HealError, between, one_of
+from hardening.faults.base import Effect, FaultError, HealError, between, one_of
 from hardening.faults.redis_fault import RedisFault, info, text
 from hardening.faults.targets import RedisServer
 
@@ -121,7 +125,7 @@ class RedisEntriesDamaged(RedisFault):
             await target.command("PEXPIRE", key, left_ms)
         return True
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """Remove each entry that still is as we left it; what the owner wrote since stays."""
         planted: dict[bytes, bytes] = token if isinstance(token, dict) else {}
         left = 0
@@ -131,7 +135,7 @@ class RedisEntriesDamaged(RedisFault):
                 await target.command("DEL", key)
                 if await _value(target, key) == hurt:
                     raise HealError(f"the damaged entry {text(key)} cannot be removed")
-        return Bite({"entries_damaged": float(len(planted)), "never_noticed": 0.0 if not planted else float(left)})
+        return Effect({"entries_damaged": float(len(planted)), "never_noticed": 0.0 if not planted else float(left)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,15 +166,15 @@ class RedisExpiryStorm(RedisFault):
         set_now = [int(await target.command("PEXPIRE", key, rng.randint(1, self.within_ms))) for key in keys]
         return before, sum(set_now)
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
-        """Nothing is left to mend; says how many keys went."""
+    async def undo(self, target: RedisServer, token: object) -> Effect:
+        """There is nothing to heal; count the keys that expired."""
         before, ours = token if isinstance(token, tuple) else (0, 0)
         if not ours:
-            return Bite({"keys_expired": 0.0})
+            return Effect({"keys_expired": 0.0})
         # Keys that nobody touches are expired by the server's own sweep; ask for each, which expires it now.
         await _keys(target, self.prefix)
         expired = int((await info(target, "stats"))["expired_keys"]) - before
-        return Bite({"keys_expired": float(min(max(0, expired), ours))})
+        return Effect({"keys_expired": float(min(max(0, expired), ours))})
 
 
 def _check_prefix(prefix: str) -> None:

@@ -1,11 +1,15 @@
-"""What the faults share that act on a Redis server which runs: somebody else may have ended it meanwhile."""
+"""What faults on a running Redis server share, and how they read INFO and CONFIG.
+
+Faults may overlap, so another fault may have ended the server meanwhile: then there is nothing to break or to undo. A
+server that runs and does not answer is a ``HealError``.
+"""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-from hardening.faults.base import Bite, Fault, HealError, UnsupportedTargetError
+from hardening.faults.base import Effect, Fault, HealError, UnsupportedTargetError
 from hardening.faults.targets import RedisServer, RedisSession, RedisSessions
 from hardening.faults.waiting import wait_until
 
@@ -28,7 +32,7 @@ class RedisFault(Fault):
         """``inject`` for a server that answers."""
 
     @abstractmethod
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """``heal`` for a server that answers; the token is ``None`` when ``break_it`` never finished."""
 
     async def let_go(self, token: object) -> None:
@@ -43,12 +47,12 @@ class RedisFault(Fault):
         """Break it, when there is somebody to break."""
         return await self.break_it(target) if await target.alive() else None
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
-        """Mend it, unless it is gone."""
+    async def heal(self, target: RedisServer, token: object) -> Effect:
+        """Undo it, unless the server is gone."""
         await self.let_go(token)
         if not await wait_until(lambda: _answers_or_gone(target), self.answers_within_s()):
             raise HealError(f"redis runs but does not answer PING after {self.kind}")
-        return await self.mend(target, token) if await target.alive() else Bite({})
+        return await self.undo(target, token) if await target.alive() else Effect({})
 
 
 async def _answers_or_gone(target: RedisServer) -> bool:

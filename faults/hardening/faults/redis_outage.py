@@ -1,4 +1,8 @@
-"""A Redis (or Valkey) server of ours that is gone, frozen, or accepts nobody."""
+"""A Redis (or Valkey) server of ours is killed, shut down, restarted, frozen, or accepts no new connections.
+
+In: whether it keeps its data; out: faults on the ``redis`` target, whose effect counts what was done to the process.
+A server that does not answer PING after healing is a ``HealError``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import ClassVar
 
 from redis.exceptions import RedisError
 
-from hardening.faults.base import Bite, Fault, HealError
+from hardening.faults.base import Effect, Fault, HealError
 from hardening.faults.redis_fault import RedisFault, config, open_session
 from hardening.faults.targets import RedisServer, RedisSession
 from hardening.faults.waiting import healed, wait_until
@@ -36,9 +40,9 @@ class RedisKilled(Fault):
         await target.kill()
         return was_alive
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def heal(self, target: RedisServer, token: object) -> Effect:
         """Start it again and wait for its PONG."""
-        return Bite({"kills": float(await _start_again(target, self.keep_data) and bool(token))})
+        return Effect({"kills": float(await _start_again(target, self.keep_data) and bool(token))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +65,9 @@ class RedisShutdown(Fault):
         await target.shutdown()
         return was_alive
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def heal(self, target: RedisServer, token: object) -> Effect:
         """Start it again and wait for its PONG."""
-        return Bite({"shutdowns": float(await _start_again(target, self.keep_data) and bool(token))})
+        return Effect({"shutdowns": float(await _start_again(target, self.keep_data) and bool(token))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +93,10 @@ class RedisRestarted(Fault):
         await target.restart(keep_data=self.keep_data)
         return before != await _run_id(target)
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def heal(self, target: RedisServer, token: object) -> Effect:
         """Nothing is broken any more unless the restart itself went wrong; then start it."""
         await _start_again(target, self.keep_data)
-        return Bite({"restarts": float(bool(token))})
+        return Effect({"restarts": float(bool(token))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,15 +118,15 @@ class RedisStopped(Fault):
         await target.pause()
         return was_alive and not await target.alive()
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
+    async def heal(self, target: RedisServer, token: object) -> Effect:
         """Continue it and wait for its PONG; one that ended meanwhile has nothing to continue."""
         if not await target.alive():
             try:
                 await target.resume()
             except ProcessLookupError:
-                return Bite({"stops": float(bool(token))})
+                return Effect({"stops": float(bool(token))})
         await healed(target.alive, UP_S_MAX, "redis does not answer PING after SIGCONT")
-        return Bite({"stops": float(bool(token))})
+        return Effect({"stops": float(bool(token))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +134,7 @@ class RedisRefusing(RedisFault):
     """New connections are refused by the kernel while those already open live on.
 
     The server stops listening (``CONFIG SET port 0``); one connection kept open brings it back. No server counts
-    what its kernel refuses: the bite is a connection of our own that was.
+    what its kernel refuses: the effect is a connection of our own that was refused.
     """
 
     kind: ClassVar[str] = "redis_refusing"
@@ -155,9 +159,9 @@ class RedisRefusing(RedisFault):
         if isinstance(token, tuple):
             await _listen_again(token[0], token[1])
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """It answers new connections again, or we would not be here."""
-        return Bite({"refusals": float(token[2]) if isinstance(token, tuple) else 0.0})
+        return Effect({"refusals": float(token[2]) if isinstance(token, tuple) else 0.0})
 
 
 async def _listen_again(session: RedisSession, port: str) -> None:

@@ -1,4 +1,8 @@
-"""A Redis server that runs but refuses or forgets: out of memory, read-only, loading, evicting."""
+"""A running Redis server refuses commands or loses keys: out of memory, evicting, read-only, loading.
+
+In: limits in bytes, an eviction policy; out: faults on the ``redis`` target. The effect counts refused commands or
+evicted keys as the server counts them. Settings that are not restored are a ``HealError``.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any, ClassVar
 
 from redis.exceptions import RedisError
 
-from hardening.faults.base import Bite, HealError, one_of
+from hardening.faults.base import Effect, HealError, one_of
 from hardening.faults.loading_master import LoadingMaster
 from hardening.faults.redis_fault import RedisFault, config, info, refusals
 from hardening.faults.targets import RedisServer
@@ -38,10 +42,10 @@ class RedisMemoryFull(RedisFault):
         await target.command("CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", limit)
         return token
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """Set the limit back and read it."""
         before = await _settings_back(target, token)
-        return Bite({"commands_refused": await _since(target, "OOM", before)})
+        return Effect({"commands_refused": await _since(target, "OOM", before)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,11 +73,11 @@ class RedisEvicting(RedisFault):
         await target.command("CONFIG", "SET", "maxmemory-policy", self.policy, "maxmemory", limit)
         return token
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """Set limit and policy back and read them."""
         before = await _settings_back(target, token)
         evicted = int((await info(target, "stats"))["evicted_keys"])
-        return Bite({"keys_evicted": float(max(0, evicted - int(before.get("evicted", evicted))))})
+        return Effect({"keys_evicted": float(max(0, evicted - int(before.get("evicted", evicted))))})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +96,12 @@ class RedisReadOnly(RedisFault):
         await target.command("REPLICAOF", "127.0.0.1", 1)
         return token
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """Make it a master again and read its role."""
         before = token if isinstance(token, dict) else {}
         await target.command("REPLICAOF", "NO", "ONE")
         await healed(lambda: _is_master(target), HEAL_S_MAX, "redis is still a replica after REPLICAOF NO ONE")
-        return Bite({"commands_refused": await _since(target, "READONLY", before)})
+        return Effect({"commands_refused": await _since(target, "READONLY", before)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +136,8 @@ class RedisLoading(RedisFault):
             raise
         return token
 
-    async def heal(self, target: RedisServer, token: object) -> Bite:
-        """Count what was refused before our own looks at it are, then mend."""
+    async def heal(self, target: RedisServer, token: object) -> Effect:
+        """Count what was refused before our own looks add to it, then heal."""
         if isinstance(token, dict):
             with contextlib.suppress(RedisError, OSError):
                 token["refused"] = await _since(target, "LOADING", token)
@@ -144,15 +148,15 @@ class RedisLoading(RedisFault):
         if isinstance(token, dict) and isinstance(token.get("master"), LoadingMaster):
             await token["master"].stop()
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """Make it a master again, set its settings back."""
         before: dict[str, Any] = token if isinstance(token, dict) else {}
         await healed(lambda: _promoted(target), HEAL_S_MAX, "redis is still loading or a replica")
-        # It writes its append-only file anew now; until that is done it keeps no promise, and refuses to end.
-        await healed(lambda: _is_durable_again(target), HEAL_S_MAX, "redis has not written its append-only file anew")
+        # It rewrites its append-only file now; until that is done it keeps no promise, and refuses to end.
+        await healed(lambda: _is_durable_again(target), HEAL_S_MAX, "redis has not rewritten its append-only file")
         for name, value in before.get("settings", LoadingMaster.USUAL_SETTINGS).items():
             await target.command("CONFIG", "SET", name, value)
-        return Bite({"commands_refused": float(before.get("refused", 0))})
+        return Effect({"commands_refused": float(before.get("refused", 0))})
 
 
 async def _is_master(target: RedisServer) -> bool:
@@ -193,6 +197,6 @@ async def _settings_back(target: RedisServer, token: object) -> dict[str, Any]:
 
 
 async def _since(target: RedisServer, error: str, before: dict[str, Any]) -> float:
-    """Refusals since the token; 0 when the server was restarted meanwhile and counts anew."""
+    """Refusals since the token; 0 when the server was restarted meanwhile and counts from 0."""
     now = await refusals(target, error)
     return float(max(0, now - int(before.get("refusals", now))))

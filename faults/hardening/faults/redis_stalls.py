@@ -1,4 +1,8 @@
-"""A Redis server that makes its clients wait, or breaks off in the middle of their commands."""
+"""A Redis server delays its clients, or closes their connections in the middle of a command.
+
+In: durations and periods in ms; out: faults on the ``redis`` target, whose effect says how long a command was held,
+or how many scripts ran and connections were killed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Any, ClassVar
 
 from redis.exceptions import RedisError
 
-from hardening.faults.base import Bite, between, one_of
+from hardening.faults.base import Effect, between, one_of
 from hardening.faults.redis_fault import ANSWER_S_MAX, RedisFault, open_session, text
 from hardening.faults.targets import RedisServer, RedisSession
 from hardening.faults.waiting import end_task, wait_until
@@ -54,12 +58,12 @@ class RedisClientPause(RedisFault):
         """A pause of ``all`` cannot be cut short."""
         return self.pause_ms / 1000 + ANSWER_S_MAX
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """End the pause (one of ``all`` is over, since the server answers) and say how long it held a command."""
         await target.command("CLIENT", "UNPAUSE")
         if not isinstance(token, asyncio.Task):
-            return Bite({"command_held_ms": 0.0})
-        return Bite({"command_held_ms": await asyncio.wait_for(token, ANSWER_S_MAX)})
+            return Effect({"command_held_ms": 0.0})
+        return Effect({"command_held_ms": await asyncio.wait_for(token, ANSWER_S_MAX)})
 
 
 async def _held_ms(session: RedisSession, mode: str) -> float:
@@ -129,10 +133,10 @@ class RedisSlowCommands(RedisFault):
             await end_task(token.task)
             await token.session.close()
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """The last script has ended by itself, since the server answers."""
         spun_ms = token.spun_ms if isinstance(token, _Spinner) else []
-        return Bite({"scripts_run": float(len(spun_ms)), "busy_ms": round(sum(spun_ms), 3)})
+        return Effect({"scripts_run": float(len(spun_ms)), "busy_ms": round(sum(spun_ms), 3)})
 
 
 async def _loops_per_ms(session: RedisSession) -> float:
@@ -214,12 +218,12 @@ class RedisClientsKilled(RedisFault):
             await end_task(token.task)
             await token.session.close()
 
-    async def mend(self, target: RedisServer, token: object) -> Bite:
+    async def undo(self, target: RedisServer, token: object) -> Effect:
         """Hold nothing back any more."""
         killer = token if isinstance(token, _Killer) else None
         await target.command("CLIENT", "UNPAUSE")
         counts = {"connections_killed": killer.killed, "in_mid_command": killer.in_command} if killer else {}
-        return Bite({name: float(count) for name, count in counts.items()})
+        return Effect({name: float(count) for name, count in counts.items()})
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from hardening.faults.base import Bite, Fault, UnsupportedTargetError, between, one_of
+from hardening.faults.base import Effect, Fault, UnsupportedTargetError, between, one_of
 from hardening.faults.targets import Resources
 from hardening.faults.waiting import healed, wait_until
 
@@ -29,7 +29,7 @@ class MemoryPressure(Fault):
     """``ballast`` holds ``held_mb``; ``cgroup`` and ``rlimit_as`` leave ``headroom_mb`` above what is in use.
 
     ``auto`` takes the first of the three that the world has. With ballast the service's own reading of its
-    memory must have moved by at least half of it, or the fault did not bite.
+    memory must have moved by at least half of it, or the fault had no effect.
     """
 
     kind: ClassVar[str] = "memory_pressure"
@@ -77,7 +77,7 @@ class MemoryPressure(Fault):
                 refused.append(error.allowed)
         raise UnsupportedTargetError("fault.means", self.means, "; ".join(refused))
 
-    async def heal(self, target: Resources, token: object) -> Bite:
+    async def heal(self, target: Resources, token: object) -> Effect:
         """Give it back; with ballast the service must read less again."""
         said: dict[str, Any] = token if isinstance(token, dict) else {}
         counts: Mapping[str, float] = {}
@@ -85,16 +85,16 @@ class MemoryPressure(Fault):
             released = await target.release(resource)
             counts = released if name == said.get("means") else counts
         if said.get("means") != "ballast":
-            return Bite({name: float(n) for name, n in counts.items() if name in _LIMIT_COUNTS})
+            return Effect({name: float(n) for name, n in counts.items() if name in _LIMIT_COUNTS})
         if said["moved"] < self.held_mb * MB / 2:
-            return Bite({"pages_held": 0.0, "reading_moved_bytes": 0.0})
+            return Effect({"pages_held": 0.0, "reading_moved_bytes": 0.0})
         ceiling: float = said["before"] + said["moved"] - self.held_mb * MB / 2
 
         async def fell() -> bool:
             return await target.reading("memory_bytes") <= ceiling
 
         await healed(fell, READING_S_MAX, f"{self.target} still reads more than {ceiling:.0f} bytes of memory")
-        return Bite({"pages_held": counts.get("pages_held", 0.0), "reading_moved_bytes": said["moved"]})
+        return Effect({"pages_held": counts.get("pages_held", 0.0), "reading_moved_bytes": said["moved"]})
 
 
 _LIMIT_COUNTS = frozenset({"limit_hits", "probes_refused"})
@@ -135,10 +135,10 @@ class CpuPressure(Fault):
                 return name
         raise UnsupportedTargetError("fault.means", self.means, "; ".join(refused))
 
-    async def heal(self, target: Resources, token: object) -> Bite:
+    async def heal(self, target: Resources, token: object) -> Effect:
         """Give it back."""
         counts = {name: await target.release(resource) for name, resource in CPU_MEANS.items()}
-        return Bite(dict(counts.get(str(token), {})))
+        return Effect(dict(counts.get(str(token), {})))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +162,9 @@ class NoisyNeighbour(Fault):
         """Start them."""
         return await target.hold("neighbours", self.processes)
 
-    async def heal(self, target: Resources, token: object) -> Bite:
+    async def heal(self, target: Resources, token: object) -> Effect:
         """End them; the world verifies that they are gone."""
-        return Bite(dict(await target.release("neighbours")))
+        return Effect(dict(await target.release("neighbours")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +190,6 @@ class DescriptorsExhausted(Fault):
         await target.hold("descriptors_spare", self.spare)
         return before
 
-    async def heal(self, target: Resources, token: object) -> Bite:
+    async def heal(self, target: Resources, token: object) -> Effect:
         """Give them back."""
-        return Bite(dict(await target.release("descriptors_spare")))
+        return Effect(dict(await target.release("descriptors_spare")))

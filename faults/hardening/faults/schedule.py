@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from hardening.faults.base import Bite, Fault, FaultError, UnsupportedTargetError
+from hardening.faults.base import Effect, Fault, FaultError, UnsupportedTargetError
 from hardening.faults.catalogue import build
 from hardening.faults.targets import TARGETS, World
 
 _T = TypeVar("_T")
 
-Observer = Callable[[str, str, Fault, Bite | None, Mapping[str, Any]], None]
-"""Told of each change: (``inject`` or ``heal``, the fault's id, the fault, its bite when healed, its details when
-injected)."""
+Observer = Callable[[str, str, Fault, Effect | None, Mapping[str, Any]], None]
+"""Called on each change with ``inject`` or ``heal``, the fault's id, the fault, its effect when healed, and its details
+when injected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +109,12 @@ def _timed(where: str, entry: object) -> TimedFault:
 class Injection:
     """One fault held on one world: ``async with`` injects, leaving heals, whatever happens inside.
 
-    Healing is shielded from cancellation: a Ctrl-C in mid-heal still ends mended. ``bite`` is set on exit.
+    Healing is shielded from cancellation: a Ctrl-C in mid-heal does not interrupt it. ``effect`` is set on exit.
     """
 
     def __init__(self, fault: Fault, world: World) -> None:
         self.fault = fault
-        self.bite: Bite | None = None
+        self.effect: Effect | None = None
         self._token: object = None
         self._target = world.target(fault.protocol, fault.target)
         if not isinstance(self._target, TARGETS[fault.protocol]):
@@ -129,6 +129,11 @@ class Injection:
         return self
 
     @property
+    def bite(self) -> Effect | None:
+        """The former name of ``effect``."""
+        return self.effect
+
+    @property
     def details(self) -> Mapping[str, Any]:
         """What the injected fault knows of what it did; see ``Fault.details``."""
         return self.fault.details(self._token)
@@ -137,7 +142,7 @@ class Injection:
         await _to_the_end(self._heal())
 
     async def _heal(self) -> None:
-        self.bite = await self.fault.heal(self._target, self._token)
+        self.effect = await self.fault.heal(self._target, self._token)
 
 
 async def _to_the_end(work: Awaitable[_T]) -> _T:
@@ -165,12 +170,12 @@ async def run_schedule(
     *,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     observe: Observer = lambda *_: None,
-) -> dict[str, Bite]:
+) -> dict[str, Effect]:
     """Hold every fault for its window; all are healed when this returns or raises.
 
-    ``sleep`` takes seconds (the world's clock). Returns the bite of each fault by its id (``f0``, ``f1`` ...).
+    ``sleep`` takes seconds (the world's clock). Returns the effect of each fault by its id (``f0``, ``f1`` ...).
     """
-    bites: dict[str, Bite] = {}
+    effects: dict[str, Effect] = {}
 
     async def hold(fault_id: str, timed: TimedFault) -> None:
         await sleep(timed.at_s)
@@ -180,12 +185,12 @@ async def run_schedule(
                 observe("inject", fault_id, timed.fault, None, injection.details)
                 await sleep(timed.for_s)
         finally:
-            # Cut short, it is healed all the same, and whoever watches hears of that too.
-            if injection.bite is not None:
-                bites[fault_id] = injection.bite
-                observe("heal", fault_id, timed.fault, injection.bite, {})
+            # A cancelled hold is healed all the same, and the observer is called.
+            if injection.effect is not None:
+                effects[fault_id] = injection.effect
+                observe("heal", fault_id, timed.fault, injection.effect, {})
 
     async with asyncio.TaskGroup() as group:
         for i, timed in enumerate(schedule.faults):
             group.create_task(hold(f"f{i}", timed), name=f"fault-f{i}-{timed.fault.kind}")
-    return bites
+    return effects

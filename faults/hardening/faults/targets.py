@@ -175,7 +175,7 @@ class Downstream(Protocol):
 
 @runtime_checkable
 class Listener(Protocol):
-    """The service's listening address, as clients of ill will see it."""
+    """The service's listening address, as abusive clients see it."""
 
     def address(self) -> tuple[str, int]:
         """Host and port."""

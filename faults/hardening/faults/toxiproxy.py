@@ -375,7 +375,9 @@ class ProxyLink:
         await self.proxy.update(enabled=enabled)
         await self.proxy.refresh()
         if self.proxy.enabled is not enabled:
-            raise ToxiproxyError(500, f"proxy {self.proxy.name} is {'down' if enabled else 'up'} though told otherwise")
+            raise ToxiproxyError(
+                500, f"proxy {self.proxy.name} is {'down' if enabled else 'up'} instead of what was asked"
+            )
 
     async def counters(self) -> Mapping[str, float]:
         """See ``ProxyHandle.metrics``."""

@@ -1,4 +1,8 @@
-"""Takes back what a killed run did to a Toxiproxy that is not ours: its toxics, and links that it had cut."""
+"""Undoes what a killed run did to a Toxiproxy that is not ours: removes its toxics, enables links that it cut.
+
+In: the undo record that the run wrote (URL, pid, names of proxies); out: whether there was anything to undo. A
+Toxiproxy that does not answer or refuses is an ``OSError``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Waiting for a condition, with a deadline: how healing is verified."""
+"""Waiting for an asynchronous condition with a deadline in seconds: how healing is verified.
+
+A condition that does not hold in time is False, or a ``HealError`` with the given message.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ async def wait_until(condition: Callable[[], Awaitable[bool]], deadline_s: float
 
 
 async def healed(condition: Callable[[], Awaitable[bool]], deadline_s: float, otherwise: str) -> None:
-    """Wait until it is mended.
+    """Wait until it is healed.
 
     Raises:
         HealError: ``otherwise``, when ``deadline_s`` seconds have passed.

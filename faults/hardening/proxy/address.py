@@ -1,4 +1,8 @@
-"""Addresses as Toxiproxy writes them: ``host:port``, ``[host]:port``, ``:port``."""
+"""Addresses as Toxiproxy writes them: ``host:port``, ``[host]:port``, ``:port``.
+
+In: an address as text; out: its numeric form, or a listening socket. What cannot be read, resolved or bound is an
+``AddressError`` whose message is what clients of the API read.
+"""
 
 from __future__ import annotations
 

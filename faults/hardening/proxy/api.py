@@ -1,4 +1,7 @@
-"""The Toxiproxy HTTP API: from a request to an answer, no socket in sight."""
+"""The Toxiproxy HTTP API: a parsed request in, an answer out; it opens no socket.
+
+Refusals are answers of 4xx and 5xx with ``{"error": ..., "status": ...}``, worded as Toxiproxy words them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Request bodies, read as Toxiproxy reads them: names ignore case, null means absent, only the first value counts."""
+"""Request bodies, read as Toxiproxy reads them: names ignore case, null means absent, only the first value counts.
+
+In: bytes; out: checked fields. What is no JSON or of a wrong type is an ``ApiError`` of status 400.
+"""
 
 from __future__ import annotations
 

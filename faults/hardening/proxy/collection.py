@@ -1,4 +1,8 @@
-"""All proxies of a server: create, update, populate, reset. No I/O but binding and resolving listening addresses."""
+"""All proxies of a server: create, update, populate, reset.
+
+In: request bodies; out: proxies and toxics, or an ``ApiError`` with its status. Nothing waits but the resolution of
+listening addresses.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +127,7 @@ class Collection:
         return self.proxies[name]
 
     async def create(self, raw: bytes) -> Proxy:
-        """Add a proxy, enabled unless told otherwise.
+        """Add a proxy, enabled unless the body says false.
 
         Raises:
             ApiError: 400, 409, or 500 when it cannot listen.

@@ -1,4 +1,8 @@
-"""A small HTTP/1.1 server for the control API: h11 reads and writes the protocol, asyncio the bytes."""
+"""A small HTTP/1.1 server for the control API: h11 reads and writes the protocol, asyncio the bytes.
+
+In: a function from request to answer; out: a listening server. Requests that break the protocol are answered and
+their connection is closed; bodies (4 MiB), idle connections and half-sent requests (seconds) have limits.
+"""
 
 from __future__ import annotations
 

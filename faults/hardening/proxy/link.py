@@ -99,7 +99,7 @@ class Connection:
             "upstream": Pipe("upstream", client, upstream),
             "downstream": Pipe("downstream", upstream, client),
         }
-        self._newly_ended: list[Direction] = []  # sources that ended, the link not yet told
+        self._newly_ended: list[Direction] = []  # sources whose end the link has not been fed yet
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
         self._is_clear = link.is_clear  # asked for each chunk, so kept at hand; ``_settle`` renews it
@@ -210,9 +210,9 @@ class Connection:
     # --- bytes out --------------------------------------------------------------------------------------------
 
     def _carry_out(self, due: list[tuple[Direction, Payload]]) -> None:
-        """Do what is due, then tell the link of the sources that ended by it, until nothing is left.
+        """Do what is due, then feed the link the ends of sources that this brought about, until none is left.
 
-        An end is told only behind what was due before it, or bytes of the other direction would be overtaken.
+        An end is fed only behind what was due before it, or it would overtake bytes of the other direction.
         """
         for direction, payload in due:
             self._carry_one(self._pipes[direction], payload)

@@ -1,4 +1,8 @@
-"""A proxy: a listener, an upstream, its toxics and its live connections."""
+"""A proxy: a listener, an upstream, its toxics and its live connections.
+
+In: addresses and toxics; out: relayed bytes and counts (bytes, connections). An address that cannot be bound is an
+``AddressError``; an upstream that cannot be dialled closes the client.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The proxy as a server: in another process by ``main``, or inside a running event loop by ``ProxyServer``."""
+"""The proxy as a server: in another process by ``main``, or inside a running event loop by ``ProxyServer``.
+
+In: a command line or its arguments; out: the control API and the proxies of a configuration file. A command line or
+file that cannot be used is one line on standard error and exit code 2.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +140,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 
 def _stop_at_end_of_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    """Whoever started us holds the other end of the pipe: it closes when they die, however they die."""
+    """The process that started us holds the other end of the pipe, which closes when that process ends."""
 
     def readable() -> None:
         if not os.read(0, 4096):

@@ -50,6 +50,6 @@ class Corrupt(Toxic):
         return [Timed(now, bytes(harmed))]
 
     def update(self, attributes: Mapping[str, Any], now: float) -> None:
-        """The next gap is drawn anew."""
+        """The next gap is drawn again."""
         super().update(attributes, now)
         self.gap = self._draw_gap()

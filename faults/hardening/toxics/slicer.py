@@ -61,6 +61,6 @@ class Slicer(Toxic):
         return [Timed(max(now, self.busy_until), end)]
 
     def update(self, attributes: Mapping[str, Any], now: float) -> None:
-        """What is held is cut anew, from now on."""
+        """What is held is cut again, from now on."""
         super().update(attributes, now)
         self.busy_until = now

@@ -1,4 +1,9 @@
-"""``hardening faults``: what there is, what it does, try one on a running ``hardening serve``, clean up."""
+"""``hardening faults``: list and describe faults, inject one into a running ``hardening serve``, clean up after kills.
+
+In: a kind, its parameters, a duration; out: lines for a person, or JSON. Exit codes: 0 the fault had an effect and is
+healed, 1 it could not be healed, 2 bad input, 3 no effect or not possible in this world, 4 the world or harness
+failed.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +92,7 @@ def describe_command(kind: str, *, as_json: bool) -> None:
     click.echo(f"\nin a schedule: {json.dumps(said['example'])}")
 
 
-@faults_group.command("inject", short_help="break a running serve, hold it, heal it, say whether it bit")
+@faults_group.command("inject", short_help="break a running serve, hold it, heal it, say what effect it had")
 @click.argument("kind")
 @click.option("--target", default="", help="Which one of the kind's targets; default: its first.")
 @click.option("--for", "for_s", type=Duration(), default="10s", show_default=True, help="How long until it heals.")
@@ -99,10 +104,10 @@ def describe_command(kind: str, *, as_json: bool) -> None:
 def inject_command(
     kind: str, target: str, for_s: float, settings: tuple[str, ...], world: Path | None, *, as_json: bool
 ) -> None:
-    """Inject KIND into a running ``hardening serve``, hold it, heal it, and say whether it bit.
+    """Inject KIND into a running ``hardening serve``, hold it, heal it, and say what effect it had.
 
-    Ctrl-C heals at once. Exit codes: 0 it bit and is healed, 1 it could not be healed, 3 it did
-    not bite, or cannot in this world.
+    Ctrl-C heals at once. Exit codes: 0 it had an effect and is healed, 1 it could not be healed,
+    3 it had no effect, or this world cannot do it.
 
     \b
     Example:
@@ -128,17 +133,17 @@ def inject_command(
 
 
 async def _inject(world: Path, fault: Fault, for_s: float, *, as_json: bool) -> Exit:
-    bit = False
+    effective = False
     async for answer in inject_into(world, fault, for_s):
-        bit = bool(answer.get("bit", False))
+        effective = bool(answer.get("bit", False))
         if as_json:
             click.echo(json.dumps(answer))
         elif answer["state"] == "injected":
             click.echo(f"injected {fault.kind} into {fault.target} for {for_s:g} s")
         else:
             counts = ", ".join(f"{name} {count:g}" for name, count in answer["bite"].items()) or "nothing counted"
-            click.echo(f"healed; it {'bit' if bit else 'did not bite'}: {counts}")
-    return Exit.OK if bit else Exit.UNKNOWN
+            click.echo(f"healed; {'effect' if effective else 'no effect'}: {counts}")
+    return Exit.OK if effective else Exit.UNKNOWN
 
 
 @faults_group.command("clean", short_help="remove what killed runs left behind")

@@ -1,4 +1,4 @@
-"""``hardening proxy``: our Toxiproxy-compatible server on the command line."""
+"""``hardening proxy``: the Toxiproxy-compatible server; options in, the exit code of the server out."""
 
 from __future__ import annotations
 

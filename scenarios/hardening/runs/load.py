@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hardening.certificate.provenance import Provenance
-from hardening.faults.base import Bite, Fault
+from hardening.faults.base import Effect, Fault
 from hardening.faults.run_directory import RunDirectory
 from hardening.faults.schedule import Schedule, run_schedule
 from hardening.history.events import EventType, History, Recorder, read
@@ -324,7 +324,7 @@ class _Embedded:
             steady = is_steady(await probe_ready(self.world))
         self.phase("quiet")
 
-    def _note(self, what: str, fault_id: str, fault: Fault, bite: Bite | None, _: Mapping[str, Any]) -> None:
+    def _note(self, what: str, fault_id: str, fault: Fault, bite: Effect | None, _: Mapping[str, Any]) -> None:
         value: dict[str, Any] = {"kind": fault.kind, "target": fault.target}
         if bite is None:
             value["parameters"] = fault.to_json()

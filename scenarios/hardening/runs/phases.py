@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from redis.exceptions import RedisError
 
 from hardening.catalogue.scenario import Scenario
-from hardening.faults.base import Bite, Fault, FaultError, HealError
+from hardening.faults.base import Effect, Fault, FaultError, HealError
 from hardening.faults.schedule import run_schedule
 from hardening.faults.targets import Listener
 from hardening.faults.toxiproxy import ToxiproxyError
@@ -162,7 +162,7 @@ class Phases:
             group.create_task(self.world.client.run(self.scenario.workload, self._stopped))
             self._breaking = [faults, *(group.create_task(work) for work in self.beside())]
 
-    def fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None, details: Mapping[str, Any]) -> None:
+    def fault(self, what: str, fault_id: str, fault: Fault, bite: Effect | None, details: Mapping[str, Any]) -> None:
         """A fault was injected, or (with its bite) healed."""
         value: dict[str, Any] = {"kind": fault.kind, "target": fault.target}
         if bite is None:

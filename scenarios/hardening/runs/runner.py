@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from hardening.catalogue.scenario import Reload, Scenario
-from hardening.faults.base import Bite, Fault
+from hardening.faults.base import Effect, Fault
 from hardening.history.workload import Operation
 from hardening.runs.phases import Guard, Phases, Run, endured
 from hardening.runs.probes import (
@@ -187,7 +187,7 @@ class _Run(Phases):
             path = "/admin/reload" if reload.by == "admin" else "/admin/rollback"
             await self.world.client.send(Operation(0, "admin", "POST", path, "operator", "critical"))
 
-    def fault(self, what: str, fault_id: str, fault: Fault, bite: Bite | None, details: Mapping[str, Any]) -> None:
+    def fault(self, what: str, fault_id: str, fault: Fault, bite: Effect | None, details: Mapping[str, Any]) -> None:
         now = self.world.now()
         if bite is None:
             self._since_s[fault_id] = now
@@ -201,7 +201,7 @@ class _Run(Phases):
             self.world.recorder.add(now, "harness", "state", "probe", probe)
         super().fault(what, fault_id, fault, bite, details)
 
-    def _rude(self, fault: Fault, bite: Bite, fault_id: str) -> None:
+    def _rude(self, fault: Fault, bite: Effect, fault_id: str) -> None:
         probe_rude_clients(self.stage, fault.kind, bite.counts, self._since_s[fault_id])
 
     async def warm_up(self) -> None:
