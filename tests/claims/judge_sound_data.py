@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from judge_story import Story
 
-from hardening.claims.deployment import MISCONFIGURED
+from hardening.claims.c7_deployment import MISCONFIGURED
 
 LONG_SECRET = "sk-live-9f8e7d6c5b4a39281706"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from judge_story import Story, all_clients
 
-from hardening.claims.figures import DOWNSTREAMS
+from hardening.claims.limits import DOWNSTREAMS
 
 
 def c1_1() -> Story:

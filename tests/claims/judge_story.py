@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hardening.claims.figures import DOWNSTREAMS
+from hardening.claims.limits import DOWNSTREAMS
 from hardening.history.events import Event, Header, History, Recorder, digest_of
 
 

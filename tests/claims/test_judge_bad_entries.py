@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from judge_story import Story
 
-from hardening.claims.cache import judge_bad_entries
+from hardening.claims.c5_entries import judge_bad_entries
 from hardening.claims.verdict import Outcome
 
 

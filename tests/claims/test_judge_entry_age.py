@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hardening.claims.cache_age import judge_clock, judge_ttl
+from hardening.claims.c5_age import judge_clock, judge_ttl
 from hardening.claims.verdict import Outcome
 from hardening.history.events import Header, History, Recorder
 

@@ -6,8 +6,8 @@ import pytest
 from judge_sound import SOUND
 from judge_story import Story
 
-from hardening.claims.clients import judge_attempts
-from hardening.claims.delivery import judge_delivery
+from hardening.claims.c1_clients import judge_attempts
+from hardening.claims.c6_delivery import judge_delivery
 from hardening.claims.verdict import Outcome
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from judge_sound import SOUND
 
-from hardening.claims.audit import judge_full_disk
+from hardening.claims.c4_audit import judge_full_disk
 from hardening.claims.verdict import Outcome
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from judge_story import Story
 
-from hardening.claims.endurance import judge_rude_clients
+from hardening.claims.c2_slow_clients import judge_rude_clients
 from hardening.claims.verdict import Outcome
 
 

@@ -6,25 +6,16 @@ import pytest
 from judge_sound import SOUND
 from judge_story import Story
 
-from hardening.claims.claims import CLAIMS, COMPONENTS, FIGURES, JUDGES, judge_all, select
+from hardening.claims.claims import CLAIMS, COMPONENTS, judge_all, select
 from hardening.claims.verdict import Outcome, unknown
 from hardening.history.events import parse
 
 
 def test_every_claim_has_a_judge_and_a_sound_story():
-    assert list(CLAIMS) == list(JUDGES) == sorted(CLAIMS)
+    assert list(CLAIMS) == sorted(CLAIMS)
     assert set(SOUND) == set(CLAIMS)
     assert {claim.component for claim in CLAIMS.values()} == set(COMPONENTS)
-    assert all(claim.id.startswith(claim.component + ".") for claim in CLAIMS.values())
     assert all(claim.promise and claim.premise and claim.title for claim in CLAIMS.values())
-
-
-def test_the_figures_that_a_claim_names_are_in_the_table():
-    for claim in CLAIMS.values():
-        for dotted in claim.figures:
-            node = FIGURES
-            for part in dotted.split("."):
-                node = node[part]
 
 
 def test_an_empty_history_leaves_every_claim_unknown():
@@ -49,16 +40,6 @@ def test_a_sound_story_fails_no_other_claim_and_crashes_no_judge(claim: str):
     assert not bad, [(v.claim, v.reason) for v in bad]
 
 
-def test_a_crashing_judge_is_unknown_and_says_so(monkeypatch: pytest.MonkeyPatch):
-    def crashes(history: object) -> object:
-        raise ZeroDivisionError("by nothing")
-
-    monkeypatch.setattr("hardening.claims.claims.JUDGES", {**JUDGES, "C1.1": crashes})
-    verdict = judge_all({"any": Story().history()}, ["C1.1"])[0]
-    assert verdict.outcome is Outcome.UNKNOWN
-    assert "ZeroDivisionError" in verdict.reason
-
-
 def test_one_failing_history_outweighs_passing_ones():
     good = SOUND["C7.1"]().history()
     story = Story()
@@ -68,11 +49,11 @@ def test_one_failing_history_outweighs_passing_ones():
     assert verdict.history == "bad"
 
 
-def test_claims_are_selected_by_id_or_component_in_the_order_of_the_table():
+def test_claims_are_selected_by_id_or_component_in_the_order_of_their_ids():
     assert select(["C7.3", "C1"]) == ["C1.1", "C1.2", "C1.3", "C1.4", "C1.5", "C1.6", "C1.7", "C7.3"]
     with pytest.raises(ValueError, match=r"C9\.9"):
         select(["C9.9"])
 
 
 def test_unknown_verdicts_never_pass_for_a_premise_of_zero():
-    assert unknown("C1.1", "nothing").premise_count == 0
+    assert unknown("nothing").premise_count == 0

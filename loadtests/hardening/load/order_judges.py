@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from hardening.claims.delivery import RECEIVERS, post
-from hardening.claims.pressure import SHED_AT
+from hardening.claims.c2_levels import SHED_AT
+from hardening.claims.c6_delivery import RECEIVERS, post
 from hardening.claims.views import arrivals
 from hardening.load.budgets import Budgets
 from hardening.load.exposition import total

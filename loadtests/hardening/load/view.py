@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from hardening.claims.recovery import bound_s
+from hardening.claims.c6_recovery import bound_s
 from hardening.claims.verdict import Outcome
 from hardening.claims.views import CRITICAL_OPERATIONS, PRODUCT_OPERATIONS, Broken, faults, lives, overlaps
 from hardening.history.events import Event, History

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
-from types import MappingProxyType
 
 from hardening.catalogue.live_outages import OUTAGES, SYMBOLS, calm, schedule
 from hardening.catalogue.scenario import Reload, Scenario, StartupCase
@@ -230,47 +228,3 @@ def startup_cases() -> tuple[StartupCase, ...]:
     cases += [StartupCase("absent", name) for name in ("alert", "comms")]
     cases += [StartupCase("hanging", "user"), StartupCase("sigterm", "redis", signal_after_s=0.4)]
     return tuple(cases)
-
-
-SHOWN_BY: Mapping[str, str] = MappingProxyType(
-    {
-        "C1.1": "deployment",
-        "C1.2": "ticker-outage",
-        "C1.3": "cancelled-herd",
-        "C1.4": "alert-outage",
-        "C1.5": "flaky-network",
-        "C1.6": "cancelled-herd",
-        "C1.7": "unresolved-name",
-        "C2.1": "cancelled-herd",
-        "C2.2": "burst",
-        "C2.3": "pressure",
-        "C2.4": "deadline",
-        "C2.5": "soak",
-        "C2.6": "pressure",
-        "C2.7": "rude-clients",
-        "C3.1": "startup",
-        "C3.2": "startup",
-        "C3.3": "startup",
-        "C4.1": "secrets",
-        "C4.2": "secrets",
-        "C4.3": "hostile-lines",
-        "C4.4": "secrets",
-        "C4.5": "secrets",
-        "C4.6": "full-disk",
-        "C5.1": "cancelled-herd",
-        "C5.2": "slow-loads",
-        "C5.3": "slow-loads",
-        "C5.4": "damaged-entries",
-        "C5.5": "redis-outage",
-        "C5.6": "clock-jumps",
-        "C6.1": "signals",
-        "C6.2": "service-killed",
-        "C6.3": "signals",
-        "C6.4": "redis-outage",
-        "C6.5": "alert-outage",
-        "C7.1": "gate",
-        "C7.2": "deployment",
-        "C7.3": "gate",
-    }
-)
-"""The scenario that exercises a claim by design; others may as well."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from hardening.catalogue.live_catalogue import SHOWN_BY, live_scenarios, startup_cases
+from hardening.catalogue.live_catalogue import live_scenarios, startup_cases
 from hardening.catalogue.scenario import Scenario, StartupCase
 from hardening.catalogue.sim_catalogue import sim_scenarios, sim_startup_cases
+from hardening.claims.claims import CLAIMS
 
 SimScenario = Scenario | tuple[StartupCase, ...]
 
@@ -36,7 +37,7 @@ def live_names(seed: int) -> list[str]:
 
 def shows(claims: Iterable[str], names: Iterable[str]) -> list[str]:
     """Of the scenarios ``names`` those that exercise one of the claims by design."""
-    wanted = {SHOWN_BY[claim] for claim in claims if claim in SHOWN_BY}
+    wanted = {name for claim in claims for name in CLAIMS[claim].shown_by}
     return [name for name in names if name in wanted]
 
 

@@ -22,7 +22,8 @@ from hardening.certificate.reports.every_report import REPORTS, as_text, every_r
 from hardening.certificate.signing import IN_TOTO, MANIFEST, key_id, sign
 from hardening.certificate.statement import Facts, HistoryFile, Story, fault_table, statement
 from hardening.certificate.waivers import Waiver
-from hardening.claims.claims import FIGURES, judge_all
+from hardening.claims.claims import judge_all
+from hardening.claims.limits import LIMITS
 from hardening.claims.verdict import Exit, Verdict
 from hardening.history.events import History, parse
 
@@ -198,7 +199,7 @@ def facts_of(evidence: Evidence, ran: Ran, terms: Terms, finished_at: str) -> Fa
         commit=ran.code.commit,
         code_digest=ran.code.code_digest,
         release=release(),
-        settings={"figures": dict(FIGURES), "scenarios": {n: h.header.settings for n, h in histories.items()}},
+        settings={"figures": dict(LIMITS), "scenarios": {n: h.header.settings for n, h in histories.items()}},
         environment=environment(ran.versions, toxiproxies(histories)),
         histories=evidence.files,
         started_at=ran.started_at,

@@ -18,7 +18,7 @@ from hardening.certificate.conclude import CERTIFICATE_FILE, HISTORIES, Evidence
 from hardening.certificate.provenance import Provenance
 from hardening.certificate.reports.every_report import as_text, every_report
 from hardening.certificate.statement import VALID_FOR, HistoryFile
-from hardening.claims.deployment import MISCONFIGURED
+from hardening.claims.c7_deployment import MISCONFIGURED
 from hardening.history.events import Header, History, Recorder, digest_of
 
 CLAIM = "C7.2"

@@ -15,7 +15,6 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hardening.catalogue.live_catalogue import SHOWN_BY
 from hardening.catalogue.selection import simulated_scenarios
 from hardening.certificate.baseline import Baseline
 from hardening.certificate.conclude import Judged, Outcome, Ran, Terms, clear, conclude, utc
@@ -27,6 +26,7 @@ from hardening.certify.progress import Progress
 from hardening.certify.prove import Proof, prove
 from hardening.certify.sim_jobs import Explored, cores, explore_all, shares
 from hardening.certify.sim_worker import Task
+from hardening.claims.claims import CLAIMS
 from hardening.claims.verdict import Outcome as Verdicts
 from hardening.claims.verdict import Verdict
 from hardening.faults.run_directory import sweep
@@ -91,7 +91,7 @@ class CertifyOptions:
         """Whether a scenario was asked for, by name or because it shows a claim that was."""
         if self.only:
             return name in self.only
-        return not self.claims or any(SHOWN_BY.get(claim) == name for claim in self.claims)
+        return not self.claims or any(name in CLAIMS[claim].shown_by for claim in self.claims)
 
     def replayed(self, world: Literal["simulated", "live"]) -> list[Stored]:
         """The regressions of a world that are asked for: all, or those in which a claim failed that was."""
@@ -241,7 +241,7 @@ class _Certification:
         if options.only or options.sabotage or options.world == "simulated":
             return set()
         unknown = [verdict.claim for verdict in verdicts if verdict.outcome is Verdicts.UNKNOWN]
-        return {SHOWN_BY[claim] for claim in unknown if claim not in options.allowed_unknown and claim in SHOWN_BY}
+        return {name for claim in unknown if claim not in options.allowed_unknown for name in CLAIMS[claim].shown_by}
 
     async def _prove(self) -> Proof:
         if self.options.prove == "none":

@@ -1,4 +1,4 @@
-"""Who judges which claim: ``JUDGES`` has one pure function from a history to a verdict for each of ``CLAIMS``."""
+"""All claims, collected from the modules of their components, and the judging of histories by them."""
 
 from __future__ import annotations
 
@@ -6,122 +6,80 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from hardening.claims import (
-    audit,
-    breakers,
-    budgets,
-    cache,
-    cache_age,
-    clients,
-    delivery,
-    deployment,
-    endurance,
-    neutral_calls,
-    pressure,
-    rare_failures,
-    recovery,
-    security,
-    startup,
+    c1_breakers,
+    c1_clients,
+    c1_neutral_calls,
+    c2_admission,
+    c2_levels,
+    c2_memory,
+    c2_metrics,
+    c2_slow_clients,
+    c3_startup,
+    c4_audit,
+    c4_keys,
+    c4_redaction,
+    c5_age,
+    c5_entries,
+    c5_loads,
+    c6_delivery,
+    c6_drain,
+    c6_recovery,
+    c6_reload,
+    c7_deployment,
 )
-from hardening.claims.claim_table import COMPONENTS, TABLE, Claim
-from hardening.claims.figures import FIGURES
-from hardening.claims.verdict import Judge, Verdict, merge, run_judge, unknown
-from hardening.claims.views import has_gaps
+from hardening.claims.claim import Claim
+from hardening.claims.verdict import Verdict, merge
 from hardening.history.events import History
 
-__all__ = ["CLAIMS", "COMPONENTS", "FIGURES", "JUDGES", "Claim", "judge_all", "select"]
-
-CLAIMS: Mapping[str, Claim] = MappingProxyType({claim.id: claim for claim in TABLE})
-
-COUNTS_ON_THE_LOG = frozenset(
+COMPONENTS: Mapping[str, str] = MappingProxyType(
     {
-        *("C1.2", "C1.3", "C1.4", "C1.5", "C1.6", "C2.1", "C2.2", "C2.3", "C2.4", "C2.6", "C4.4"),
-        *("C5.1", "C5.2", "C5.3", "C5.4", "C5.5", "C5.6", "C6.1", "C6.3", "C6.4"),
-    }
-)
-"""Claims whose judges pair or count what the service says of itself: a lost line would look like a broken promise."""
-
-
-def _with_whole_log(claim: str, judge: Judge) -> Judge:
-    def judged(history: History) -> Verdict:
-        if has_gaps(history):
-            return unknown(claim, "lines of the service's log were lost: what it says of itself has gaps")
-        return judge(history)
-
-    return judged if claim in COUNTS_ON_THE_LOG else judge
-
-
-_JUDGES: Mapping[str, Judge] = MappingProxyType(
-    {
-        "C1.1": breakers.judge_breaker_settings,
-        "C1.2": breakers.judge_breaker_walk,
-        "C1.3": neutral_calls.judge_neutral_calls,
-        "C1.4": breakers.judge_isolation,
-        "C1.5": clients.judge_attempts,
-        "C1.6": clients.judge_clients_once,
-        "C1.7": clients.judge_clients_apart,
-        "C2.1": budgets.judge_permits,
-        "C2.2": budgets.judge_rate,
-        "C2.3": pressure.judge_levels,
-        "C2.4": budgets.judge_request_time,
-        "C2.5": endurance.judge_memory,
-        "C2.6": endurance.judge_metrics,
-        "C2.7": endurance.judge_rude_clients,
-        "C3.1": startup.judge_critical,
-        "C3.2": startup.judge_optional,
-        "C3.3": startup.judge_attempts,
-        "C4.1": security.judge_no_secret,
-        "C4.2": security.judge_kept,
-        "C4.3": audit.judge_hostile_line,
-        "C4.4": audit.judge_audit,
-        "C4.5": security.judge_keys,
-        "C4.6": audit.judge_full_disk,
-        "C5.1": cache.judge_one_load,
-        "C5.2": cache_age.judge_ttl,
-        "C5.3": cache.judge_locks,
-        "C5.4": cache.judge_bad_entries,
-        "C5.5": cache_age.judge_without_redis,
-        "C5.6": cache_age.judge_clock,
-        "C6.1": rare_failures.judge_drain,
-        "C6.2": delivery.judge_delivery,
-        "C6.3": rare_failures.judge_reload,
-        "C6.4": recovery.judge_recovery,
-        "C6.5": delivery.judge_idempotency,
-        "C7.1": deployment.judge_gate,
-        "C7.2": deployment.judge_preflight,
-        "C7.3": deployment.judge_verification,
+        "C1": "Client factory and circuit breakers",
+        "C2": "Budget guards and backpressure",
+        "C3": "Start-up resilience",
+        "C4": "Security logging",
+        "C5": "Cache concurrency",
+        "C6": "Rare failures",
+        "C7": "Deployment validation",
     }
 )
 
-JUDGES: Mapping[str, Judge] = MappingProxyType(
-    {claim: _with_whole_log(claim, judge) for claim, judge in _JUDGES.items()}
+MODULES = (
+    *(c1_breakers, c1_clients, c1_neutral_calls, c2_admission, c2_levels, c2_memory, c2_metrics, c2_slow_clients),
+    *(c3_startup, c4_audit, c4_keys, c4_redaction, c5_age, c5_entries, c5_loads),
+    *(c6_delivery, c6_drain, c6_recovery, c6_reload, c7_deployment),
 )
+
+
+def _collected() -> dict[str, Claim]:
+    found = [one for module in MODULES for one in vars(module).values() if isinstance(one, Claim)]
+    return {one.id: one for one in sorted(found, key=lambda one: one.id)}
+
+
+CLAIMS: Mapping[str, Claim] = MappingProxyType(_collected())
+"""By id, in the order of the ids."""
 
 
 def select(names: Iterable[str]) -> list[str]:
-    """Claim ids for names of claims or components (``C2``, ``C5.3``), in the table's order.
+    """Claim ids for names of claims or components (``C2``, ``C5.3``), in the order of the ids.
 
     Raises:
         ValueError: for a name that is neither.
     """
     wanted: set[str] = set()
     for name in names:
-        hit = [claim.id for claim in TABLE if name in {claim.id, claim.component}]
+        hit = [one.id for one in CLAIMS.values() if name in {one.id, one.component}]
         if not hit:
             raise ValueError(f"claim is {name!r}, allowed: {', '.join(COMPONENTS)}, {', '.join(CLAIMS)}")
         wanted.update(hit)
-    return [claim.id for claim in TABLE if claim.id in wanted]
+    return sorted(wanted)
 
 
 def judge_all(histories: Mapping[str, History], claims: Iterable[str] | None = None) -> list[Verdict]:
-    """Each claim judged on each history and merged to one verdict, in the table's order.
+    """Each claim judged on each history and merged to one verdict, in the order of the ids.
 
     Args:
         histories: by name; the name stands in the verdicts.
         claims: ids or components; ``None`` means all.
     """
     ids = list(CLAIMS) if claims is None else select(claims)
-    verdicts = []
-    for claim in ids:
-        found = [run_judge(claim, JUDGES[claim], history, name) for name, history in histories.items()]
-        verdicts.append(merge(claim, found))
-    return verdicts
+    return [merge(one, [CLAIMS[one](history, name) for name, history in histories.items()]) for one in ids]

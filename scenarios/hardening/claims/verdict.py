@@ -6,12 +6,12 @@ UNKNOWN with what was missing. A judge that crashes is UNKNOWN, never PASS.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from typing import Any
 
-from hardening.history.events import Event, History
+from hardening.history.events import Event
 
 
 class Outcome(StrEnum):
@@ -69,44 +69,22 @@ class Verdict:
             raise ValueError(f"claim {self.claim}: a FAIL needs its reason")
 
 
-def passed(claim: str, premise_count: int, **figures: object) -> Verdict:
-    """PASS with figures; UNKNOWN when the premise never occurred."""
+def passed(premise_count: int, **figures: object) -> Verdict:
+    """PASS with measurements; UNKNOWN when the premise never occurred. The claim fills in its id."""
     if premise_count < 1:
-        return unknown(claim, "the premise never occurred", **figures)
-    return Verdict(claim, Outcome.PASS, premise_count, figures)
+        return unknown("the premise never occurred", **figures)
+    return Verdict("", Outcome.PASS, premise_count, figures)
 
 
-def failed(claim: str, premise_count: int, reason: str, events: Iterable[Event], **figures: object) -> Verdict:
-    """FAIL with the events that show why."""
+def failed(premise_count: int, reason: str, events: Iterable[Event], **figures: object) -> Verdict:
+    """FAIL with the events that show why. The claim fills in its id."""
     evidence = tuple(event.cite() for event in events)
-    return Verdict(claim, Outcome.FAIL, max(premise_count, 1), figures, evidence, reason)
+    return Verdict("", Outcome.FAIL, max(premise_count, 1), figures, evidence, reason)
 
 
-def unknown(claim: str, missing: str, **figures: object) -> Verdict:
-    """UNKNOWN with what was missing."""
-    return Verdict(claim, Outcome.UNKNOWN, 0, figures, (), missing)
-
-
-Judge = Callable[[History], Verdict]
-
-
-def run_judge(claim: str, judge: Judge, history: History, name: str = "") -> Verdict:
-    """Judge one claim on one history; a crash of the judge is UNKNOWN and says where it crashed."""
-    try:
-        verdict = judge(history)
-        if verdict.claim != claim:
-            raise AssertionError(f"the judge of {claim} answered for {verdict.claim}")
-    except Exception as error:  # noqa: BLE001 - by contract: a judge that crashes is UNKNOWN
-        verdict = unknown(claim, f"the judge crashed: {type(error).__name__}: {error}")
-    return Verdict(
-        verdict.claim,
-        verdict.outcome,
-        verdict.premise_count,
-        verdict.figures,
-        verdict.evidence,
-        verdict.reason,
-        name,
-    )
+def unknown(missing: str, **figures: object) -> Verdict:
+    """UNKNOWN with what was missing. The claim fills in its id."""
+    return Verdict("", Outcome.UNKNOWN, 0, figures, (), missing)
 
 
 def merge(claim: str, verdicts: Sequence[Verdict]) -> Verdict:
@@ -124,7 +102,7 @@ def merge(claim: str, verdicts: Sequence[Verdict]) -> Verdict:
         count = sum(v.premise_count for v in passes)
         return Verdict(claim, Outcome.PASS, count, figures if len(passes) > 1 else passes[0].figures, (), "", names)
     reasons = sorted({v.reason for v in verdicts if v.reason}) or ["nothing exercised it"]
-    return unknown(claim, "; ".join(reasons))
+    return Verdict(claim, Outcome.UNKNOWN, 0, {}, (), "; ".join(reasons))
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,6 +257,11 @@ def faults(history: History) -> list[Broken]:
     return [Broken(e, heals.get(e.id)) for e in history.select("fault", "inject")]
 
 
+def recorded_texts(history: History) -> list[Event]:
+    """Everything that a process wrote or answered (``log`` / ``line`` events)."""
+    return history.select("log", "line")
+
+
 def signal_number(event: Event) -> int:
     """The number of the signal in a ``process`` event, however it was written down; 0 for none."""
     given = event.value.get("signal")

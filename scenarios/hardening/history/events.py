@@ -226,6 +226,10 @@ class History:
             return list(found)
         return [e for e in found if all(e.value.get(k) == v for k, v in value.items())]
 
+    def has(self, f: str) -> bool:
+        """True when some event has that operation or state (``fault`` for ``inject``)."""
+        return any(f in {kind, name} for kind, name in self._by_kind)
+
     def states(self, f: str, **value: object) -> list[Event]:
         """What the service (or the harness) said of itself under one name."""
         return self.select("state", f, **value)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from hardening.claims.secrets_seen import OWN_PIECE_MIN
+from hardening.claims.secret_forms import OWN_PIECE_MIN
 from hardening.history.workload import Operation, Workload, signal
 from hardening.worlds.shared import leaky_library
 from hardening.worlds.shared.keys import Secrets

@@ -20,7 +20,7 @@ from hardening.certificate.conclude import utc
 from hardening.certificate.provenance import provenance
 from hardening.certificate.sample_certificates import SAMPLES, forge, make
 from hardening.certificate.signing import load_private_key, new_key_pair
-from hardening.claims.deployment import ANEW, GATE, SHUT
+from hardening.claims.c7_deployment import ANEW, GATE, SHUT
 from hardening.faults.run_directory import RunDirectory
 from hardening.history.events import Header, Recorder, digest_of
 from hardening.runs.phases import Run

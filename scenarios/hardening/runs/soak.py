@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hardening.claims.endurance import KEYS_MIN
+from hardening.claims.c2_memory import KEYS_MIN
 from hardening.runs.phases import Run
 from hardening.runs.probes import probe_after_end, probe_metrics, probe_outbox, probe_ready
 from hardening.runs.runner import observed

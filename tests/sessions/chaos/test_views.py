@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import pty
 from typing import Any
@@ -99,7 +100,10 @@ def test_a_sparkline_has_a_bar_for_each_value(values: list[float | None], drawn:
 
 
 def test_claims_are_counted_and_failures_named() -> None:
-    verdicts = [passed("C2.1", 3), unknown("C2.2", "why"), failed("C6.4", 1, "open", [])]
+    verdicts = [
+        dataclasses.replace(one, claim=claim)
+        for claim, one in {"C2.1": passed(3), "C2.2": unknown("why"), "C6.4": failed(1, "open", [])}.items()
+    ]
     assert claims_line(verdicts) == "1 held, FAIL C6.4, 1 not exercised"
 
 

@@ -1,12 +1,13 @@
-"""C2.3: levels with hysteresis, who is shed at which, and who is answered throughout."""
+"""C2.3: levels with hysteresis, what is shed at which, pressure that was seen from outside, and critical requests."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from hardening.claims.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, figure
-from hardening.claims.levels import LEVELS, Timeline, rank
-from hardening.claims.pressure_felt import level_not_entered
+from hardening.claims.claim import claim
+from hardening.claims.limits import CLOCK_SLACK_S, CROSSING_SLACK_S, largest, limit
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import (
     CRITICAL_OPERATIONS,
@@ -15,11 +16,133 @@ from hardening.claims.views import (
     Life,
     asked,
     end_s,
+    faults,
     frozen_spans,
     lives,
     overlaps,
 )
 from hardening.history.events import Event, History
+
+LEVELS = ("none", "light", "moderate", "heavy")
+
+
+def rank(name: object) -> int:
+    """A level's place, from 0 for none."""
+    return LEVELS.index(str(name))
+
+
+class Timeline:
+    """Which level was in force in one life, by the order of events."""
+
+    def __init__(self, life: Life) -> None:
+        self.moves = life.states("level")
+        self._indices = [e.index for e in self.moves]
+
+    def at(self, event: Event) -> tuple[str, Event | None]:
+        """The level at an event, and the move into it."""
+        number = bisect_right(self._indices, event.index) - 1
+        return ("none", None) if number < 0 else (str(self.moves[number].value["new"]), self.moves[number])
+
+    def spans(self, least: str, run_end_s: float) -> list[tuple[float, float]]:
+        """When the level was at least ``least``."""
+        found, since = [], None
+        for move in self.moves:
+            high = rank(move.value["new"]) >= rank(least)
+            if high and since is None:
+                since = move.t
+            elif not high and since is not None:
+                found.append((since, move.t))
+                since = None
+        return [*found, (since, run_end_s)] if since is not None else found
+
+    def highest(self, begin_s: float, end_s: float) -> int:
+        """The rank of the highest level that was in force at some moment between the two times."""
+        before = [move for move in self.moves if move.t <= begin_s]
+        inside = [move for move in self.moves if begin_s < move.t <= end_s]
+        return max((rank(move.value["new"]) for move in [*before[-1:], *inside]), default=0)
+
+
+MB = 1 << 20
+MARGIN = 0.05
+"""So far above its threshold a reading must be: theirs and ours are not of the same moment."""
+SETTLE_S = 1.5
+"""The service samples every quarter of a second; it is given this long to act on what it read."""
+CPU_SETTLE_S = 2.0
+STALL_S = 3.0
+BEAT_MS = 250.0
+"""Of each second between two samples: they are made of five short sleeps, and one more is left to chance."""
+
+
+def level_not_entered(history: History, life: Life, timeline: Timeline) -> tuple[str, list[Event]]:
+    """A budget that was used up to a level's threshold, and a level that stayed below; the events that show it."""
+    began = next((e.t for e in life.states("startup") if e.value["phase"] == "ready"), None)
+    over = min([life.ended_s, end_s(history), *(e.t for e in life.states("drain"))])
+    if began is None:
+        return "", []
+    samples = [s for s in history.states("sample") if began + SETTLE_S <= s.t <= over]
+    frozen = frozen_spans(history)
+    memory = _runs(samples, [_memory_share(history, s) for s in samples], history)
+    cpu = _runs(samples, _cpu_shares(history, samples), history)
+    for what, settle_s, runs in (("memory", SETTLE_S, memory), ("processor", CPU_SETTLE_S, cpu)):
+        for level, run in runs:
+            begin, end = run[0].t + settle_s, run[-1].t
+            if begin < end and not overlaps(frozen, begin, end) and timeline.highest(begin, end) < rank(level):
+                return f"{what} was used up to {level}, and that level was not entered", [run[0], run[-1]]
+    return _stall_not_felt(history, timeline, began, over)
+
+
+def _memory_share(history: History, sample: Event) -> float:
+    return float(sample.value["rss_bytes"]) / (largest(history, "budgets", "memory_mb") * MB)
+
+
+def _cpu_shares(history: History, samples: Sequence[Event]) -> list[float]:
+    """At each sample the least that the average over the service's own window can be, as a share of its budget."""
+    window_s, budget = largest(history, "budgets", "cpu_window_s"), largest(history, "budgets", "cpu_share")
+    found = []
+    for sample in samples:
+        inside = [float(s.value["cpu_share"]) for s in samples if sample.t - window_s <= s.t <= sample.t]
+        whole = sample.t - samples[0].t >= window_s
+        found.append(min(inside) / budget if whole else 0.0)
+    return found
+
+
+def _runs(samples: Sequence[Event], shares: Sequence[float], history: History) -> Iterator[tuple[str, list[Event]]]:
+    """Unbroken stretches of samples at or above each level's threshold."""
+    for level in LEVELS[1:]:
+        least = largest(history, "levels", level) + MARGIN
+        run: list[Event] = []
+        for sample, share in zip(samples, shares, strict=True):
+            if share >= least:
+                run.append(sample)
+                continue
+            if run:
+                yield level, run
+            run = []
+        if run:
+            yield level, run
+
+
+def _stall_not_felt(history: History, timeline: Timeline, began: float, over: float) -> tuple[str, list[Event]]:
+    """A stall that bit, as long as a level's share of the loop's budget, after which that level was not entered."""
+    budget_ms = largest(history, "budgets", "loop_lag_ms")
+    for broken in faults(history):
+        if broken.kind != "event_loop_stall" or not broken.bit or broken.heal is None:
+            continue
+        if not began <= broken.inject.t <= broken.healed_s + STALL_S <= over:
+            continue
+        # A stall is felt by the short sleep that it hits, less what that had to sleep anyway.
+        felt_ms = (
+            float(broken.inject.value["parameters"]["stall_ms"]) - largest(history, "levels", "sample_s") * BEAT_MS
+        )
+        share = felt_ms / budget_ms
+        due = [level for level in LEVELS[1:] if share >= largest(history, "levels", level) + MARGIN]
+        if due and timeline.highest(broken.inject.t, broken.healed_s + STALL_S) < rank(due[-1]):
+            return f"the loop stood still long enough for {due[-1]}, and that level was not entered", [
+                broken.inject,
+                broken.heal,
+            ]
+    return "", []
+
 
 SHED_AT = {
     "light": frozenset({"low"}),
@@ -27,12 +150,16 @@ SHED_AT = {
     "heavy": frozenset({"low", "normal", "high"}),
 }
 """Who may be shed at a level; at moderate the others only when the cache has no answer for them."""
+
+
 REFUSED_AT = {
     "light": frozenset({"low"}),
     "moderate": frozenset({"low"}),
     "heavy": frozenset({"low", "normal", "high"}),
 }
 """Who must be shed at a level, whatever they ask."""
+
+
 RETRY_AFTER_MAX_S = 60.0
 ROUNDING = 1e-3
 UNAVAILABLE = 503
@@ -41,7 +168,7 @@ TOO_MANY = 429
 
 def _bad_move(history: History, timeline: Timeline) -> tuple[str, list[Event]]:
     """A move that does not follow from utilisation and hysteresis."""
-    margin, hold_s = figure(history, "levels", "margin"), figure(history, "levels", "hold_s")
+    margin, hold_s = limit(history, "levels", "margin"), limit(history, "levels", "hold_s")
     state: str = "none"
     entered: dict[str, Event] = {}
     before: Event | None = None
@@ -50,13 +177,13 @@ def _bad_move(history: History, timeline: Timeline) -> tuple[str, list[Event]]:
         if old != state or old == new:
             return f"it was {state}, not {old}", [e for e in (before, move) if e is not None]
         if rank(new) > rank(old):
-            if used < figure(history, "levels", new) - ROUNDING:
+            if used < limit(history, "levels", new) - ROUNDING:
                 return f"{new} at a utilisation of {used:g}", [move]
             # What was passed over on the way up was entered as well.
             entered.update(dict.fromkeys(LEVELS[rank(old) + 1 : rank(new) + 1], move))
         else:
             left = LEVELS[rank(new) + 1 : rank(old) + 1]
-            if used > figure(history, "levels", left[0]) - margin + ROUNDING:
+            if used > limit(history, "levels", left[0]) - margin + ROUNDING:
                 return f"{left[0]} was left at a utilisation of {used:g}", [move]
             for name in left:
                 since = entered.pop(name, None)
@@ -135,14 +262,22 @@ def _critical_left_alone(
         refused = one.status >= SERVER_ERROR_MIN and one.operation != "ready" and not _for_audit(one)
         if (one.end is not None and one.end.type != "ok") or refused:
             return count, one.events()
-        if one.end is None and end_s(history) - one.invoke.t > figure(history, "budgets", "request_s"):
+        if one.end is None and end_s(history) - one.invoke.t > limit(history, "budgets", "request_s"):
             return count, one.events()
     return count, []
 
 
+@claim(
+    "C2.3",
+    "Levels and shedding",
+    premise="A level was entered and left, requests were shed, and critical requests were made meanwhile.",
+    shown_by=("pressure",),
+    needs=("level", "request", "shed"),
+    limits=("levels", "budgets"),
+    whole_log=True,
+)
 def judge_levels(history: History) -> Verdict:
-    """C2.3: levels follow utilisation with hysteresis; each sheds whom it must, at no cost; critical is served."""
-    claim = "C2.3"
+    """Levels follow utilisation with hysteresis; each sheds what it must at no cost and serves the critical."""
     rows = asked(history)
     by_id = {a.id: a for a in rows}
     sheds = history.states("shed")
@@ -157,23 +292,22 @@ def judge_levels(history: History) -> Verdict:
             level_not_entered(history, life, timeline),
         ):
             if evidence:
-                return failed(claim, len(sheds), reason, evidence)
+                return failed(len(sheds), reason, evidence)
     evidence = next((a.events() for a in rows if a.operation in CRITICAL_OPERATIONS and a.status == TOO_MANY), [])
     if evidence:
-        return failed(claim, len(sheds), "a critical request was refused because the rate was used up", evidence)
+        return failed(len(sheds), "a critical request was refused because the rate was used up", evidence)
     critical, evidence = _critical_left_alone(history, rows, spans)
     if evidence:
-        return failed(claim, len(sheds), "a critical request was not answered under pressure", evidence)
+        return failed(len(sheds), "a critical request was not answered under pressure", evidence)
     moves = history.states("level")
     if not any(rank(m.value["new"]) < rank(m.value["old"]) for m in moves):
-        return unknown(claim, "no level was entered and left again", moves=len(moves))
+        return unknown("no level was entered and left again", moves=len(moves))
     for count, missing in ((len(sheds), "nobody was shed"), (critical, "nothing critical was asked under pressure")):
         if not count:
-            return unknown(claim, missing, moves=len(moves))
+            return unknown(missing, moves=len(moves))
     by_level = Counter(str(e.value["level"]) for e in sheds)
     reached = max((str(m.value["new"]) for m in moves), key=rank)
     return passed(
-        claim,
         len(sheds),
         moves=len(moves),
         highest=reached,

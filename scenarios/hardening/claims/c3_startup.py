@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hardening.claims.figures import CLOCK_SLACK_S, figure
+from hardening.claims.claim import claim
+from hardening.claims.limits import CLOCK_SLACK_S, limit
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import lives, probes
 from hardening.history.events import Event, History
@@ -51,52 +52,63 @@ def _served_before_ready(history: History) -> list[Event]:
     return []
 
 
+@claim(
+    "C3.1",
+    "Critical dependencies",
+    premise="Each of the three was absent once and late once.",
+    shown_by=("startup",),
+    limits=("startup",),
+)
 def judge_critical(history: History) -> Verdict:
-    """C3.1: without a critical dependency in time it ends with a line that names it; it never serves before."""
-    claim = "C3.1"
+    """Without Redis, ticker or user in time the start fails with a line that names it; it never serves before."""
     tried = [p for p in probes(history, "startup") if p.value.get("dependency") in CRITICAL]
-    longest_s = figure(history, "startup", "total_s") + ELAPSED_SLACK_S
+    longest_s = limit(history, "startup", "total_s") + ELAPSED_SLACK_S
     for probe in tried:
         name, case = str(probe.value["dependency"]), probe.value["case"]
         if probe.value.get("served_early"):
-            return failed(claim, len(tried), f"it served before {name} was there", [probe])
+            return failed(len(tried), f"it served before {name} was there", [probe])
         wrong = _bad_refusal(probe, longest_s) if case == "absent" else ""
         if case in {"late", "flapping"} and not probe.value.get("served"):
             wrong = f"{name} came in time and it did not start"
         if wrong:
-            return failed(claim, len(tried), wrong, [probe])
+            return failed(len(tried), wrong, [probe])
     if evidence := _served_before_ready(history):
-        return failed(claim, len(tried), "it served before it was ready", evidence)
+        return failed(len(tried), "it served before it was ready", evidence)
     missing = _missing_cases(tried, ("absent", "late"), CRITICAL)
     if missing:
-        return unknown(claim, f"not tried: {', '.join(missing)}", tried=len(tried))
+        return unknown(f"not tried: {', '.join(missing)}", tried=len(tried))
     slowest_s = max(float(p.value["elapsed_s"]) for p in tried)
-    return passed(claim, len(tried), starts=len(tried), slowest_s=round(slowest_s, 2))
+    return passed(len(tried), starts=len(tried), slowest_s=round(slowest_s, 2))
 
 
+@claim(
+    "C3.2",
+    "Optional dependencies",
+    premise="Each of the two was absent at start and came up later.",
+    shown_by=("startup",),
+)
 def judge_optional(history: History) -> Verdict:
-    """C3.2: without an optional dependency it starts degraded, says so, and recovers without a restart."""
-    claim = "C3.2"
+    """Without alert or comms the service starts degraded, says so, and recovers without a restart."""
     tried = [p for p in probes(history, "startup") if p.value.get("dependency") in OPTIONAL]
     for probe in tried:
         name = str(probe.value["dependency"])
         if probe.value["case"] not in {"absent", "hanging"}:
             continue
         if not probe.value.get("served"):
-            return failed(claim, len(tried), f"it did not start without {name}", [probe])
+            return failed(len(tried), f"it did not start without {name}", [probe])
         if name not in list(probe.value.get("degraded") or []):
-            return failed(claim, len(tried), f"/ready does not say that {name} is missing", [probe])
+            return failed(len(tried), f"/ready does not say that {name} is missing", [probe])
         if not probe.value.get("recovered"):
-            return failed(claim, len(tried), f"{name} came up and it did not recover", [probe])
+            return failed(len(tried), f"{name} came up and it did not recover", [probe])
     missing = _missing_cases(tried, ("absent",), OPTIONAL)
     if missing:
-        return unknown(claim, f"not tried: {', '.join(missing)}", tried=len(tried))
-    return passed(claim, len(tried), starts=len(tried))
+        return unknown(f"not tried: {', '.join(missing)}", tried=len(tried))
+    return passed(len(tried), starts=len(tried))
 
 
 def _bad_attempts(history: History) -> tuple[str, list[Event], int]:
     """Waits out of bounds or without jitter at start-up; and how many attempts were repeated."""
-    base_s, cap_s = figure(history, "startup", "base_s"), figure(history, "startup", "cap_s")
+    base_s, cap_s = limit(history, "startup", "base_s"), limit(history, "startup", "cap_s")
     waits: list[Event] = []
     for life in lives(history):
         tries: Counter[str] = Counter()
@@ -121,8 +133,8 @@ def _bad_attempts(history: History) -> tuple[str, list[Event], int]:
 
 def _too_long(history: History) -> tuple[str, list[Event]]:
     """Start-up attempts that go on past their total, or of which one took longer than its timeout."""
-    total_s = figure(history, "startup", "total_s") + ELAPSED_SLACK_S
-    attempt_s = figure(history, "startup", "attempt_s") + HANGING_SLACK_S
+    total_s = limit(history, "startup", "total_s") + ELAPSED_SLACK_S
+    attempt_s = limit(history, "startup", "attempt_s") + HANGING_SLACK_S
     for life in lives(history):
         critical = [e for e in life.states("startup", phase="attempt") if e.value.get("dependency") not in OPTIONAL]
         if critical and critical[-1].t - critical[0].t > total_s:
@@ -133,28 +145,35 @@ def _too_long(history: History) -> tuple[str, list[Event]]:
     return "", []
 
 
+@claim(
+    "C3.3",
+    "Bounded attempts",
+    premise="Start-up attempts were repeated, one dependency hung, and one start was ended by SIGTERM.",
+    shown_by=("startup",),
+    needs=("startup",),
+    limits=("startup",),
+)
 def judge_attempts(history: History) -> Verdict:
-    """C3.3: bounded, jittered attempts; a hanging dependency costs its timeout; SIGTERM ends the start at once."""
-    claim = "C3.3"
+    """Attempts are bounded and jittered; a hanging dependency costs its timeout; SIGTERM ends start-up."""
     tried = probes(history, "startup")
     reason, evidence, waits = _bad_attempts(history)
     if not evidence:
         reason, evidence = _too_long(history)
     if evidence:
-        return failed(claim, waits, reason, evidence)
-    total_s = figure(history, "startup", "total_s") + figure(history, "startup", "attempt_s") + ELAPSED_SLACK_S
+        return failed(waits, reason, evidence)
+    total_s = limit(history, "startup", "total_s") + limit(history, "startup", "attempt_s") + ELAPSED_SLACK_S
     for probe in tried:
         case, elapsed_s = probe.value["case"], float(probe.value.get("elapsed_s") or 0.0)
         if case == "hanging" and elapsed_s > total_s:
-            return failed(claim, len(tried), f"a hanging dependency cost {elapsed_s:g} s", [probe])
+            return failed(len(tried), f"a hanging dependency cost {elapsed_s:g} s", [probe])
         if case == "sigterm" and (elapsed_s > TERM_MAX_S or probe.value.get("exit_code") is None):
-            return failed(claim, len(tried), f"SIGTERM during the start took {elapsed_s:g} s", [probe])
+            return failed(len(tried), f"SIGTERM during the start took {elapsed_s:g} s", [probe])
         if probe.value.get("leftovers"):
-            return failed(claim, len(tried), f"left behind: {probe.value['leftovers']}", [probe])
+            return failed(len(tried), f"left behind: {probe.value['leftovers']}", [probe])
     cases = {str(p.value["case"]) for p in tried}
     missing = sorted({"hanging", "sigterm"} - cases)
     if missing:
-        return unknown(claim, f"not tried: {', '.join(missing)}", waits=waits)
+        return unknown(f"not tried: {', '.join(missing)}", waits=waits)
     if not waits:
-        return unknown(claim, "no start-up attempt was repeated")
-    return passed(claim, waits, waits=waits, starts=len(tried))
+        return unknown("no start-up attempt was repeated")
+    return passed(waits, waits=waits, starts=len(tried))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from hardening.claims.figures import CROSSING_SLACK_S, DOWNSTREAMS, figure
+from hardening.claims.claim import claim
+from hardening.claims.limits import CROSSING_SLACK_S, DOWNSTREAMS, limit
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import (
     PRODUCT_OPERATIONS,
@@ -30,8 +31,8 @@ LATENCY_FACTOR_MAX = 2.0
 def bound_s(history: History) -> float:
     """The longest open time among the breakers that opened, plus the extra of the figures."""
     opened = {str(e.value["name"]) for e in history.states("breaker", new="open")} & set(DOWNSTREAMS)
-    open_s = max((figure(history, "downstreams", name, "breaker", "open_s") for name in opened), default=0.0)
-    return open_s + figure(history, "recovery", "extra_s")
+    open_s = max((limit(history, "downstreams", name, "breaker", "open_s") for name in opened), default=0.0)
+    return open_s + limit(history, "recovery", "extra_s")
 
 
 def _end_of_service_s(history: History, after_s: float) -> float:
@@ -61,7 +62,7 @@ def _not_at_rest(history: History, moment_s: float) -> tuple[str, list[Event]]:
 
 def _asked_since(history: History, began_s: float, name: str, move: Event) -> bool:
     """True when a call wanted the breaker after its open time was over."""
-    over_s = move.t + figure(history, "downstreams", name, "breaker", "open_s")
+    over_s = move.t + limit(history, "downstreams", name, "breaker", "open_s")
     calls = history.states("call", name=name)
     return not calls or any(c.t > max(over_s, began_s) for c in calls)
 
@@ -91,23 +92,29 @@ def _of_product(rows: list[Asked], begin_s: float, until_s: float) -> list[Asked
     return [a for a in rows if a.operation in PRODUCT_OPERATIONS and begin_s <= a.invoke.t and a.ended_s <= until_s]
 
 
+@claim(
+    "C6.4",
+    "Recovery",
+    premise="A fault had an effect and was healed, and requests ran before it and after the bound.",
+    shown_by=("redis-outage",),
+    needs=("fault", "request"),
+    limits=("recovery", "downstreams"),
+    whole_log=True,
+)
 def judge_recovery(history: History) -> Verdict:
-    """C6.4: breakers closed, level none, outbox empty, latency and errors as before, within the bound."""
-    claim = "C6.4"
+    """After the last heal the steady state is back within its bound, without a restart."""
     broken = faults(history)
     bit = [b for b in broken if b.bit]
     if not bit:
-        return unknown(claim, "no fault bit")
+        return unknown("no fault bit")
     if any(b.heal is None for b in broken):
-        return unknown(claim, "a fault was never healed", faults=len(broken))
+        return unknown("a fault was never healed", faults=len(broken))
     last = max(broken, key=lambda b: b.healed_s)
     ends_s = _end_of_service_s(history, last.healed_s)
     for life in lives(history)[1:]:
         if life.started is not None and life.started.t > last.healed_s + CROSSING_SLACK_S:
             assert last.heal is not None
-            return failed(
-                claim, len(bit), "the service was started again after the last heal", [last.heal, life.started]
-            )
+            return failed(len(bit), "the service was started again after the last heal", [last.heal, life.started])
     due_s = last.healed_s + bound_s(history)
     quiet = phase_span(history, "quiet")
     from_s = min(due_s, quiet[0]) if quiet is not None and quiet[0] > last.healed_s else due_s
@@ -126,11 +133,11 @@ def judge_recovery(history: History) -> Verdict:
             reason, evidence = _worse(before, after)
     if evidence and run_end_s >= due_s:
         assert last.heal is not None
-        return failed(claim, len(bit), reason, [last.heal, *evidence])
+        return failed(len(bit), reason, [last.heal, *evidence])
     if evidence:
-        return unknown(claim, f"the run ended before the bound was over: {reason}", faults_that_bit=len(bit))
+        return unknown(f"the run ended before the bound was over: {reason}", faults_that_bit=len(bit))
     for rest, when in ((before, "before the faults"), (after, "after the bound")):
         if len(rest) < REQUESTS_MIN:
-            return unknown(claim, f"fewer than {REQUESTS_MIN} product requests {when}", faults_that_bit=len(bit))
+            return unknown(f"fewer than {REQUESTS_MIN} product requests {when}", faults_that_bit=len(bit))
     took_s = from_s - last.healed_s
-    return passed(claim, len(bit), faults_that_bit=len(bit), bound_s=bound_s(history), steady_after_s=round(took_s, 3))
+    return passed(len(bit), faults_that_bit=len(bit), bound_s=bound_s(history), steady_after_s=round(took_s, 3))

@@ -1,11 +1,12 @@
-"""C1.3: what must not move a breaker: calls that were cancelled or refused, answers that come too late."""
+"""C1.3: calls that must not move a breaker: cancelled ones, refused ones, and answers that come too late."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from hardening.claims.breakers import Walk, began_s, missed_opening, walks
-from hardening.claims.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, smallest
+from hardening.claims.c1_breakers import Walk, began_s, missed_opening, walks
+from hardening.claims.claim import claim
+from hardening.claims.limits import CLOCK_SLACK_S, CROSSING_SLACK_S, smallest
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import Arrival, arrivals
 from hardening.history.events import Event, History
@@ -78,9 +79,17 @@ def _refusal_blamed(walk: Walk, here: list[Arrival]) -> list[Event]:
     return []
 
 
+@claim(
+    "C1.3",
+    "Neutral calls",
+    premise="A call or probe was cancelled at a moment when counting it would have moved the breaker.",
+    shown_by=("cancelled-herd",),
+    needs=("call",),
+    limits=("downstreams",),
+    whole_log=True,
+)
 def judge_neutral_calls(history: History) -> Verdict:
-    """C1.3: cancelled and shed calls count neither way; late answers change nothing."""
-    claim = "C1.3"
+    """Cancelled and shed calls count neither as success nor failure; late answers change nothing."""
     found = walks(history)
     neutral = [c for w in found for c in w.calls if c.value["outcome"] in {"cancelled", "client_error"}]
     neutral += [p for w in found for p in w.probes if p.value["event"] == "released"]
@@ -98,16 +107,16 @@ def judge_neutral_calls(history: History) -> Verdict:
             ),
         ):
             if evidence:
-                return failed(claim, len(neutral), reason, evidence)
+                return failed(len(neutral), reason, evidence)
         for opening, until_s in walk.spans("open"):
             late += sum(1 for c in walk.calls if opening.t < c.t < until_s and began_s(c) < opening.t)
     if not any(w.calls for w in found):
-        return unknown(claim, "the calls were not recorded (log_events is 'summary')")
+        return unknown("the calls were not recorded (log_events is 'summary')")
     telling = sum(_telling(history, walk) for walk in found)
     if not telling:
         missing = "no cancelled call or probe at which counting it would have made a difference"
-        return unknown(claim, missing, neutral_calls=len(neutral))
-    return passed(claim, telling, neutral_calls=len(neutral), telling=telling, late_answers=late)
+        return unknown(missing, neutral_calls=len(neutral))
+    return passed(telling, neutral_calls=len(neutral), telling=telling, late_answers=late)
 
 
 def _telling(history: History, walk: Walk) -> int:

@@ -1,4 +1,4 @@
-"""C1.1 to C1.4: the circuit breakers, judged from their transitions, their calls, and what arrived downstream."""
+"""C1.1, C1.2 and C1.4: the circuit breakers, judged from their transitions, their calls, and arrivals downstream."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hardening.claims.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, DOWNSTREAMS, figure, smallest
+from hardening.claims.claim import claim
+from hardening.claims.limits import CLOCK_SLACK_S, CROSSING_SLACK_S, DOWNSTREAMS, limit, smallest
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import NEEDS, Arrival, Asked, arrivals, asked, faults, lives, percentile, phase_span, probes
 from hardening.history.events import Event, History
@@ -52,29 +53,35 @@ def began_s(call: Event) -> float:
     return call.t - float(call.value["duration_s"])
 
 
+@claim(
+    "C1.1",
+    "Own breakers, sane settings",
+    premise="An invalid setting was tried for each of the four breakers, at start and at reload.",
+    shown_by=("deployment",),
+    limits=("downstreams",),
+)
 def judge_breaker_settings(history: History) -> Verdict:
-    """C1.1: nonsense is refused at start and at reload by the field's name; each breaker keeps its own open time."""
-    claim = "C1.1"
+    """Each downstream's breaker has its own settings; an invalid one is refused by name at start and reload."""
     tried = probes(history, "refused_setting")
     for probe in tried:
         field_name = str(probe.value.get("field", ""))
         if not probe.value.get("refused"):
-            return failed(claim, len(tried), f"the nonsensical {field_name} was taken", [probe])
+            return failed(len(tried), f"the nonsensical {field_name} was taken", [probe])
         if not field_name or field_name not in str(probe.value.get("line", "")):
-            return failed(claim, len(tried), f"the refusal does not name the field {field_name!r}", [probe])
+            return failed(len(tried), f"the refusal does not name the field {field_name!r}", [probe])
     opened = [e for e in history.states("breaker", new="open") if e.value.get("open_s") is not None]
     reloaded = bool(history.states("reload", outcome="applied"))
     for event in opened:
-        own_s = figure(history, "downstreams", str(event.value["name"]), "breaker", "open_s")
+        own_s = limit(history, "downstreams", str(event.value["name"]), "breaker", "open_s")
         if not reloaded and abs(float(event.value["open_s"]) - own_s) > CLOCK_SLACK_S:
-            return failed(claim, len(opened), f"it opened for another time than its own {own_s} s", [event])
+            return failed(len(opened), f"it opened for another time than its own {own_s} s", [event])
     when = {str(p.value.get("when")) for p in tried}
     names = {part for p in tried for part in str(p.value.get("field", "")).split(".") if part in DOWNSTREAMS}
     if not {"start", "reload"} <= when:
-        return unknown(claim, "no nonsensical setting was tried both at start and at reload", tried=len(tried))
+        return unknown("no nonsensical setting was tried both at start and at reload", tried=len(tried))
     if names != set(DOWNSTREAMS):
-        return unknown(claim, "nonsense was not tried on each of the four breakers", tried_names=sorted(names))
-    return passed(claim, len(tried), refused=len(tried), openings_with_own_time=len(opened))
+        return unknown("nonsense was not tried on each of the four breakers", tried_names=sorted(names))
+    return passed(len(tried), refused=len(tried), openings_with_own_time=len(opened))
 
 
 def _illegal_move(walk: Walk) -> list[Event]:
@@ -179,9 +186,17 @@ def _probe_outlived(walk: Walk) -> list[Event]:
     return []
 
 
+@claim(
+    "C1.2",
+    "Legal transitions, one probe",
+    premise="A breaker opened, became half open, and let a probe through.",
+    shown_by=("ticker-outage",),
+    needs=("breaker", "breaker_probe", "call"),
+    limits=("downstreams",),
+    whole_log=True,
+)
 def judge_breaker_walk(history: History) -> Verdict:
-    """C1.2: legal transitions, nothing arrives while open, one probe while half open, leases come back."""
-    claim = "C1.2"
+    """Open lets no call through, half open exactly one; a hung or cancelled probe returns its lease."""
     found = walks(history)
     openings = sum(1 for w in found for _ in w.spans("open"))
     granted = sum(1 for w in found for e in w.probes if e.value["event"] == "granted")
@@ -190,7 +205,7 @@ def judge_breaker_walk(history: History) -> Verdict:
     for walk in found:
         here = arrivals(history, walk.name)
         open_s = smallest(history, "downstreams", walk.name, "breaker", "open_s")
-        lease_s = figure(history, "downstreams", walk.name, "breaker", "probe_lease_s")
+        lease_s = limit(history, "downstreams", walk.name, "breaker", "probe_lease_s")
         for reason, evidence in (
             (f"{walk.name}: an illegal transition", _illegal_move(walk)),
             (f"{walk.name}: half open before its open time was over", half_open_too_early(walk, open_s)),
@@ -200,14 +215,14 @@ def judge_breaker_walk(history: History) -> Verdict:
             (f"{walk.name}: a probe ended and kept its lease", _probe_outlived(walk)),
         ):
             if evidence:
-                return failed(claim, openings, reason, evidence)
+                return failed(openings, reason, evidence)
         if evidence := missed_opening(history, walk):
-            return failed(claim, openings, f"{walk.name}: failures in a row did not open it", evidence)
+            return failed(openings, f"{walk.name}: failures in a row did not open it", evidence)
     if not openings:
-        return unknown(claim, "no breaker opened")
+        return unknown("no breaker opened")
     if not granted:
-        return unknown(claim, "no breaker became half open and let a probe through", openings=openings)
-    return passed(claim, openings, openings=openings, probes=granted)
+        return unknown("no breaker became half open and let a probe through", openings=openings)
+    return passed(openings, openings=openings, probes=granted)
 
 
 def missed_opening(history: History, walk: Walk, *, with_neutral: bool = False) -> list[Event]:
@@ -217,7 +232,7 @@ def missed_opening(history: History, walk: Walk, *, with_neutral: bool = False) 
     """
     if history.states("reload", outcome="applied"):
         return []
-    threshold = int(figure(history, "downstreams", walk.name, "breaker", "failures"))
+    threshold = int(limit(history, "downstreams", walk.name, "breaker", "failures"))
     row: list[Event] = []
     neutral: list[Event] = []
     closed_since_s = float("-inf")
@@ -277,18 +292,25 @@ def _slowed(history: History, rows: list[Asked]) -> tuple[int, float, list[Event
     return len(during), now_s, []
 
 
+@claim(
+    "C1.4",
+    "Outages stay apart",
+    premise="A breaker opened under a fault while ten requests that did not need it ran, and ten in steady state.",
+    shown_by=("alert-outage",),
+    needs=("breaker", "request", "fault"),
+    whole_log=True,
+)
 def judge_isolation(history: History) -> Verdict:
-    """C1.4: one downstream's outage opens no other breaker and slows nothing that does not need it."""
-    claim = "C1.4"
+    """One downstream's outage opens no other breaker and slows no request that does not need it."""
     openings, evidence = _foreign_opening(history)
     if evidence:
         name = evidence[-1].value["name"]
-        return failed(claim, openings, f"the breaker of {name} opened though {name} was well", evidence)
+        return failed(openings, f"the breaker of {name} opened though {name} was well", evidence)
     spared, p95_s, evidence = _slowed(history, asked(history))
     if evidence:
-        return failed(claim, openings, "a request that does not need what was out became slow", evidence, p95_s=p95_s)
+        return failed(openings, "a request that does not need what was out became slow", evidence, p95_s=p95_s)
     if not openings or not any(b.target in DOWNSTREAMS for b in faults(history)):
-        return unknown(claim, "no downstream was out with its breaker open")
+        return unknown("no downstream was out with its breaker open")
     if not spared:
-        return unknown(claim, "too few requests that do not need what was out, before and during the outage")
-    return passed(claim, openings, openings=openings, spared_requests=spared, spared_p95_s=round(p95_s, 4))
+        return unknown("too few requests that do not need what was out, before and during the outage")
+    return passed(openings, openings=openings, spared_requests=spared, spared_p95_s=round(p95_s, 4))

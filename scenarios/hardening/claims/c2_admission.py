@@ -1,4 +1,4 @@
-"""C2.1, C2.2, C2.4: permits, the rate window, and the time of a request."""
+"""C2.1, C2.2 and C2.4: permits, the rate window, and the time of a request."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hardening.claims.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, GRACE_S, figure, largest, smallest
+from hardening.claims.claim import claim
+from hardening.claims.limits import CLOCK_SLACK_S, CROSSING_SLACK_S, GRACE_S, largest, limit, smallest
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import (
     CRITICAL_OPERATIONS,
@@ -115,11 +116,19 @@ def _served_without(history: History, row: str, rows: list[Asked]) -> list[Event
     return []
 
 
+@claim(
+    "C2.1",
+    "Permits",
+    premise="The limit was reached, or a request ended by error, timeout, cancellation or disconnect.",
+    shown_by=("cancelled-herd",),
+    needs=("permit_returned", "permit_taken"),
+    limits=("budgets.in_flight", "budgets.critical_reserve"),
+    whole_log=True,
+)
 def judge_permits(history: History) -> Verdict:
-    """C2.1: never more in flight than the limit beside the reserve; each permit comes back exactly once."""
-    claim = "C2.1"
+    """Never more in flight than the limit beside the reserve; each permit comes back exactly once."""
     if not history.states("permit_taken"):
-        return unknown(claim, "no permit was taken, or log_events is 'summary'")
+        return unknown("no permit was taken, or log_events is 'summary'")
     limits = {
         "main": largest(history, "budgets", "in_flight"),
         "critical": largest(history, "budgets", "critical_reserve"),
@@ -133,17 +142,17 @@ def judge_permits(history: History) -> Verdict:
     for life in lives(history):
         count = count_permits(life, limits, last_s, open_ids)
         if count.evidence:
-            return failed(claim, taken + count.taken, count.reason, count.evidence)
+            return failed(taken + count.taken, count.reason, count.evidence)
         reason, evidence = _wrong_pool(life, operations, reserve)
         if evidence:
-            return failed(claim, taken + count.taken, reason, evidence)
+            return failed(taken + count.taken, reason, evidence)
         taken, peak = taken + count.taken, max(peak, count.peak)
     if evidence := _served_without(history, "permit_taken", rows):
-        return failed(claim, taken, "a client was served without a permit", evidence)
+        return failed(taken, "a client was served without a permit", evidence)
     why = Counter(str(e.value["why"]) for e in history.states("permit_returned"))
     if peak < limits["main"] and not ABNORMAL & why.keys():
-        return unknown(claim, "the limit was never reached and no request ended abnormally", taken=taken, peak=peak)
-    return passed(claim, taken, permits=taken, peak_in_flight=peak, **{f"returned_{k}": n for k, n in why.items()})
+        return unknown("the limit was never reached and no request ended abnormally", taken=taken, peak=peak)
+    return passed(taken, permits=taken, peak_in_flight=peak, **{f"returned_{k}": n for k, n in why.items()})
 
 
 def rate_breach(life: Life, most: int, window_s: float) -> list[Event]:
@@ -197,10 +206,18 @@ def _wrong_refusal(life: Life, answers: dict[str, Asked], most: int, window_s: f
     return "", []
 
 
+@claim(
+    "C2.2",
+    "Exact rate window",
+    premise="A request was refused with 429.",
+    shown_by=("burst",),
+    needs=("admitted", "request"),
+    limits=("budgets.accepted_per_window", "budgets.window_s"),
+    whole_log=True,
+)
 def judge_rate(history: History) -> Verdict:
-    """C2.2: never more accepted in any sliding window than the limit; refused only then, with a true Retry-After."""
-    claim = "C2.2"
-    window_s = figure(history, "budgets", "window_s")
+    """Never more accepted in a sliding window than the limit, no fewer than offered, and a true Retry-After."""
+    window_s = limit(history, "budgets", "window_s")
     most = int(largest(history, "budgets", "accepted_per_window"))
     least = int(smallest(history, "budgets", "accepted_per_window"))
     rows = asked(history)
@@ -211,20 +228,20 @@ def judge_rate(history: History) -> Verdict:
         if evidence := rate_breach(life, most, window_s):
             gap_s = evidence[1].t - evidence[0].t
             reason = f"{most + 1} admissions from the first to the last of these, in {gap_s:.3f} s"
-            return failed(claim, len(refused), reason, evidence)
+            return failed(len(refused), reason, evidence)
         if evidence := _breach_seen_by_clients(history, life, most, window_s):
-            return failed(claim, len(refused), f"clients saw more than {most} served in {window_s:g} s", evidence)
+            return failed(len(refused), f"clients saw more than {most} served in {window_s:g} s", evidence)
         if life.states("admitted"):
             reason, evidence = _wrong_refusal(life, answers, least, window_s)
             if evidence:
-                return failed(claim, len(refused), reason, evidence)
+                return failed(len(refused), reason, evidence)
     if evidence := _served_without(history, "admitted", rows):
-        return failed(claim, len(refused), "a client was served without being admitted", evidence)
+        return failed(len(refused), "a client was served without being admitted", evidence)
     if not total:
-        return unknown(claim, "no admission was recorded, or log_events is 'summary'")
+        return unknown("no admission was recorded, or log_events is 'summary'")
     if not refused:
-        return unknown(claim, "no more was offered than the window takes: nobody was refused", admitted=total)
-    return passed(claim, len(refused), admitted=total, refused=len(refused), limit_per_window=most, window_s=window_s)
+        return unknown("no more was offered than the window takes: nobody was refused", admitted=total)
+    return passed(len(refused), admitted=total, refused=len(refused), limit_per_window=most, window_s=window_s)
 
 
 def _outlived(history: History, rows: list[Asked], limit_s: float) -> list[Event]:
@@ -266,14 +283,22 @@ def _calls_left_running(history: History, rows: list[Asked], limit_s: float) -> 
     return []
 
 
+@claim(
+    "C2.4",
+    "Deadlines",
+    premise="A request reached its deadline.",
+    shown_by=("deadline",),
+    needs=("request",),
+    limits=("budgets.request_s",),
+    whole_log=True,
+)
 def judge_request_time(history: History) -> Verdict:
-    """C2.4: no request outlives its time; it ends in 504, gives back what it held, and its calls end too."""
-    claim = "C2.4"
+    """No request outlives its time: it ends in 504, gives back what it held, and its downstream calls end too."""
     request_s = largest(history, "budgets", "request_s")
     rows = asked(history)
     hit = [a for a in rows if a.status == TIMED_OUT]
     if evidence := _outlived(history, rows, request_s + GRACE_S):
-        return failed(claim, len(hit), f"a request took longer than {request_s:g} s and {GRACE_S:g} s", evidence)
+        return failed(len(hit), f"a request took longer than {request_s:g} s and {GRACE_S:g} s", evidence)
     frozen = frozen_spans(history)
     done = {e.id: float(e.value["duration_s"]) for e in history.states("request_done")}
     past = [a for a in rows if a.operation in PRODUCT_OPERATIONS and a.status]
@@ -281,17 +306,17 @@ def judge_request_time(history: History) -> Verdict:
     past = [a for a in past if min(a.latency_s, done.get(a.id, a.latency_s)) > request_s + GRACE_S / 2]
     for one in past:
         if one.status != TIMED_OUT and not one.get("cut") and not overlaps(frozen, one.invoke.t, one.ended_s):
-            return failed(claim, len(hit), f"past its deadline it was answered with {one.status}", one.events())
+            return failed(len(hit), f"past its deadline it was answered with {one.status}", one.events())
     returned = {e.id: e for e in history.states("permit_returned")}
     taken = {e.id: e for e in history.states("permit_taken")}
     for one in hit:
         back = returned.get(one.id)
         if one.id in taken and (back is None or back.t > one.ended_s + GRACE_S):
             evidence = [taken[one.id], *one.events(), *([back] if back else [])]
-            return failed(claim, len(hit), "a request past its deadline kept its permit", evidence)
+            return failed(len(hit), "a request past its deadline kept its permit", evidence)
     if evidence := _calls_left_running(history, rows, request_s + GRACE_S):
-        return failed(claim, len(hit), "a downstream call outlived the request that made it", evidence)
+        return failed(len(hit), "a downstream call outlived the request that made it", evidence)
     if not hit:
-        return unknown(claim, "no request reached its deadline", requests=len(rows))
+        return unknown("no request reached its deadline", requests=len(rows))
     slowest_s = max(a.latency_s for a in hit)
-    return passed(claim, len(hit), requests=len(rows), timed_out=len(hit), slowest_s=round(slowest_s, 3))
+    return passed(len(hit), requests=len(rows), timed_out=len(hit), slowest_s=round(slowest_s, 3))

@@ -1,14 +1,15 @@
-"""C5.2, C5.5 and C5.6: how long an entry lives, with Redis and without, and whatever the wall clock does."""
+"""C5.2, C5.5 and C5.6: how long an entry lives, with Redis and without, and when the wall clock jumps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
 
-from hardening.claims.breakers import half_open_too_early, walks
-from hardening.claims.budgets import rate_breach
-from hardening.claims.cache import loads
-from hardening.claims.figures import CROSSING_SLACK_S, figure, largest, smallest
+from hardening.claims.c1_breakers import half_open_too_early, walks
+from hardening.claims.c2_admission import rate_breach
+from hardening.claims.c5_loads import loads
+from hardening.claims.claim import claim
+from hardening.claims.limits import CROSSING_SLACK_S, largest, limit, smallest
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import PRODUCT_OPERATIONS, SERVER_ERROR_MIN, Asked, Life, asked, faults, lives, overlaps
 from hardening.history.events import Event, History
@@ -21,8 +22,6 @@ BACK_S = 5.0
 AGE_SLACK_S = 1.0
 """Between an entry's age as stated and as recorded: events are stamped a moment after what they speak of."""
 REDIS_LOOKS_MIN = 3
-
-
 SHORT_LIVED = ("entitlement:",)
 """Keys that live for a time of their own, shorter than the figure, because a right can be taken away."""
 
@@ -114,27 +113,35 @@ def _overwritten(life: Life) -> tuple[int, list[Event]]:
     return met, []
 
 
+@claim(
+    "C5.2",
+    "Full TTL, newest write",
+    premise="A key was written again, and a slow load met a newer write or an invalidation.",
+    shown_by=("slow-loads",),
+    needs=("cache",),
+    limits=("cache.ttl_s",),
+    whole_log=True,
+)
 def judge_ttl(history: History) -> Verdict:
-    """C5.2: each write sets the full TTL; a slow load overwrites neither a newer write nor an invalidation."""
-    claim = "C5.2"
+    """Each write sets the full TTL; a slow load overwrites neither a newer write nor an invalidation."""
     rewritten, met = 0, 0
     for life in lives(history):
         reason, evidence = wrong_age(history, life, redis_gone(history, life))
         if evidence:
-            return failed(claim, rewritten, reason, evidence)
+            return failed(rewritten, reason, evidence)
         count, evidence = _overwritten(life)
         met += count
         if evidence:
-            return failed(claim, met, "a slow load overwrote something newer", evidence)
+            return failed(met, "a slow load overwrote something newer", evidence)
         keys = [str(e.value["key"]) for e in life.states("cache", event="write")]
         rewritten += len(keys) - len(set(keys))
     if not history.states("cache", event="write"):
-        return unknown(claim, "the cache was not recorded, or nothing was written")
+        return unknown("the cache was not recorded, or nothing was written")
     if not rewritten:
-        return unknown(claim, "no key was written again")
+        return unknown("no key was written again")
     if not met:
-        return unknown(claim, "no slow load met a newer write or an invalidation", rewritten=rewritten)
-    return passed(claim, rewritten + met, rewritten=rewritten, slow_loads_discarded=met)
+        return unknown("no slow load met a newer write or an invalidation", rewritten=rewritten)
+    return passed(rewritten + met, rewritten=rewritten, slow_loads_discarded=met)
 
 
 def _too_old(history: History) -> tuple[str, list[Event]]:
@@ -196,15 +203,23 @@ def _not_used_again(history: History, life: Life) -> list[Event]:
     return []
 
 
+@claim(
+    "C5.5",
+    "Life without Redis",
+    premise="Redis was lost while requests were made, and came back.",
+    shown_by=("redis-outage",),
+    needs=("cache", "redis", "request"),
+    limits=("cache.ttl_s", "cache.stale_s"),
+    whole_log=True,
+)
 def judge_without_redis(history: History) -> Verdict:
-    """C5.5: without Redis a marked copy or a fast failure; nothing too old; Redis is used again when it is back."""
-    claim = "C5.5"
+    """Without Redis the in-process copy answers, marked, or it fails fast; Redis is used again when back."""
     rows = asked(history)
     reason, evidence = _too_old(history)
     if evidence:
-        return failed(claim, 1, reason, evidence)
+        return failed(1, reason, evidence)
     if evidence := _unmarked(history, rows):
-        return failed(claim, 1, "a stale copy was served without a mark", evidence)
+        return failed(1, "a stale copy was served without a mark", evidence)
     outages, requests, returns = 0, 0, 0
     for life in lives(history):
         marks = life.states("redis")
@@ -218,17 +233,17 @@ def judge_without_redis(history: History) -> Verdict:
             count, reason, evidence = _bad_answer_without_redis(rows, mark, until_s)
             requests += count
             if evidence:
-                return failed(claim, outages, reason, evidence)
+                return failed(outages, reason, evidence)
         if evidence := _not_used_again(history, life):
-            return failed(claim, outages, "Redis was back and was not used again", evidence)
+            return failed(outages, "Redis was back and was not used again", evidence)
     for count, missing in (
         (outages, "Redis was never lost"),
         (requests, "nobody asked while Redis was lost"),
         (returns, "Redis was lost and did not come back"),
     ):
         if not count:
-            return unknown(claim, missing, outages=outages, requests=requests)
-    return passed(claim, outages, outages=outages, requests_without_redis=requests, returns=returns)
+            return unknown(missing, outages=outages, requests=requests)
+    return passed(outages, outages=outages, requests_without_redis=requests, returns=returns)
 
 
 def _moved_by_the_clock(history: History, life: Life, spans: list[tuple[float, float]]) -> tuple[str, list[Event]]:
@@ -236,7 +251,7 @@ def _moved_by_the_clock(history: History, life: Life, spans: list[tuple[float, f
     reason, evidence = wrong_age(history, life, redis_gone(history, life))
     if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
         return reason, evidence
-    most, window_s = int(largest(history, "budgets", "accepted_per_window")), figure(history, "budgets", "window_s")
+    most, window_s = int(largest(history, "budgets", "accepted_per_window")), limit(history, "budgets", "window_s")
     evidence = rate_breach(life, most, window_s)
     if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
         return "the rate window was moved", evidence
@@ -264,30 +279,38 @@ def _age_astray(life: Life) -> list[Event]:
     return []
 
 
+@claim(
+    "C5.6",
+    "Wall clock jumps",
+    premise="The wall clock was moved while the cache was used.",
+    shown_by=("clock-jumps",),
+    needs=("cache", "fault"),
+    limits=("cache", "budgets", "downstreams"),
+    whole_log=True,
+)
 def judge_clock(history: History) -> Verdict:
-    """C5.6: a jump of the wall clock moves no expiry, breaker, rate window or deadline."""
-    claim = "C5.6"
+    """A jump of the wall clock moves no expiry, breaker, rate window or deadline."""
     jumps = [b for b in faults(history) if "clock" in b.kind or b.target == "clock"]
     bit = [b for b in jumps if b.bit]
     spans = [(b.inject.t, b.healed_s) for b in jumps]
     if not bit:
-        return unknown(claim, "the wall clock was not moved")
+        return unknown("the wall clock was not moved")
     for life in lives(history):
         reason, evidence = _moved_by_the_clock(history, life, spans)
         if evidence:
-            return failed(claim, len(bit), reason, evidence)
+            return failed(len(bit), reason, evidence)
         if evidence := _age_astray(life):
-            return failed(claim, len(bit), "an entry's age was told by the clock that jumped", evidence)
+            return failed(len(bit), "an entry's age was told by the clock that jumped", evidence)
     for walk in walks(history):
         open_s = smallest(history, "downstreams", walk.name, "breaker", "open_s")
         evidence = half_open_too_early(walk, open_s)
         if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
-            return failed(claim, len(bit), f"{walk.name}: the breaker's open time was moved", evidence)
+            return failed(len(bit), f"{walk.name}: the breaker's open time was moved", evidence)
     reason, evidence = _too_old(history)
     if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
-        return failed(claim, len(bit), reason, evidence)
+        return failed(len(bit), reason, evidence)
     looked = [e for e in history.states("cache") if overlaps(spans, e.t, e.t)]
     hits = sum(e.value["event"] == "hit" for e in looked)
     if not hits:
-        return unknown(claim, "no cached answer was asked for while the clock was off", jumps=len(bit))
-    return passed(claim, len(bit), jumps=len(bit), hits_meanwhile=hits, looks_meanwhile=len(looked))
+        return unknown("no cached answer was asked for while the clock was off", jumps=len(bit))
+    return passed(len(bit), jumps=len(bit), hits_meanwhile=hits, looks_meanwhile=len(looked))

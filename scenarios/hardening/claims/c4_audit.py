@@ -1,57 +1,18 @@
-"""C4.3, C4.4 and C4.6: redaction that never stalls, an audit log that can be trusted, disks that are full."""
+"""C4.4 and C4.6: an audit log that can be trusted, full disks, a blocked log."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 
-from hardening.claims.figures import CROSSING_SLACK_S, figure
+from hardening.claims.claim import claim
+from hardening.claims.limits import CROSSING_SLACK_S, limit
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import Asked, Broken, asked, end_s, faults, frozen_spans, lives, overlaps, probes
 from hardening.history.events import Event, History
 
-HOSTILE_BYTES_MIN = 1_000_000
 ACTIONS = {"key": "authentication", "scope": "authorisation", "rate": "rate"}
 """What the audit log calls a refusal, by its reason."""
-LINE_LASTS_S = 5.0
-"""How long after a hostile line its redaction may still be under way."""
-FIRST_LINE_S = 1.0
-"""How long before the first line came out its redaction may have stalled the loop."""
-
-
-def judge_hostile_line(history: History) -> Verdict:
-    """C4.3: a hostile line of 1 MB stalls the loop no longer than its lag budget.
-
-    A lag in which the process did not compute for so long was the machine's: it settles nothing.
-    """
-    claim = "C4.3"
-    budget_ms = figure(history, "budgets", "loop_lag_ms")
-    tried = [p for p in probes(history, "hostile_line") if int(p.value["bytes"]) >= HOSTILE_BYTES_MIN]
-    longest_ms, not_ours = 0.0, ""
-    for probe in tried:
-        late = _late(history, probe, budget_ms)
-        lag_ms = max((float(event.value["lag_ms"]) for event in late), default=float(probe.value["lag_ms"]))
-        computed_ms = float(probe.value.get("computed_ms", lag_ms))
-        longest_ms = max(longest_ms, lag_ms)
-        if late and computed_ms > budget_ms:
-            return failed(claim, len(tried), f"the loop stalled {lag_ms:g} ms, budget {budget_ms:g} ms", late)
-        if late:
-            not_ours = f"a loop that was late by {lag_ms:g} ms of which its process computed {computed_ms:g}"
-    figures = {"lines": len(tried), "lag_ms_max": round(longest_ms, 1), "budget_ms": budget_ms}
-    return unknown(claim, not_ours, **figures) if not_ours else passed(claim, len(tried), **figures)
-
-
-def _late(history: History, probe: Event, budget_ms: float) -> list[Event]:
-    """Of the probe and the lags that the service saw around it, those above the budget; other stalls excuse."""
-    since_s = probe.t - max(LINE_LASTS_S, float(probe.value.get("lasted_s", 0.0)) + FIRST_LINE_S)
-    stalls = [(b.inject.t, b.healed_s + LINE_LASTS_S) for b in faults(history) if "stall" in b.kind or "cpu" in b.kind]
-    excused = [*frozen_spans(history), *stalls]
-    seen = [
-        event
-        for event in history.states("loop_lag")
-        if since_s <= event.t <= probe.t + LINE_LASTS_S and not overlaps(excused, event.t, event.t)
-    ]
-    return [event for event in (probe, *seen) if float(event.value["lag_ms"]) > budget_ms]
 
 
 def _security_events(history: History, until_s: float) -> dict[str, list[Event]]:
@@ -105,9 +66,15 @@ def _of_another(history: History, probe: Event, records: dict[tuple[str, str], s
     return "", []
 
 
+@claim(
+    "C4.4",
+    "Audit chain",
+    premise="Security events occurred, the chain was checked, and a removed and an altered record were looked for.",
+    shown_by=("secrets",),
+    whole_log=True,
+)
 def judge_audit(history: History) -> Verdict:
-    """C4.4: one complete record for each security event, in an intact chain; forgeries are found."""
-    claim = "C4.4"
+    """Each security event is one structured, hash-chained record; removed and altered ones are found."""
     checks, forged = probes(history, "audit_chain"), probes(history, "forged")
     audited_disk = [b for b in faults(history) if b.where == "audit"]
     seen: Counter[str] = Counter()
@@ -116,26 +83,26 @@ def judge_audit(history: History) -> Verdict:
         events = _security_events(history, probe.t)
         seen = Counter({kind: len(found) for kind, found in events.items() if found})
         if not probe.value["intact"]:
-            return failed(claim, sum(seen.values()), "the chain is broken", [probe])
+            return failed(sum(seen.values()), "the chain is broken", [probe])
         if probe.value.get("incomplete"):
             reason = f"{probe.value['incomplete']} records lack a field"
-            return failed(claim, sum(seen.values()), reason, [probe])
+            return failed(sum(seen.values()), reason, [probe])
         # A killed process takes its last lines with it, and a full disk is another claim (C4.6).
         if not any(life.killed and life.ended_s <= probe.t for life in lives(history)) and not audited_disk:
             reason, evidence = _lost_records(history, probe)
             if not evidence:
                 reason, evidence = _of_another(history, probe, records)
             if evidence:
-                return failed(claim, sum(seen.values()), reason, evidence)
+                return failed(sum(seen.values()), reason, evidence)
     for probe in forged:
         if not probe.value["found"]:
-            return failed(claim, sum(seen.values()), f"a record that was {probe.value['how']} was not found", [probe])
+            return failed(sum(seen.values()), f"a record that was {probe.value['how']} was not found", [probe])
     if not checks:
-        return unknown(claim, "nobody checked the audit chain")
+        return unknown("nobody checked the audit chain")
     missing = sorted({"altered", "removed"} - {str(p.value["how"]) for p in forged})
     if missing:
-        return unknown(claim, f"no copy with a record {missing[0]} was checked", records=sum(seen.values()))
-    return passed(claim, sum(seen.values()), records=int(checks[-1].value["records"]), kinds=dict(sorted(seen.items())))
+        return unknown(f"no copy with a record {missing[0]} was checked", records=sum(seen.values()))
+    return passed(sum(seen.values()), records=int(checks[-1].value["records"]), kinds=dict(sorted(seen.items())))
 
 
 NOBODY_CONNECTS = frozenset({"descriptors_exhausted", "connection_flood"})
@@ -175,29 +142,36 @@ def _changed_unaudited(history: History, rows: list[Asked]) -> tuple[int, list[E
     return tried, []
 
 
+@claim(
+    "C4.6",
+    "Full disk, blocked log",
+    premise="A disk was full or a log blocked while requests and an admin change were made.",
+    shown_by=("full-disk",),
+    needs=("audit", "fault", "request"),
+    limits=("budgets.request_s",),
+)
 def judge_full_disk(history: History) -> Verdict:
-    """C4.6: a full disk or a blocked log blocks no request; lost records are counted, admin changes refused."""
-    claim = "C4.6"
+    """A full disk or a blocked log blocks no request; lost audit records are counted, admin changes refused."""
     rows = asked(history)
     disks = [b for b in faults(history) if b.where in {"audit", "logs"}]
     bit = [b for b in disks if b.bit]
-    request_s = figure(history, "budgets", "request_s")
+    request_s = limit(history, "budgets", "request_s")
     for disk in disks:
         if evidence := _blocked(history, rows, disk, request_s):
-            return failed(claim, len(bit), f"with {disk.where} full a request was not answered", evidence)
+            return failed(len(bit), f"with {disk.where} full a request was not answered", evidence)
     failures = history.states("audit", event="failed")
     for disk in bit:
         # With the log's own disk full as well, the line that counts it is lost, too.
         mute = any(b.kind == "disk_full" and b.where == "logs" and b.touches(disk.inject.t, disk.healed_s) for b in bit)
         said = mute or any(disk.inject.t <= e.t <= disk.healed_s + CROSSING_SLACK_S for e in failures)
         if disk.where == "audit" and not said and disk.heal is not None:
-            return failed(claim, len(bit), "a lost audit record was not counted", [disk.inject, disk.heal])
+            return failed(len(bit), "a lost audit record was not counted", [disk.inject, disk.heal])
     tried, evidence = _changed_unaudited(history, rows)
     if evidence:
-        return failed(claim, len(bit), "an admin change was made that could not be audited", evidence)
+        return failed(len(bit), "an admin change was made that could not be audited", evidence)
     missing = sorted({"audit", "logs"} - {b.where for b in bit})
     if missing:
-        return unknown(claim, f"no fault at {' and '.join(missing)} bit", faults=len(disks))
+        return unknown(f"no fault at {' and '.join(missing)} bit", faults=len(disks))
     if not tried:
-        return unknown(claim, "no admin change was asked for while the audit log failed", faults=len(bit))
-    return passed(claim, len(bit), faults=len(bit), refused_changes=tried, audit_failures=len(failures))
+        return unknown("no admin change was asked for while the audit log failed", faults=len(bit))
+    return passed(len(bit), faults=len(bit), refused_changes=tried, audit_failures=len(failures))

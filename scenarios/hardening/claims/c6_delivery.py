@@ -1,10 +1,11 @@
-"""C6.2 and C6.5: accepted alerts arrive once in effect, whatever is killed; keys and the outbox keep their word."""
+"""C6.2 and C6.5: accepted alerts arrive once in effect, whatever is killed; idempotency keys and a bounded outbox."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hardening.claims.figures import CROSSING_SLACK_S, figure, largest
+from hardening.claims.claim import claim
+from hardening.claims.limits import CROSSING_SLACK_S, largest, limit
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import (
     OK_MAX,
@@ -93,8 +94,8 @@ def _store_lost_data(history: History) -> bool:
 
 def _patience_s(history: History) -> float:
     """How long the slowest honest delivery may take once everything is well again."""
-    open_s = max(figure(history, "downstreams", name, "breaker", "open_s") for name in RECEIVERS)
-    return open_s + figure(history, "outbox", "cap_s") + figure(history, "outbox", "claim_idle_s") + 10.0
+    open_s = max(limit(history, "downstreams", name, "breaker", "open_s") for name in RECEIVERS)
+    return open_s + limit(history, "outbox", "cap_s") + limit(history, "outbox", "claim_idle_s") + 10.0
 
 
 def _calm_since_s(history: History, one: Asked) -> float:
@@ -180,42 +181,48 @@ def _volatile_unsaid(history: History) -> list[Event]:
     return []
 
 
+@claim(
+    "C6.2",
+    "No alert lost",
+    premise="Alerts were accepted and the service or the store was killed before all were delivered.",
+    shown_by=("service-killed",),
+    needs=("arrival", "request"),
+    limits=("outbox", "downstreams"),
+)
 def judge_delivery(history: History) -> Verdict:
-    """C6.2: an accepted alert is delivered, once in effect, whatever is killed; none is invented."""
-    claim = "C6.2"
+    """An accepted alert is delivered, once in effect, whatever is killed; none is invented."""
     found = post(history)
     if evidence := _volatile_unsaid(history):
-        return failed(claim, len(found.accepted), "the store forgets, and /ready does not say so", evidence)
+        return failed(len(found.accepted), "the store forgets, and /ready does not say so", evidence)
     if not found.accepted:
-        return unknown(claim, "no alert was accepted")
+        return unknown("no alert was accepted")
     if _store_lost_data(history):
-        return unknown(claim, "the store did not keep what it acknowledged: the premise was broken")
+        return unknown("the store did not keep what it acknowledged: the premise was broken")
     if any(b.bit and b.kind == "net_corrupt" and b.target in RECEIVERS for b in faults(history)):
-        return unknown(claim, "bytes were flipped on the way to a receiver: what it was given cannot be told")
+        return unknown("bytes were flipped on the way to a receiver: what it was given cannot be told")
     nameless = next((one for alert, one in found.accepted.items() if alert in {"", "None"}), None)
     if nameless is not None:
-        return unknown(claim, "an answer 202 carries no delivery id", accepted=len(found.accepted))
+        return unknown("an answer 202 carries no delivery id", accepted=len(found.accepted))
     if evidence := _invented(found):
-        return failed(claim, len(found.accepted), "an alert was delivered that nobody sent", evidence)
+        return failed(len(found.accepted), "an alert was delivered that nobody sent", evidence)
     for reason, evidence in (
         ("refused for good, and no dead letter", _without_dead_letter(history, found)),
         ("given up although nobody refused it for good", _given_up(history, found)),
         ("a dead letter is neither visible nor counted", _not_counted(history, found)),
     ):
         if evidence:
-            return failed(claim, len(found.accepted), reason, evidence)
+            return failed(len(found.accepted), reason, evidence)
     one, certain, evidence = _lost(history, found)
     if one is not None and certain:
-        return failed(claim, len(found.accepted), "an accepted alert was not delivered", evidence)
+        return failed(len(found.accepted), "an accepted alert was not delivered", evidence)
     if one is not None:
-        return unknown(claim, "the run ended before the outbox could be empty", accepted=len(found.accepted))
+        return unknown("the run ended before the outbox could be empty", accepted=len(found.accepted))
     first_s = min(a.ended_s for a in found.accepted.values())
     last_taken_s = max((a.invoke.t for a in found.taken.values()), default=first_s)
     between = [k for k in kills(history) if first_s - CROSSING_SLACK_S <= k.t <= last_taken_s + CROSSING_SLACK_S]
     if not between:
-        return unknown(claim, "nothing was killed between acceptance and delivery", accepted=len(found.accepted))
+        return unknown("nothing was killed between acceptance and delivery", accepted=len(found.accepted))
     return passed(
-        claim,
         len(found.accepted),
         accepted=len(found.accepted),
         delivered=len(found.taken),
@@ -252,28 +259,35 @@ def _keys_kept(rows: list[Asked]) -> tuple[dict[str, int], str, list[Event]]:
     return count, "", []
 
 
+@claim(
+    "C6.5",
+    "Idempotency, bounded outbox",
+    premise="A key was used again with the same and with another body, and the outbox was full once.",
+    shown_by=("alert-outage",),
+    needs=("outbox", "request"),
+    limits=("outbox.capacity",),
+)
 def judge_idempotency(history: History) -> Verdict:
-    """C6.5: a key again gives the first answer, with another body a 422; a full outbox says 503."""
-    claim = "C6.5"
+    """A key with the same body gives the first answer, with another a 422; a full outbox says 503."""
     rows = asked(history)
     count, reason, evidence = _keys_kept(rows)
     if evidence:
-        return failed(claim, count["same_body"] + count["other_body"], reason, evidence)
+        return failed(count["same_body"] + count["other_body"], reason, evidence)
     by_id = {a.id: a for a in rows}
     capacity = largest(history, "outbox", "capacity")
     full = history.states("outbox", event="full")
     for event in history.states("outbox"):
         if float(event.value.get("depth") or 0) > capacity:
-            return failed(claim, len(full), f"more than {capacity:g} undelivered alerts", [event])
+            return failed(len(full), f"more than {capacity:g} undelivered alerts", [event])
     for event in full:
         row = by_id.get(event.id)
         if row is not None and row.status and row.status != UNAVAILABLE:
-            return failed(claim, len(full), f"a full outbox was answered with {row.status}", [event, *row.events()])
+            return failed(len(full), f"a full outbox was answered with {row.status}", [event, *row.events()])
     for seen, missing in (
         (count["same_body"], "no key was used again with the same body"),
         (count["other_body"], "no key was used again with another body"),
         (len(full), "the outbox was never full"),
     ):
         if not seen:
-            return unknown(claim, missing, **count, full=len(full))
-    return passed(claim, count["same_body"] + count["other_body"] + len(full), **count, full=len(full))
+            return unknown(missing, **count, full=len(full))
+    return passed(count["same_body"] + count["other_body"] + len(full), **count, full=len(full))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import Counter
 
-from hardening.claims.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, DOWNSTREAMS, figure, largest, smallest
+from hardening.claims.claim import claim
+from hardening.claims.limits import CLOCK_SLACK_S, CROSSING_SLACK_S, DOWNSTREAMS, largest, limit, smallest
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import Arrival, Life, arrivals, asked, faults, lives, overlaps, probes
 from hardening.history.events import Event, History
@@ -53,7 +54,7 @@ def _over_budget(history: History, name: str, here: list[Arrival]) -> list[Event
 
 
 def _over_budget_in(history: History, life: Life, name: str, here: list[Arrival]) -> list[Event]:
-    window_s = figure(history, "retry", "budget_window_s")
+    window_s = limit(history, "retry", "budget_window_s")
     share, least = largest(history, "retry", "budget_share"), largest(history, "retry", "budget_min")
     # A call is noted when it begins, at most one attempt's way before it arrives; a refused connection never does.
     calls = sorted(
@@ -121,9 +122,17 @@ def _hot_deliveries(history: History) -> list[Event]:
     return []
 
 
+@claim(
+    "C1.5",
+    "Bounded retries",
+    premise="A call was retried and its waits were recorded.",
+    shown_by=("flaky-network",),
+    needs=("arrival", "attempt"),
+    limits=("outbox.base_s", "retry", "downstreams"),
+    whole_log=True,
+)
 def judge_attempts(history: History) -> Verdict:
-    """C1.5: attempts and retries within their budgets, jittered waits, keys on what is not idempotent, no 4xx again."""
-    claim = "C1.5"
+    """Attempts stay within calls x (1 + retries) and the retry budget: jitter, keys on POST, none after a 4xx."""
     retries = 0
     for name in DOWNSTREAMS:
         here = arrivals(history, name)
@@ -139,17 +148,17 @@ def judge_attempts(history: History) -> Verdict:
             (f"{name}: repeated after a 4xx", _repeated_after_4xx(here)),
         ):
             if evidence:
-                return failed(claim, retries, reason, evidence)
+                return failed(retries, reason, evidence)
     if evidence := _hot_deliveries(history):
-        return failed(claim, retries, "an alert was delivered again and again without a wait", evidence)
+        return failed(retries, "an alert was delivered again and again without a wait", evidence)
     reason, evidence, waits = _bad_wait(history)
     if evidence:
-        return failed(claim, retries, reason, evidence)
+        return failed(retries, reason, evidence)
     if not retries:
-        return unknown(claim, "no call was retried")
+        return unknown("no call was retried")
     if not waits:
-        return unknown(claim, "the waits were not recorded (log_events is 'summary')", retries=retries)
-    return passed(claim, retries, retries=retries, waits=waits)
+        return unknown("the waits were not recorded (log_events is 'summary')", retries=retries)
+    return passed(retries, retries=retries, waits=waits)
 
 
 def _client_counts(life: Life) -> tuple[str, list[Event]]:
@@ -168,36 +177,43 @@ def _client_counts(life: Life) -> tuple[str, list[Event]]:
     return "", []
 
 
+@claim(
+    "C1.6",
+    "Clients made and closed once",
+    premise="The service ended by itself after cancelled or timed-out requests; one client failed to close.",
+    shown_by=("cancelled-herd",),
+    needs=("client", "leftovers", "process"),
+    whole_log=True,
+)
 def judge_clients_once(history: History) -> Verdict:
-    """C1.6: each client built once and closed once, also beside one that fails to close; nothing is left."""
-    claim = "C1.6"
+    """Each client is built and closed once, even when one fails to close; no socket, task or slot leaks."""
     clean = [life for life in lives(history) if life.exited is not None and not life.killed and life.states("client")]
     for life in lives(history):
         reason, evidence = _client_counts(life)
         if evidence:
-            return failed(claim, len(clean), reason, evidence)
+            return failed(len(clean), reason, evidence)
     leftovers = history.states("leftovers")
     for event in leftovers:
         if event.value["found"]:
-            return failed(claim, len(clean), f"left behind: {event.value['found']}", [event])
+            return failed(len(clean), f"left behind: {event.value['found']}", [event])
     if evidence := _slots_lost(history):
-        return failed(claim, len(clean), "a pool slot, task or socket was not given back", evidence)
+        return failed(len(clean), "a pool slot, task or socket was not given back", evidence)
     foreign = [e for e in probes(history, "connections") if int(e.value.get("unowned", 0)) > 0]
     if foreign:
-        return failed(claim, len(clean), "a connection that belongs to none of the clients", foreign[:1])
+        return failed(len(clean), "a connection that belongs to none of the clients", foreign[:1])
     ends = Counter(str(e.value["why"]) for e in history.states("permit_returned"))
     harm = ends["cancelled"] + ends["disconnect"] + ends["timeout"]
     harm = harm or sum(a.left or a.status == 504 for a in asked(history))
     stuck = history.states("client", event="close_failed")
     if not clean:
-        return unknown(claim, "no life of the service ended by itself")
+        return unknown("no life of the service ended by itself")
     if not leftovers:
-        return unknown(claim, "nobody looked for what was left behind")
+        return unknown("nobody looked for what was left behind")
     if not harm:
-        return unknown(claim, "no request was cancelled or timed out")
+        return unknown("no request was cancelled or timed out")
     if not stuck:
-        return unknown(claim, "no client failed to close")
-    return passed(claim, len(clean), clean_ends=len(clean), cancelled_or_timed_out=harm, failed_to_close=len(stuck))
+        return unknown("no client failed to close")
+    return passed(len(clean), clean_ends=len(clean), cancelled_or_timed_out=harm, failed_to_close=len(stuck))
 
 
 def _slots_lost(history: History) -> list[Event]:
@@ -212,9 +228,15 @@ def _slots_lost(history: History) -> list[Event]:
     return []
 
 
+@claim(
+    "C1.7",
+    "A broken client is alone",
+    premise="A client could not be built or a name did not resolve, while other calls were made.",
+    shown_by=("unresolved-name",),
+    needs=("arrival", "client"),
+)
 def judge_clients_apart(history: History) -> Verdict:
-    """C1.7: a client that cannot be built, or whose name does not resolve, does not take the others down."""
-    claim = "C1.7"
+    """A client that cannot be built, or a name that does not resolve, leaves the others working."""
     broken = 0
     for life in lives(history):
         bad = [(str(e.value["name"]), e) for e in life.states("client", event="build_failed")]
@@ -229,14 +251,12 @@ def judge_clients_apart(history: History) -> Verdict:
             others = [other for other in DOWNSTREAMS if other not in {n for n, _ in bad}]
             for other in others:
                 if not life.states("client", name=other, event="built"):
-                    return failed(claim, broken, f"{other} was not built because {name} could not be", [event])
+                    return failed(broken, f"{other} was not built because {name} could not be", [event])
             if life.exited is not None and life.exited.value.get("exit_code") not in {0, None} and not life.killed:
-                return failed(
-                    claim, broken, f"the service ended because {name} could not be built", [event, life.exited]
-                )
+                return failed(broken, f"the service ended because {name} could not be built", [event, life.exited])
     if not broken:
-        return unknown(claim, "every client could be built and every name resolved")
+        return unknown("every client could be built and every name resolved")
     answered = [a for a in arrivals(history) if a.status]
     if not answered:
-        return unknown(claim, "no call reached another downstream meanwhile", broken_clients=broken)
-    return passed(claim, broken, broken_clients=broken, calls_of_the_others=len(answered))
+        return unknown("no call reached another downstream meanwhile", broken_clients=broken)
+    return passed(broken, broken_clients=broken, calls_of_the_others=len(answered))

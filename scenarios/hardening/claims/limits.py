@@ -1,7 +1,7 @@
-"""The default figures of the claims, and how a judge reads the figures that really ran.
+"""The limits that judges compare measurements with: those that a run had, read from its history.
 
-A history's header carries the service's effective settings in the same tree, so that a run with scaled figures is
-judged by what ran; what the header leaves out falls back to the defaults. Units stand last in names.
+A history's header carries the service's effective settings as a tree of the same names, so that a run with scaled
+limits is judged by its own. What the header leaves out has the default in ``LIMITS``. Units stand last in names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _downstream(failures: int, open_s: float, retries: int) -> Mapping[str, Any]
     return {"breaker": {"failures": failures, "open_s": open_s, "probe_lease_s": 5.0}, "retries": retries}
 
 
-FIGURES: Mapping[str, Any] = MappingProxyType(
+LIMITS: Mapping[str, Any] = MappingProxyType(
     {
         "budgets": {
             "in_flight": 50,
@@ -59,13 +59,13 @@ GRACE_S = 0.1
 """What a request may take beyond its time (C2.4)."""
 
 
-def figure(history: History, *path: str) -> float:
-    """One figure as it ran, such as ``figure(history, "budgets", "in_flight")``.
+def limit(history: History, *path: str) -> float:
+    """A limit at the start of the run, such as ``limit(history, "budgets", "in_flight")``.
 
     Raises:
         KeyError: when neither the header nor the defaults know it.
     """
-    for tree in (history.header.settings, FIGURES):
+    for tree in (history.header.settings, LIMITS):
         node: Any = tree
         for name in path:
             node = node.get(name) if isinstance(node, Mapping) else None
@@ -75,22 +75,17 @@ def figure(history: History, *path: str) -> float:
 
 
 def largest(history: History, *path: str) -> float:
-    """The largest value a figure had in the run: reloads may have changed it (``settings`` events, ``changed``)."""
-    dotted = ".".join(path)
-    values = [figure(history, *path)]
-    for event in history.states("settings"):
-        changed = event.value.get("changed")
-        if isinstance(changed, Mapping) and isinstance(changed.get(dotted), int | float):
-            values.append(float(changed[dotted]))
-    return max(values)
+    """The largest value that a limit had in the run: a reload may have changed it."""
+    return max(_in_force(history, path))
 
 
 def smallest(history: History, *path: str) -> float:
-    """The smallest value a figure had in the run; see ``largest``."""
-    dotted = ".".join(path)
-    values = [figure(history, *path)]
-    for event in history.states("settings"):
-        changed = event.value.get("changed")
-        if isinstance(changed, Mapping) and isinstance(changed.get(dotted), int | float):
-            values.append(float(changed[dotted]))
-    return min(values)
+    """The smallest value that a limit had in the run; see ``largest``."""
+    return min(_in_force(history, path))
+
+
+def _in_force(history: History, path: tuple[str, ...]) -> list[float]:
+    """Every value of a limit: at the start, then those of ``settings`` events (``changed``)."""
+    changed = [event.value.get("changed") for event in history.states("settings")]
+    values = [one.get(".".join(path)) for one in changed if isinstance(one, Mapping)]
+    return [limit(history, *path), *(float(value) for value in values if isinstance(value, int | float))]

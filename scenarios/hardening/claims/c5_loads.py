@@ -1,4 +1,4 @@
-"""C5.1, C5.3 and C5.4: one load for many callers, the lock table, and entries that are no good."""
+"""C5.1 and C5.3: one load for many callers, and the lock table."""
 
 from __future__ import annotations
 
@@ -6,29 +6,20 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass
 
-from hardening.claims.figures import CLOCK_SLACK_S, CROSSING_SLACK_S, smallest
-from hardening.claims.security import spoken
+from hardening.claims.claim import claim
+from hardening.claims.limits import CLOCK_SLACK_S, CROSSING_SLACK_S
 from hardening.claims.verdict import Verdict, failed, passed, unknown
 from hardening.claims.views import (
-    SERVER_ERROR_MIN,
     Asked,
     Life,
     arrivals,
     asked,
-    faults,
-    frozen_spans,
     lives,
-    overlaps,
-    probes,
 )
 from hardening.history.events import Event, History
 
 IDLE_S = 1.0
 """After that a load that nobody waits for has been given up."""
-
-UNWINDING_S = 0.25
-"""What a cancelled load may take to close its connection and end."""
-
 LOAD_ENDS = frozenset({"loaded", "load_failed", "discarded"})
 
 
@@ -164,33 +155,40 @@ def _ended_by_cancellation(life: Life, load: Load) -> bool:
     return why in {"abandoned", "cancelled", "disconnect"} or (why is None and near)
 
 
+@claim(
+    "C5.1",
+    "One load",
+    premise="Callers shared a load and one of them was cancelled.",
+    shown_by=("cancelled-herd",),
+    needs=("cache", "request"),
+    whole_log=True,
+)
 def judge_one_load(history: History) -> Verdict:
-    """C5.1: concurrent callers of one key cause one load; a cancelled caller harms nobody else."""
-    claim = "C5.1"
+    """Concurrent callers of one key cause one load; a cancelled caller harms nobody."""
     joins = history.states("cache", event="join")
     cancelled = 0
     for life in lives(history):
         clash = overlapping(life)
         if clash is not None and not _invalidated_between(life, *clash):
-            return failed(claim, len(joins), f"two loads of {clash[0].key!r} at once", [c.began for c in clash])
+            return failed(len(joins), f"two loads of {clash[0].key!r} at once", [c.began for c in clash])
         concerned, evidence = _follower_harmed(history, life)
         cancelled += concerned
         if evidence:
-            return failed(claim, len(joins), "a cancelled caller harmed another", evidence)
+            return failed(len(joins), "a cancelled caller harmed another", evidence)
     for reason, evidence in (
         ("the ticker was asked by a request that had no load to do", _unexplained_arrival(history)),
         ("the ticker was asked for the same thing twice at once", _together_downstream(history)),
     ):
         if evidence:
-            return failed(claim, len(joins), reason, evidence)
+            return failed(len(joins), reason, evidence)
     if not history.states("cache"):
-        return unknown(claim, "the cache was not recorded (log_events is 'summary')")
+        return unknown("the cache was not recorded (log_events is 'summary')")
     if not joins:
-        return unknown(claim, "no caller met another one's load of the same key")
+        return unknown("no caller met another one's load of the same key")
     if not cancelled:
-        return unknown(claim, "no caller of a shared load was cancelled", joined=len(joins))
+        return unknown("no caller of a shared load was cancelled", joined=len(joins))
     count = len(history.states("cache", event="load"))
-    return passed(claim, len(joins), joined=len(joins), loads=count, cancelled_callers=cancelled)
+    return passed(len(joins), joined=len(joins), loads=count, cancelled_callers=cancelled)
 
 
 def _invalidated_between(life: Life, first: Load, second: Load) -> bool:
@@ -245,9 +243,16 @@ def _served_though_invalidated(life: Life, rows: dict[str, Asked]) -> list[Event
     return []
 
 
+@claim(
+    "C5.3",
+    "Lock table",
+    premise="The lock table was in use and a key was invalidated.",
+    shown_by=("slow-loads",),
+    needs=("cache",),
+    whole_log=True,
+)
 def judge_locks(history: History) -> Verdict:
-    """C5.3: no more locks than calls in flight, none at the end; invalidation never lets two loads run."""
-    claim = "C5.3"
+    """No more locks than calls in flight, none at the end; invalidation never lets two loads run."""
     sizes = [e for e in history.states("cache", event="locks") if int(e.value["count"]) > 0]
     cleared = len(history.states("cache", event="invalidate"))
     rows = {one.id: one for one in asked(history)}
@@ -256,118 +261,17 @@ def judge_locks(history: History) -> Verdict:
         if clash is not None and _invalidated_between(life, *clash):
             between = [e for e in life.states("cache", event="invalidate") if e.value["key"] == clash[0].key]
             evidence = [clash[0].began, *between[:1], clash[1].began]
-            return failed(claim, len(sizes), f"invalidation let two loads of {clash[0].key!r} run", evidence)
+            return failed(len(sizes), f"invalidation let two loads of {clash[0].key!r} run", evidence)
         if evidence := _served_though_invalidated(life, rows):
-            return failed(claim, len(sizes), "what had been invalidated was served all the same", evidence)
+            return failed(len(sizes), "what had been invalidated was served all the same", evidence)
         if evidence := _table_too_large(life):
-            return failed(claim, len(sizes), "the lock table holds more than the calls in flight", evidence)
+            return failed(len(sizes), "the lock table holds more than the calls in flight", evidence)
     last = history.states("cache", event="locks")[-1:]
     if not sizes:
-        return unknown(claim, "the lock table was never seen in use")
+        return unknown("the lock table was never seen in use")
     if int(last[0].value["count"]) > 0:
-        return unknown(claim, "the run ended before the lock table could be empty")
+        return unknown("the run ended before the lock table could be empty")
     if not cleared:
-        return unknown(claim, "nothing was invalidated", sizes=len(sizes))
+        return unknown("nothing was invalidated", sizes=len(sizes))
     largest = max(int(e.value["count"]) for e in sizes)
-    return passed(claim, len(sizes), largest_table=largest, invalidations=cleared)
-
-
-def _served_corrupt(history: History) -> tuple[str, list[Event]]:
-    """A planted bad entry that was served, or that was met and not noticed."""
-    answers = [e for e in spoken(history) if e.value["surface"] == "response"]
-    met = history.states("cache")
-    for plant in probes(history, "planted_entry"):
-        marker = str(plant.value.get("marker", ""))
-        shown = next((e for e in answers if marker and marker in str(e.value["text"])), None)
-        if shown is not None:
-            return "what a bad entry held was served", [plant, shown]
-        for event in met:
-            if event.t < plant.t or event.value["key"] != plant.value["key"]:
-                continue
-            if event.value["event"] in {"corrupt", "write"}:
-                break
-            if event.t < plant.t + CROSSING_SLACK_S:
-                continue  # what was read just before is told just after
-            # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
-            newer = float(event.value.get("age_s", math.inf)) < event.t - plant.t
-            if event.value["event"] in {"hit", "stale"} and event.value.get("layer") == "redis" and not newer:
-                return "a bad entry was taken for a good one", [plant, event]
-    return "", []
-
-
-def _redis_is_hurt(history: History, begin_s: float, end_s: float) -> bool:
-    """True when Redis or the way to it was broken by anything but damaged entries: then nothing is known of them."""
-    about = [b for b in faults(history) if b.target == "redis" and b.kind != "redis_entries_damaged"]
-    return any(b.touches(begin_s - CROSSING_SLACK_S, end_s) for b in about) or overlaps(
-        frozen_spans(history), begin_s, end_s
-    )
-
-
-def _met_uncounted(history: History) -> list[Event]:
-    """A bad entry after which its key was missed, although it stood there still: it was met, and counted nowhere."""
-    keep_s = smallest(history, "cache", "ttl_s") + smallest(history, "cache", "stale_s")
-    by_key: dict[str, list[Event]] = {}
-    for event in history.states("cache"):
-        by_key.setdefault(str(event.value["key"]), []).append(event)
-    healed_s = {broken.inject.id: broken.healed_s for broken in faults(history)}
-    for plant in probes(history, "planted_entry"):
-        mine = by_key.get(str(plant.value["key"]), [])
-        written = [e.t for e in mine if e.t < plant.t and e.value["event"] == "write"]
-        for event in mine:
-            if event.t < plant.t:
-                continue
-            if event.value["event"] in {"corrupt", "write", "invalidate"} or event.t >= healed_s.get(plant.id, 0.0):
-                break
-            if event.value["event"] != "miss" or event.t < plant.t + CROSSING_SLACK_S:
-                continue
-            if not written or event.t >= written[-1] + keep_s - CROSSING_SLACK_S:
-                continue
-            if not _redis_is_hurt(history, plant.t, event.t):
-                return [plant, event]
-    return []
-
-
-def _met_again(history: History, event: Event, after: list[Event]) -> list[Event]:
-    """The same bad entry met once more: it was not deleted."""
-    again = next((e for e in after if e.value["event"] in {"corrupt", "write"}), None)
-    if again is None or again.value["event"] == "write" or again.t - event.t < CROSSING_SLACK_S:
-        return []
-    fresh = [p for p in probes(history, "planted_entry") if event.t <= p.t <= again.t]
-    anew = any(p.value["key"] == event.value["key"] for p in fresh)
-    return [] if anew or _redis_is_hurt(history, event.t, again.t) else [event, again]
-
-
-def judge_bad_entries(history: History) -> Verdict:
-    """C5.4: a corrupt, truncated, old or foreign entry is a counted miss, is deleted, never served, never raised."""
-    claim = "C5.4"
-    found = history.states("cache", event="corrupt")
-    reason, evidence = _served_corrupt(history)
-    if evidence:
-        return failed(claim, len(found), reason, evidence)
-    if evidence := _met_uncounted(history):
-        return failed(claim, len(found), "a bad entry was met and not counted", evidence)
-    rows = {a.id: a for a in asked(history)}
-    commands = history.select("invoke", "redis_command")
-    for event in found:
-        row = rows.get(event.id)
-        if row is not None and row.status == SERVER_ERROR_MIN:
-            return failed(claim, len(found), "a bad entry was raised to the client", [event, *row.events()])
-        after = [e for e in history.states("cache") if e.index > event.index and e.value["key"] == event.value["key"]]
-        if evidence := _met_again(history, event, after):
-            return failed(claim, len(found), "a bad entry was not deleted", evidence)
-        again = [e for e in after if e.value["event"] in {"hit", "stale", "corrupt", "write"}][:1]
-        # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
-        age_s = again[0].value.get("age_s") if again else None
-        newer = age_s is not None and float(age_s) <= again[0].t - event.t
-        if again and not newer and again[0].value["event"] != "write" and again[0].value.get("layer") == "redis":
-            return failed(claim, len(found), "a bad entry was not deleted", [event, again[0]])
-        mine = [
-            c for c in commands if c.t >= event.t - CROSSING_SLACK_S and event.value["key"] in str(c.value.get("key"))
-        ]
-        gone = any(str(c.value["command"]).upper() in {"DEL", "UNLINK", "SET", "PSETEX", "EVALSHA"} for c in mine)
-        if mine and not gone:
-            return failed(claim, len(found), "a bad entry was left in Redis", [event, mine[-1]])
-    if not found:
-        return unknown(claim, "no bad cache entry was met")
-    kinds = sorted({str(e.value.get("why", "unknown")) for e in found})
-    return passed(claim, len(found), bad_entries=len(found), kinds=kinds)
+    return passed(len(sizes), largest_table=largest, invalidations=cleared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hardening.claims.claim import claim
 from hardening.claims.verdict import Exit, Verdict, failed, passed, unknown
 from hardening.claims.views import probes
 from hardening.history.events import History
@@ -11,7 +12,6 @@ SHUT = {kind: int(Exit.FAILED) for kind in ("expired", "forged", "other_code")}
 """Certificates that no gate may open for, whatever they say; tried beside those that the claim asks for."""
 ANEW = "anew"
 """How a certificate was altered: edited, with every digest and report made anew; else a byte, a file more or less."""
-
 MISCONFIGURED = (
     "missing_secret",
     "default_secret",
@@ -24,59 +24,74 @@ MISCONFIGURED = (
 )
 
 
+@claim(
+    "C7.1",
+    "The gate",
+    premise="The gate was run on all three.",
+    shown_by=("gate",),
+)
 def judge_gate(history: History) -> Verdict:
-    """C7.1: the gate exits 0, 1 and 3 on a passing, a failing and an unknown certificate."""
-    claim = "C7.1"
+    """The workflow's gate exits 0, 1 and 3 on a passing, a failing and an unknown certificate."""
     runs = probes(history, "gate")
     wanted = {**GATE, **SHUT}
     for run in runs:
         kind, code = str(run.value["certificate"]), run.value["exit_code"]
         if kind not in wanted:
-            return unknown(claim, f"the gate was run on a {kind} certificate, of which nothing is known")
+            return unknown(f"the gate was run on a {kind} certificate, of which nothing is known")
         if code != wanted[kind]:
-            return failed(claim, len(runs), f"exit {code} on the {kind} certificate, not {wanted[kind]}", [run])
+            return failed(len(runs), f"exit {code} on the {kind} certificate, not {wanted[kind]}", [run])
     missing = [kind for kind in GATE if kind not in {str(r.value["certificate"]) for r in runs}]
     if missing:
-        return unknown(claim, f"the gate was not run on: {', '.join(missing)}", runs=len(runs))
-    return passed(claim, len(runs), runs=len(runs))
+        return unknown(f"the gate was not run on: {', '.join(missing)}", runs=len(runs))
+    return passed(len(runs), runs=len(runs))
 
 
+@claim(
+    "C7.2",
+    "Preflight",
+    premise="Each kind of misconfiguration and a sound one were tried.",
+    shown_by=("deployment",),
+)
 def judge_preflight(history: History) -> Verdict:
-    """C7.2: each misconfiguration is refused with one line for each fault, and a sound deployment is not."""
-    claim = "C7.2"
+    """A misconfigured deployment is refused, one line for each fault."""
     runs = probes(history, "preflight")
     for run in runs:
         case, code, lines = str(run.value["case"]), run.value["exit_code"], list(run.value["lines"])
         if case == "sound":
             if code != Exit.OK:
-                return failed(claim, len(runs), f"a sound deployment was refused with exit {code}", [run])
+                return failed(len(runs), f"a sound deployment was refused with exit {code}", [run])
             continue
         wanted = int(run.value.get("faults", 1))
         if code in {Exit.OK, None}:
-            return failed(claim, len(runs), f"{case}: it was let through", [run])
+            return failed(len(runs), f"{case}: it was let through", [run])
         if len(lines) != wanted or not all(str(line).strip() for line in lines):
-            return failed(claim, len(runs), f"{case}: {len(lines)} lines for {wanted} faults", [run])
+            return failed(len(runs), f"{case}: {len(lines)} lines for {wanted} faults", [run])
     missing = [case for case in ("sound", *MISCONFIGURED) if case not in {str(r.value["case"]) for r in runs}]
     if missing:
-        return unknown(claim, f"not tried: {', '.join(missing)}", runs=len(runs))
-    return passed(claim, len(runs), runs=len(runs))
+        return unknown(f"not tried: {', '.join(missing)}", runs=len(runs))
+    return passed(len(runs), runs=len(runs))
 
 
+@claim(
+    "C7.3",
+    "Verification",
+    premise="An intact one, ones with an altered byte, and one edited with its digests recomputed were verified.",
+    shown_by=("gate",),
+)
 def judge_verification(history: History) -> Verdict:
-    """C7.3: an intact certificate verifies; with any byte of a digested file changed it does not.
+    """A certificate verifies by re-judging; after any digested byte changed it does not.
 
     Nor does one that was edited and digested anew: that one shows that the stored histories are judged again.
     """
-    claim = "C7.3"
     runs = probes(history, "verify")
     altered = [r for r in runs if r.value["altered"]]
     for run in runs:
         code = run.value["exit_code"]
         if run.value["altered"] and code != Exit.FAILED:
             how = "edited, and digested anew" if run.value.get("how") == ANEW else "altered"
-            return failed(claim, len(runs), f"exit {code} though {run.value['altered']} was {how}", [run])
+            return failed(len(runs), f"exit {code} though {run.value['altered']} was {how}", [run])
         if not run.value["altered"] and code != Exit.OK:
-            return failed(claim, len(runs), f"exit {code} on an intact certificate", [run])
+            return failed(len(runs), f"exit {code} on an intact certificate", [run])
     tried = {
         "an intact one": len(altered) < len(runs),
         "an altered history": any(str(r.value["altered"]).startswith("histories/") for r in altered),
@@ -85,5 +100,5 @@ def judge_verification(history: History) -> Verdict:
     }
     missing = [what for what, was_tried in tried.items() if not was_tried]
     if missing:
-        return unknown(claim, f"not verified: {', '.join(missing)}", runs=len(runs))
-    return passed(claim, len(runs), runs=len(runs), altered=len(altered))
+        return unknown(f"not verified: {', '.join(missing)}", runs=len(runs))
+    return passed(len(runs), runs=len(runs), altered=len(altered))
