@@ -18,14 +18,13 @@ class NetworkPartition(Fault):
     """The router between hosts of our own drops everything; nobody gets an error, everybody waits.
 
     ``target`` is all hosts that the world can part, or, where it can, one dependency that the service no longer
-    reaches. It needs simulated machines, or hosts in network namespaces
-    (``hardening.worlds.live.namespaces``: root, Linux); a world on one loopback has none and refuses it.
+    reaches. It needs the simulated world's machines; a world on one loopback has none and refuses it.
     """
 
     kind: ClassVar[str] = "network_partition"
     protocol: ClassVar[str] = "hosts"
     targets: ClassVar[tuple[str, ...]] = ("hosts", "redis", "ticker", "user", "alert", "comms")
-    summary: ClassVar[str] = "part hosts of our own from each other (simulated, or network namespaces as root)"
+    summary: ClassVar[str] = "part simulated machines from each other"
     never_drawn = "it needs hosts of our own with a router between them, which no world of a session has"
     drawn = ({},)
 

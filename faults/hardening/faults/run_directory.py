@@ -2,9 +2,8 @@
 
 A run holds its directory by a lock. Before it starts a process it writes an intent (``intend``), then the process's
 pid *and* start time (``own``), so that a recycled pid is never mistaken for ours. Changes that outlive processes (a
-cgroup's limit, a network namespace, toxics of a Toxiproxy that is not ours) are written as *undo records* before they
-are made: ``{"undo": "write", "path": ..., "text": ...}``, ``{"undo": "netns", "name": ...}``, ``{"undo": "toxiproxy",
-"url": ..., "pid": ..., "cut": ...}``. ``sweep`` takes each directory whose lock is free: it kills the processes,
+cgroup's limit, toxics of a Toxiproxy that is not ours) are written as *undo records* before they
+are made: ``{"undo": "write", "path": ..., "text": ...}``, ``{"undo": "toxiproxy", "url": ..., "pid": ..., "cut": ...}``. ``sweep`` takes each directory whose lock is free: it kills the processes,
 undoes the records and removes the directory; the directory of a run that is alive keeps its lock and is never
 touched. Times are seconds since the epoch. A record that would touch anything else is a ``ValueError``.
 
@@ -33,7 +32,6 @@ import psutil
 from hardening.faults.toxiproxy_undo import is_undo_record, undo_toxics
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
-NAMESPACE_PREFIX = "hardening-"
 RUN_VARIABLE = "HARDENING_RUN_DIRECTORY"
 """Every child that was intended carries its run directory in this variable, and hands it to its own children."""
 
@@ -176,12 +174,9 @@ def check_undo(record: Mapping[str, str]) -> None:
     kind = record.get("undo")
     if kind == "write" and Path(record.get("path", "")).resolve().is_relative_to(CONTROL_GROUPS):
         return
-    if kind == "netns" and record.get("name", "").startswith(NAMESPACE_PREFIX):
-        return
     if kind == "toxiproxy" and is_undo_record(record):
         return
-    ways = (f"write (below {CONTROL_GROUPS})", f"netns (a name that begins with {NAMESPACE_PREFIX})")
-    allowed = ", ".join((*ways, "toxiproxy (with url and pid)"))
+    allowed = f"write (below {CONTROL_GROUPS}), toxiproxy (with url and pid)"
     raise ValueError(f"undo is {dict(record)!r}, allowed: {allowed}")
 
 
@@ -190,14 +185,11 @@ def undo(record: Mapping[str, str]) -> bool:
     check_undo(record)
     if record["undo"] == "toxiproxy":
         return undo_toxics(record)
-    if record["undo"] == "write":
-        path = Path(record["path"])
-        if not path.exists():
-            return False
-        path.write_text(record["text"])
-        return True
-    done = subprocess.run(["ip", "netns", "delete", record["name"]], capture_output=True, check=False)
-    return done.returncode == 0
+    path = Path(record["path"])
+    if not path.exists():
+        return False
+    path.write_text(record["text"])
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ async def _inject(world: Path, fault: Fault, for_s: float, *, as_json: bool) -> 
 @faults_group.command("clean", short_help="remove what killed runs left behind")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def clean_command(*, as_json: bool) -> None:
-    """Remove what killed runs left behind: processes, limits, namespaces, directories. Live runs are not touched.
+    """Remove what killed runs left behind: processes, limits, directories. Live runs are not touched.
 
     \b
     Example:
