@@ -35,6 +35,7 @@ from hardening.runs.simulated import BOUNDS, Simulation
 from hardening.simulator.core.choices import SeededChoices
 from hardening.simulator.search.run import run_once
 from hardening.simulator.search.sandbox import sandbox
+from hardening.worlds.spec import RunContext
 
 PER_MINUTE = 295
 """The budget is 300 a minute; a few are left for probes and warming, so that nothing is refused for its sake."""
@@ -104,7 +105,7 @@ class Timed:
     def __init__(self, asked: Scenario, seed: int, profile: cProfile.Profile | None = None) -> None:
         self.history: History
         self.judged_at_s = 0.0
-        simulation = Simulation(asked, spec_of(asked, seed=seed, commit="benchmark"), on_run=self._note, claims=())
+        simulation = Simulation(asked, spec_of(asked, RunContext(seed, "benchmark")), on_run=self._note, claims=())
         choices = SeededChoices(random.Random(seed), (), 1, reorder=False)
         with sandbox(BOUNDS) as box:
             began_s = time.process_time()

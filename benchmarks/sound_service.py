@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 from scenarios.test_logging_security import leaking
 from scenarios.test_startup_resilience import cases
 
-from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History
 from hardening.properties.faults import CROWDS, DOWNSTREAMS, MACHINE, PROCESS, REDIS, anything, http, network, schedules
@@ -42,10 +41,12 @@ from hardening.properties.strategies import (
     signals,
 )
 from hardening.properties.strategies import workloads as callers
-from hardening.runs.simulated import BOUNDS, CLIENTS, Simulation, spec_for, swept
+from hardening.runs.runner import spec_of
+from hardening.runs.simulated import BOUNDS, CLIENTS, Simulation, swept
 from hardening.sessions.sim_failure import failure_of
 from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import Search, Shard
+from hardening.worlds.spec import RunContext
 
 EXAMPLES_A_ROUND = 20
 SCHEDULES_EACH = 5
@@ -108,7 +109,7 @@ def explore(schedules_wanted: int, seconds: float, seed: int, out: Path) -> Iter
             )
 
             def one(scenario: Drawn, interleaving: int) -> None:
-                spec = spec_for(scenario, scenario.name if isinstance(scenario, Scenario) else "starts", 0)
+                spec = spec_of(scenario, RunContext(), "starts")
 
                 def on_run(_history: History, verdicts: tuple[Verdict, ...]) -> None:
                     tally.ran(spec.scenario, verdicts)

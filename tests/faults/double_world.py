@@ -14,7 +14,6 @@ from hardening.faults.base import UnsupportedTargetError
 from hardening.faults.run_directory import RunDirectory
 from hardening.worlds.agent.client import AgentHolds, agent_socket
 from hardening.worlds.live.processes import Child, until
-from hardening.worlds.live.redis_target import RedisTarget
 from hardening.worlds.live.targets import ServiceClock, ServiceFiles, ServiceLoop, ServiceName, ServiceResources
 from hardening.worlds.live.valkey import ValkeyServer
 
@@ -83,7 +82,7 @@ class DoubleWorld:
         self.audit = run.path / "audit.jsonl"
         self.known: dict[tuple[str, str], object] = {}
         if redis is not None:
-            self.known[("redis", "redis")] = RedisTarget(redis)
+            self.known[("redis", "redis")] = redis
         if process is not None:
             holds = AgentHolds(agent_socket(run))
             self.known |= {

@@ -13,7 +13,8 @@ from hardening.faults.process_signals import ProcessSignal
 from hardening.faults.resources import MB, MemoryPressure
 from hardening.faults.schedule import Injection
 from hardening.history.workload import Operation
-from hardening.worlds.live.world import LiveSpec, LiveWorld
+from hardening.worlds.live.world import LiveWorld
+from hardening.worlds.spec import WorldSpec
 
 pytestmark = [pytest.mark.live]
 
@@ -32,7 +33,7 @@ async def effect(fault: Fault, world: LiveWorld, *asked: Operation) -> dict[str,
 
 @pytest.mark.asyncio
 async def test_ballast_moves_the_services_own_reading_of_its_memory() -> None:
-    async with LiveWorld(LiveSpec()) as world:
+    async with LiveWorld(WorldSpec()) as world:
         counts = await effect(MemoryPressure(held_mb=64), world)
         assert counts["reading_moved_bytes"] > 48 * MB
     assert world.leftovers() == []
@@ -40,7 +41,7 @@ async def test_ballast_moves_the_services_own_reading_of_its_memory() -> None:
 
 @pytest.mark.asyncio
 async def test_a_second_term_in_the_drain_is_sent_and_the_service_is_back_afterwards() -> None:
-    async with LiveWorld(LiveSpec()) as world:
+    async with LiveWorld(WorldSpec()) as world:
         assert await effect(ProcessSignal(second="TERM"), world) == {"signals_sent": 2}
         answer = await world.client.send(signal_of("AAPL"))
         assert answer is not None
@@ -50,7 +51,7 @@ async def test_a_second_term_in_the_drain_is_sent_and_the_service_is_back_afterw
 
 @pytest.mark.asyncio
 async def test_the_name_of_a_downstream_that_does_not_resolve_is_met_by_the_service() -> None:
-    world = LiveWorld(LiveSpec())
+    world = LiveWorld(WorldSpec())
     try:
         await world.prepare()
         ticker = world.service.settings["downstreams"]["ticker"]
@@ -68,7 +69,7 @@ async def test_the_name_of_a_downstream_that_does_not_resolve_is_met_by_the_serv
 
 @pytest.mark.asyncio
 async def test_a_downstream_known_by_its_address_has_no_name_to_break() -> None:
-    world = LiveWorld(LiveSpec())
+    world = LiveWorld(WorldSpec())
     try:
         await world.prepare()
         user = world.service.settings["downstreams"]["user"]

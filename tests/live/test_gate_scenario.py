@@ -10,12 +10,13 @@ from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Outcome
 from hardening.history.events import parse
 from hardening.runs.gate import run_gates
+from hardening.worlds.spec import RunContext
 
 pytestmark = pytest.mark.live
 
 
 def outcomes(sabotage: str = "") -> dict[str, Outcome]:
-    run = asyncio.run(run_gates(seed=5, commit="unknown", sabotage=sabotage))
+    run = asyncio.run(run_gates(RunContext(seed=5, sabotage=sabotage)))
     assert not run.problem
     stored = parse(run.history.dump())
     return {verdict.claim: verdict.outcome for verdict in judge_all({"gate": stored}, ["C7.1", "C7.3"])}

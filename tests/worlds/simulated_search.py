@@ -17,6 +17,7 @@ from hardening.runs.runner import spec_of
 from hardening.runs.simulated import Simulation, explore_scenario, run_simulated
 from hardening.simulator.core.plan import Plan
 from hardening.worlds.live.launcher import load_sabotage
+from hardening.worlds.spec import RunContext
 
 CLAIMS = ("C2.1", "C5.1")
 
@@ -33,7 +34,7 @@ def main(what: str, sabotage: str = "", plan: str = "") -> dict[str, Any]:
     if sabotage:
         load_sabotage(sabotage)()
     scenario = small()
-    spec = spec_of(scenario, seed=5, commit="test", sabotage=sabotage)
+    spec = spec_of(scenario, RunContext(5, "test", sabotage))
     if what == "search":
         report = explore_scenario(Simulation(scenario, spec, CLAIMS), runs=40, seed=2, shrink_runs_max=40)
         found = report.counterexample

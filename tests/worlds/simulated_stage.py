@@ -13,8 +13,8 @@ from hardening.simulator.core.choices import Choices, SeededChoices
 from hardening.simulator.core.plan import Plan
 from hardening.simulator.search.run import run_once
 from hardening.simulator.search.sandbox import sandbox
-from hardening.worlds.live.world import LiveSpec
 from hardening.worlds.simulated.world import SimWorld
+from hardening.worlds.spec import WorldSpec
 
 
 def in_world(
@@ -26,12 +26,12 @@ def in_world(
         body: the test's own part; the world is up, the service serves.
         seed: of the schedule; ``None`` is the default schedule.
         start: whether the service is started.
-        spec: fields of ``LiveSpec``.
+        spec: fields of ``WorldSpec``.
     """
     histories: list[History] = []
 
     async def program() -> None:
-        world = SimWorld(LiveSpec(**{"scenario": "test", **spec}))
+        world = SimWorld(WorldSpec(**{"scenario": "test", **spec}))
         try:
             if start:
                 async with world:

@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from hardening.faults.run_directory import RunDirectory
-from hardening.worlds.live import disk
+from hardening.worlds.live import valkey
 from hardening.worlds.live.valkey import ValkeyServer
 
 
@@ -29,7 +29,7 @@ async def test_each_wait_lies_between_the_earliest_begin_and_the_end_of_the_seco
     tmp_path: Path,
 ) -> None:
     with RunDirectory() as run:
-        found = await disk.disk_waits(Told(run))
+        found = await Told(run).disk_waits()
     assert found == [(998.8, 1001.0, 1200), (998.94, 1000.0, 60), (1002.93, 1004.0, 70)]
 
 
@@ -37,15 +37,15 @@ async def test_each_wait_lies_between_the_earliest_begin_and_the_end_of_the_seco
 @pytest.mark.asyncio
 async def test_a_real_server_tells_of_every_sync_that_was_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every sync is: the least wait is set to a millisecond, and writes go on until one took that long."""
-    monkeypatch.setattr(disk, "WAIT_MS_MIN", 1)
+    monkeypatch.setattr(valkey, "DISK_WAIT_MS_MIN", 1)
     with RunDirectory() as run:
         server = ValkeyServer(run)
         await server.start()
         try:
-            await disk.watch_disk(server)
+            await server.watch_disk()
             for _ in range(3000):
                 await server.command("SET", "key", b"x" * 200_000)
-                if found := await disk.disk_waits(server):
+                if found := await server.disk_waits():
                     break
         finally:
             await server.stop()

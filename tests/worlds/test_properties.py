@@ -15,9 +15,11 @@ from hardening.history.workload import Workload, herd, signal
 from hardening.properties.faults import slot
 from hardening.properties.rare import SESSIONS_VARIABLE, ScenarioFailedError, rare
 from hardening.properties.strategies import SETTINGS, scenario
-from hardening.runs.simulated import run_simulated, spec_for
+from hardening.runs.runner import spec_of
+from hardening.runs.simulated import run_simulated
 from hardening.sessions.session import Session
 from hardening.simulator.core.plan import Plan
+from hardening.worlds.spec import RunContext
 from signal_service.admission.rate_window import RateWindow
 
 SLOTS = 14
@@ -73,7 +75,7 @@ def test_what_breaks_a_claim_is_shrunk_and_told_and_can_be_replayed(leaky_window
     assert [judged.claim for judged in session.failures] == ["C2.2"]
     assert len(session.scenario.workload.operations) == SLOTS + 1  # no harmless request is left
     again = run_simulated(
-        session.scenario, spec_for(session.scenario, session.name, session.seed), Plan.from_json(session.plan)
+        session.scenario, spec_of(session.scenario, RunContext(session.seed)), Plan.from_json(session.plan)
     )
     assert "C2.2" in {v.claim for v in again.verdicts if v.outcome is Outcome.FAIL}
     assert again.trace_digest == session.trace_digest

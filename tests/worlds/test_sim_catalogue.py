@@ -9,7 +9,9 @@ from hardening.catalogue.selection import simulated_scenarios
 from hardening.catalogue.sim_catalogue import SHOWN_IN_SIMULATION, breakers_unscaled, clock_windows, sim_scenarios
 from hardening.claims.claims import CLAIMS
 from hardening.claims.verdict import Outcome
-from hardening.runs.simulated import SimOutcome, run_simulated, spec_for
+from hardening.runs.runner import spec_of
+from hardening.runs.simulated import SimOutcome, run_simulated
+from hardening.worlds.spec import RunContext
 
 REAL_TIME_ONLY = {"C1.1", "C2.5", "C4.3", "C7.1", "C7.2", "C7.3"}
 """Claims about real memory, real time, and processes other than the service."""
@@ -19,7 +21,8 @@ REAL_TIME_ONLY = {"C1.1", "C2.5", "C4.3", "C7.1", "C7.2", "C7.3"}
 def ran() -> dict[str, SimOutcome]:
     """Each scenario under its default schedule, run once for all tests here."""
     return {
-        name: run_simulated(scenario, spec_for(scenario, name, 0)) for name, scenario in simulated_scenarios(0).items()
+        name: run_simulated(scenario, spec_of(scenario, RunContext(), name))
+        for name, scenario in simulated_scenarios(0).items()
     }
 
 

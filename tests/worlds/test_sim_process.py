@@ -15,9 +15,11 @@ from hardening.catalogue.scenario import Reload, Scenario
 from hardening.history.workload import Operation
 from hardening.history.workload import alert as posted
 from hardening.history.workload import signal as asked
-from hardening.runs.simulated import run_simulated, spec_for
+from hardening.runs.runner import spec_of
+from hardening.runs.simulated import run_simulated
 from hardening.worlds.live.processes import ProcessError
 from hardening.worlds.simulated.world import AUDIT, SimWorld
+from hardening.worlds.spec import RunContext
 
 LOST = {"appendonly": "no"}
 
@@ -210,7 +212,7 @@ def test_a_broken_file_is_put_before_a_service_that_runs_and_not_before_one_that
         schedule=schedule((0.5, 0.5, restarting)),
         reloads=tuple(Reload(round(0.1 + i * 0.05, 2), {"budgets": {"in_flight": -5}}, "file") for i in range(60)),
     )
-    outcome = run_simulated(scenario, spec_for(scenario, scenario.name, 0))
+    outcome = run_simulated(scenario, spec_of(scenario, RunContext()))
     assert not outcome.problem
     assert len(outcome.history.states("process", name="service", state="ready")) == 2
     assert outcome.history.states("reload", outcome="refused")

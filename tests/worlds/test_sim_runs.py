@@ -27,6 +27,7 @@ from hardening.simulator.core.plan import Plan
 from hardening.simulator.search.run import run_once
 from hardening.simulator.search.sandbox import sandbox
 from hardening.worlds.simulated.world import SimWorld
+from hardening.worlds.spec import RunContext
 
 ROOT = Path(__file__).parents[2]
 SEARCH = Path(__file__).with_name("simulated_search.py")
@@ -63,7 +64,7 @@ def test_a_planted_bug_is_found_shrunk_to_few_decisions_and_replays_elsewhere():
 
 def test_no_schedule_of_a_sound_service_raises_an_alarm():
     scenario = small()
-    report = explore_scenario(Simulation(scenario, spec_of(scenario, seed=5, commit="test")), runs=6, seed=2)
+    report = explore_scenario(Simulation(scenario, spec_of(scenario, RunContext(5, "test"))), runs=6, seed=2)
     assert report.counterexample is None, report.counterexample.exception
     assert report.runs == 6
     assert report.lost == ()
@@ -71,7 +72,7 @@ def test_no_schedule_of_a_sound_service_raises_an_alarm():
 
 def test_runs_leave_nothing_in_memory():
     scenario = small()
-    simulation = Simulation(scenario, spec_of(scenario, seed=5, commit="test"), claims=("C2.1",))
+    simulation = Simulation(scenario, spec_of(scenario, RunContext(5, "test")), claims=("C2.1",))
     counts = []
     with sandbox(Plan().bounds) as box:
         for _ in range(3):
@@ -111,7 +112,7 @@ def test_while_the_services_clock_is_off_redis_and_the_stand_ins_keep_true_time(
         await world.redis.command("SET", "mine", "1", "EX", 100)
         await clock.jump(3600.0)
         assert await clock.offset() == 3600.0
-        assert world.wall() - world.true_wall() == pytest.approx(3600.0)
+        assert world.machines.wall() - world.machines.true_wall() == pytest.approx(3600.0)
         assert int(await world.redis.command("TTL", "mine")) in (99, 100)
         await asyncio.sleep(2.0)
         await world.client.send(signal(0.0, "AAPL"))
@@ -121,7 +122,7 @@ def test_while_the_services_clock_is_off_redis_and_the_stand_ins_keep_true_time(
         assert int(await world.redis.command("TTL", "mine")) in range(86, 90)
         await clock.jump(0.0)
         # What runs on no machine of the service sees the truth as well.
-        assert time.time() == pytest.approx(world.true_wall())
+        assert time.time() == pytest.approx(world.machines.true_wall())
 
     history = in_world(body)
     stamps = [json.loads(e.value["text"])["ts"] for e in history.select("log", "line") if '"ts"' in e.value["text"]]
@@ -169,9 +170,9 @@ BY_CHANCE = frozenset({("state", "loop_lag"), ("state", "level"), ("state", "met
 
 @pytest.mark.live
 def test_one_scenario_gives_the_same_verdicts_and_kinds_of_events_in_both_worlds():
-    spec = spec_of(BOTH, seed=3, commit="test")
-    simulated = run_simulated(BOTH, spec)
-    live = asyncio.run(run_live(BOTH, spec))
+    context = RunContext(3, "test")
+    simulated = run_simulated(BOTH, spec_of(BOTH, context))
+    live = asyncio.run(run_live(BOTH, context))
     assert (simulated.problem, live.problem) == ("", "")
     claims = select(["C1", "C2", "C4", "C5", "C6"])
     from hardening.claims.claims import judge_all

@@ -2,10 +2,11 @@
 
 A run holds its directory by a lock. Before it starts a process it writes an intent (``intend``), then the process's
 pid *and* start time (``own``), so that a recycled pid is never mistaken for ours. Changes that outlive processes (a
-cgroup's limit, toxics of a Toxiproxy that is not ours) are written as *undo records* before they
-are made: ``{"undo": "write", "path": ..., "text": ...}``, ``{"undo": "toxiproxy", "url": ..., "pid": ..., "cut": ...}``. ``sweep`` takes each directory whose lock is free: it kills the processes,
-undoes the records and removes the directory; the directory of a run that is alive keeps its lock and is never
-touched. Times are seconds since the epoch. A record that would touch anything else is a ``ValueError``.
+cgroup's limit, toxics of a Toxiproxy that is not ours) are written as *undo records* before they are made:
+``{"undo": "write", "path": ..., "text": ...}``, ``{"undo": "toxiproxy", "url": ..., "pid": ..., "cut": ...}``.
+``sweep`` takes each directory whose lock is free: it kills the processes, undoes the records and removes the
+directory; the directory of a run that is alive keeps its lock and is never touched. Times are seconds since the epoch.
+A record that would touch anything else is a ``ValueError``.
 
 From the first intent on a *guard* process (Linux) waits for the end of this one and then kills whatever carries
 ``RUN_VARIABLE``: children of children too, at once and without a sweep.

@@ -86,3 +86,7 @@ class StartupCase:
     dependency: str
     appear_after_s: float | None = None
     signal_after_s: float | None = None
+
+
+Program = Scenario | tuple[StartupCase, ...]
+"""What a world runs: a scenario, or starts under difficulties one after the other."""

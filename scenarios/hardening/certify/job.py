@@ -20,7 +20,7 @@ from hardening.certificate.baseline import Baseline
 from hardening.certificate.conclude import Judged, Outcome, Ran, Terms, clear, conclude, utc
 from hardening.certificate.provenance import Provenance, provenance
 from hardening.certificate.waivers import Waiver
-from hardening.certify.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, LiveTerms, live_jobs, replay_job
+from hardening.certify.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, live_jobs, replay_job
 from hardening.certify.load_evidence import LoadEvidence, LoadEvidenceError, adopt_load, gather_load, nothing_from
 from hardening.certify.progress import Progress
 from hardening.certify.prove import Proof, prove
@@ -32,6 +32,7 @@ from hardening.claims.verdict import Verdict
 from hardening.faults.run_directory import sweep
 from hardening.sessions.store import Stored
 from hardening.worlds.live.world import versions
+from hardening.worlds.spec import RunContext
 
 BUDGET_S = 60.0
 SIMULATED_SHARE = 0.45
@@ -196,9 +197,9 @@ class _Certification:
         def required(name: str) -> bool:
             return options.world == "live" or bool(options.only) or name in LIVE_ONLY
 
-        terms = LiveTerms(options.seed, self.code.commit, options.sabotage, options.candles)
-        again = [replay_job(stored.session, terms, self.progress) for stored in options.replayed("live")]
-        return again + [job for job in live_jobs(terms, required, self.progress) if options.wants(job.name)]
+        context = RunContext(options.seed, self.code.commit, options.sabotage, options.candles)
+        again = [replay_job(stored.session, context, self.progress) for stored in options.replayed("live")]
+        return again + [job for job in live_jobs(context, required, self.progress) if options.wants(job.name)]
 
     async def _load(self, histories: Path) -> LoadEvidence:
         """Alone, when all else has ended: what it measures is time."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hardening.catalogue.live_catalogue import live_scenarios, startup_cases
@@ -17,11 +18,12 @@ from hardening.claims.verdict import Outcome
 from hardening.history.events import History
 from hardening.runs.deployment import run_deployments
 from hardening.runs.gate import run_gates
-from hardening.runs.phases import Run
-from hardening.runs.runner import run_live, spec_of
+from hardening.runs.phases import OnPhase, Run
+from hardening.runs.runner import run_live
 from hardening.runs.soak import run_soak
-from hardening.runs.startup import run_startups
+from hardening.runs.startup import run_program, run_startups
 from hardening.sessions.session import Session
+from hardening.worlds.spec import RunContext
 
 AT_ONCE = 4
 """Scenarios that run side by side: they wait more than they compute, and two cores carry four."""
@@ -43,92 +45,38 @@ class LiveJob:
     required: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LiveTerms:
-    """What all live jobs share: seed, commit, sabotage (a mutant), candles (path of a CSV)."""
+UNSCRIPTED: Mapping[str, Callable[[RunContext, OnPhase], Awaitable[Run]]] = {
+    "soak": run_soak,
+    "deployment": run_deployments,
+    "gate": run_gates,
+    "startup": lambda context, on_phase: run_startups(startup_cases(), context, on_phase),
+}
+"""Jobs that are no ``Scenario``."""
 
-    seed: int
-    commit: str
-    sabotage: str = ""
-    candles: str = ""
 
-
-def live_jobs(terms: LiveTerms, required: Callable[[str], bool], progress: Progress) -> list[LiveJob]:
+def live_jobs(context: RunContext, required: Callable[[str], bool], progress: Progress) -> list[LiveJob]:
     """Every job of the live world: the required ones first, then those most worth confirming."""
 
-    def unscripted(name: str, run: Callable[[], Awaitable[Run]]) -> LiveJob:
-        return LiveJob(name, run, UNSCRIPTED_S[name], required(name))
+    def job(name: str, run: Callable[[RunContext, OnPhase], Awaitable[Run]], takes_s: float) -> LiveJob:
+        return LiveJob(name, lambda: run(context, partial(progress.phase, name)), takes_s, required(name))
 
-    def scripted(scenario: Scenario) -> LiveJob:
-        spec = spec_of(scenario, seed=terms.seed, commit=terms.commit, sabotage=terms.sabotage, candles=terms.candles)
-
-        def run() -> Awaitable[Run]:
-            return run_live(scenario, spec, lambda phase: progress.phase(scenario.name, phase))
-
-        return LiveJob(scenario.name, run, estimate_s(scenario), required(scenario.name))
-
-    def deployments() -> Awaitable[Run]:
-        return run_deployments(
-            seed=terms.seed,
-            commit=terms.commit,
-            sabotage=terms.sabotage,
-            on_phase=lambda phase: progress.phase("deployment", phase),
-        )
-
-    def startups() -> Awaitable[Run]:
-        return run_startups(
-            startup_cases(),
-            seed=terms.seed,
-            commit=terms.commit,
-            sabotage=terms.sabotage,
-            on_phase=lambda phase: progress.phase("startup", phase),
-        )
-
-    def gates() -> Awaitable[Run]:
-        return run_gates(
-            seed=terms.seed,
-            commit=terms.commit,
-            sabotage=terms.sabotage,
-            on_phase=lambda phase: progress.phase("gate", phase),
-        )
-
-    def soak() -> Awaitable[Run]:
-        return run_soak(
-            seed=terms.seed,
-            commit=terms.commit,
-            sabotage=terms.sabotage,
-            on_phase=lambda phase: progress.phase("soak", phase),
-        )
-
-    jobs = [
-        unscripted("soak", soak),
-        unscripted("deployment", deployments),
-        unscripted("gate", gates),
-        unscripted("startup", startups),
-        *(scripted(scenario) for scenario in live_scenarios(terms.seed)),
-    ]
+    jobs = [job(name, run, UNSCRIPTED_S[name]) for name, run in UNSCRIPTED.items()]
+    jobs += [job(one.name, partial(run_live, one), estimate_s(one)) for one in live_scenarios(context.seed)]
     rank = {name: i for i, name in enumerate(FIRST)}
     return sorted(jobs, key=lambda job: (not job.required, rank.get(job.name, len(FIRST))))
 
 
-def replay_job(session: Session, terms: LiveTerms, progress: Progress) -> LiveJob:
-    """A session that once failed, run as it was with the code of today; whatever the budget."""
+def replay_job(session: Session, context: RunContext, progress: Progress) -> LiveJob:
+    """A session that once failed, run as it was with today's code; whatever the budget."""
     name = f"regression-{session.name}"
-    scenario = dataclasses.replace(session.scenario, name=name)
-
-    def on_phase(phase: str) -> None:
-        progress.phase(name, phase)
+    program = session.startup or dataclasses.replace(session.scenario, name=name)
+    today = dataclasses.replace(context, seed=session.seed, candles="")
 
     def run() -> Awaitable[Run]:
-        if session.startup:
-            return run_startups(
-                session.startup, seed=session.seed, commit=terms.commit, sabotage=terms.sabotage, on_phase=on_phase
-            )
-        spec = spec_of(scenario, seed=session.seed, commit=terms.commit, sabotage=terms.sabotage)
-        return run_live(scenario, spec, on_phase)
+        return run_program(program, today, partial(progress.phase, name))
 
-    estimate = UNSCRIPTED_S["startup"] if session.startup else estimate_s(scenario)
-    return LiveJob(name, run, estimate, required=True)
+    takes_s = estimate_s(program) if isinstance(program, Scenario) else UNSCRIPTED_S["startup"]
+    return LiveJob(name, run, takes_s, required=True)
 
 
 def seen_in(name: str, history: History) -> Seen:

@@ -22,7 +22,8 @@ from typing import Any
 from hardening.catalogue.selection import SimScenario, simulated_scenarios
 from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History
-from hardening.runs.simulated import BOUNDS, CLIENTS, Simulation, plan_of, spec_for
+from hardening.runs.runner import spec_of
+from hardening.runs.simulated import BOUNDS, CLIENTS, Simulation, plan_of
 from hardening.sessions.session import Session
 from hardening.sessions.sim_failure import failure_of
 from hardening.simulator.adapters.stdlib import Sandbox
@@ -32,7 +33,7 @@ from hardening.simulator.search.counterexample import Exploration
 from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import Search
 from hardening.worlds.live.launcher import SabotageError, load_sabotage
-from hardening.worlds.live.world import LiveSpec
+from hardening.worlds.spec import RunContext, WorldSpec
 
 HARNESS = 4
 SESSIONS = "sessions"
@@ -167,23 +168,23 @@ class Worker:
 
     def _explored(self, name: str, scenario: SimScenario, box: Sandbox) -> Explored:
         task = self._task
-        spec = spec_for(scenario, name, task.seed, task.commit, task.sabotage, task.candles)
+        spec = spec_of(scenario, RunContext(task.seed, task.commit, task.sabotage, task.candles), name)
         return self._under_search(name, scenario, spec, box)
 
     def _replayed(self, file: Path, box: Sandbox) -> tuple[str, Explored]:
         """A session that once failed, with the code of today; its name leads to its histories."""
         session = Session.load(file)
-        scenario = session.startup or session.scenario
-        spec = spec_for(scenario, session.scenario.name, session.seed, self._task.commit, self._task.sabotage)
+        context = RunContext(session.seed, self._task.commit, self._task.sabotage)
+        spec = spec_of(session.program, context, session.scenario.name)
         name = f"regression-{session.name}"
-        one = self._under_search(name, scenario, spec, box)
+        one = self._under_search(name, session.program, spec, box)
         one.plan = plan_of(session.plan)
         return name, one
 
-    def _under_search(self, name: str, scenario: SimScenario, spec: LiveSpec, box: Sandbox) -> Explored:
+    def _under_search(self, name: str, scenario: SimScenario, spec: WorldSpec, box: Sandbox) -> Explored:
         simulation = Simulation(scenario, spec)
-        search = Search(simulation, box, BOUNDS, spec.seed, CLIENTS, shrink_runs_max=self._task.shrink_runs)
-        one = Explored(simulation, search, Exploration(name, spec.seed))
+        search = Search(simulation, box, BOUNDS, spec.context.seed, CLIENTS, shrink_runs_max=self._task.shrink_runs)
+        one = Explored(simulation, search, Exploration(name, spec.context.seed))
         simulation.on_run = one.saw
         return one
 

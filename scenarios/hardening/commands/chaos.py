@@ -33,6 +33,7 @@ from hardening.sessions.chaos.support import Support, live_support, staging_supp
 from hardening.sessions.chaos.watch import Limits, Watch
 from hardening.sessions.store import DEFAULT, Store
 from hardening.worlds.live.launcher import SabotageError, checked_sabotage
+from hardening.worlds.spec import RunContext
 from hardening.worlds.staging.world import StagingError, StagingSpec, StagingWorld
 
 DURATION_S = 120.0
@@ -147,7 +148,7 @@ def order_of(
     )
     if staging is not None:
         cut = tuple(timed.fault.target for timed in schedule.faults if timed.fault.kind == "net_down")
-        staging = dataclasses.replace(staging, cut=cut, scenario=name, seed=seed)
+        staging = dataclasses.replace(staging, cut=cut, scenario=name, context=RunContext(seed))
     limits = Limits(abort_errors, abort_latency)
     return Order(scenario, seed, for_s, limits, staging, api_key_env, _sabotage(sabotage))
 

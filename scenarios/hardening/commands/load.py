@@ -36,8 +36,7 @@ from hardening.runs.load import (
     worker_argv,
 )
 from hardening.worlds.live.launcher import SabotageError, checked_sabotage
-from hardening.worlds.live.settings_check import wrong_settings
-from hardening.worlds.live.world import LiveSpec
+from hardening.worlds.spec import WorldSpec, wrong_settings
 
 SHAPES = tuple(USUAL)
 PEAKS: Mapping[str, float] = {"burst": 10.0, "spike": 20.0, "ramp": 10.0}
@@ -211,7 +210,7 @@ def _options(given: Mapping[str, Any]) -> LoadOptions:
         host,
         _keys(given) if host else {},
         _schedule(given["schedule"]),
-        _spec(given, plan, code.commit) if not host else LiveSpec(),
+        _spec(given, plan, code.commit) if not host else WorldSpec(),
         given["workers"] if given["master"] else 0,
         given["master_port"] if given["master"] else 0,
         None if host else code,
@@ -225,7 +224,7 @@ def _schedule(path: Path | None) -> Schedule:
         raise click.UsageError(f"--schedule: {error}") from None
 
 
-def _spec(given: Mapping[str, Any], plan: Mapping[str, Any], commit: str) -> LiveSpec:
+def _spec(given: Mapping[str, Any], plan: Mapping[str, Any], commit: str) -> WorldSpec:
     settings: dict[str, Any] = {}
     if given["settings"]:
         try:

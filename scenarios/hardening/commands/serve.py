@@ -20,9 +20,10 @@ from hardening.runs.interrupt import InterruptedRunError, run
 from hardening.worlds.live.control import WorldControl
 from hardening.worlds.live.launcher import SabotageError, checked_sabotage
 from hardening.worlds.live.processes import ProcessError, clean_environment
-from hardening.worlds.live.world import LiveSpec, LiveWorld
+from hardening.worlds.live.world import LiveWorld
 from hardening.worlds.shared.downstreams import NAMES
 from hardening.worlds.shared.market import CsvError, CsvMarket
+from hardening.worlds.spec import RunContext, WorldSpec
 
 
 class Forgetful(Recorder):
@@ -73,7 +74,7 @@ def _write_environment(path: Path, world: LiveWorld) -> None:
     new.replace(path)
 
 
-async def _serve(spec: LiveSpec, env_file: Path | None, *, as_json: bool) -> int:
+async def _serve(spec: WorldSpec, env_file: Path | None, *, as_json: bool) -> int:
     world = LiveWorld(spec)
     world.recorder = Forgetful(world.recorder.header)
     for part in (world.downstreams, world.service, world.client):
@@ -125,11 +126,9 @@ def serve_command(
     urls = {
         name: os.environ[f"{name.upper()}_SERVICE_URL"] for name in NAMES if f"{name.upper()}_SERVICE_URL" in os.environ
     }
-    spec = LiveSpec(
+    spec = WorldSpec(
         settings={"log_events": "summary"},
-        seed=seed,
-        sabotage=sabotage,
-        candles=str(candles or ""),
+        context=RunContext(seed, sabotage=sabotage, candles=str(candles or "")),
         redis_url=os.environ.get("REDIS_URL", ""),
         service_urls=urls,
         port=port,

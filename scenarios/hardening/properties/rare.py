@@ -26,13 +26,14 @@ from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History
 from hardening.properties.strategies import interleavings
 from hardening.runs.runner import run_live, spec_of
-from hardening.runs.simulated import BOUNDS, CLIENTS, SHRINK_RUNS, Simulation, spec_for, swept
+from hardening.runs.simulated import BOUNDS, CLIENTS, SHRINK_RUNS, Simulation, swept
 from hardening.sessions.sim_failure import failure_of
 from hardening.simulator.adapters.stdlib import Sandbox
 from hardening.simulator.core.plan import Plan
 from hardening.simulator.search.counterexample import Counterexample
 from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import Search, Shard
+from hardening.worlds.spec import RunContext
 
 Drawn = Scenario | tuple[StartupCase, ...]
 Told = Callable[[History, tuple[Verdict, ...]], None]
@@ -105,7 +106,7 @@ class Trial:
             raise self._failed[mark]
         if self._failed and time.process_time() - self._since_s > SHRINK_CPU_S:
             return
-        simulation = Simulation(drawn, spec_for(drawn, self.name, 0), on_run=self._ran)
+        simulation = Simulation(drawn, spec_of(drawn, RunContext(), self.name), on_run=self._ran)
         found = self._search(simulation, seed, 0)
         if found is None:
             return
@@ -211,7 +212,7 @@ def confirm(scenario: Scenario, *, met: Iterable[str] = (), seed: int = 0) -> No
         ScenarioFailedError: naming claims, reasons and evidence.
     """
     for last in (False, True):
-        run = asyncio.run(run_live(scenario, spec_of(scenario, seed=seed, commit="unknown")))
+        run = asyncio.run(run_live(scenario, RunContext(seed)))
         verdicts = judge_all({scenario.name: run.history})
         failed = [v for v in verdicts if v.outcome is Outcome.FAIL]
         missed = [v for v in verdicts if v.claim in set(met) and v.outcome is Outcome.UNKNOWN]

@@ -44,9 +44,10 @@ if importlib.util.find_spec("pytest_asyncio") is not None:
     @pytest_asyncio.fixture
     async def live_world(live_settings: dict[str, Any]) -> AsyncIterator[LiveWorld]:
         """The Signal Service, ready, among a real Valkey, stand-ins and a Toxiproxy; all gone afterwards."""
-        from hardening.worlds.live.world import LiveSpec, LiveWorld  # noqa: PLC0415 - see the module
+        from hardening.worlds.live.world import LiveWorld  # noqa: PLC0415 - see the module
+        from hardening.worlds.spec import WorldSpec  # noqa: PLC0415
 
-        async with LiveWorld(LiveSpec(settings=live_settings, scenario="pytest")) as world:
+        async with LiveWorld(WorldSpec(settings=live_settings, scenario="pytest")) as world:
             yield world
         assert not world.leftovers()
 

@@ -7,15 +7,15 @@ import functools
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from hardening.runs.phases import Run
+from hardening.runs.phases import OnPhase, Run, no_phase
 from hardening.runs.runner import observed
-from hardening.worlds.live.downstream_process import settle
 from hardening.worlds.live.processes import Child, free_port, until
-from hardening.worlds.live.world import LiveSpec, LiveWorld, merge
+from hardening.worlds.live.world import LiveWorld
 from hardening.worlds.shared.downstreams import NAMES
+from hardening.worlds.spec import RunContext, WorldSpec, merge
 
 CHECK_S_MAX = 30.0
 REFUSAL_S_MAX = 10.0
@@ -23,12 +23,10 @@ NONSENSE = -3
 """Failures in a row to open a breaker: none can be minus three."""
 
 
-async def run_deployments(
-    *, seed: int, commit: str, sabotage: str = "", on_phase: Callable[[str], None] = lambda _phase: None
-) -> Run:
+async def run_deployments(context: RunContext, on_phase: OnPhase = no_phase) -> Run:
     """Check good and bad configurations from outside; record a probe for each."""
     # Preflight looks for the budget of the whole machine, so the wall of a container is not needed to break it.
-    world = LiveWorld(LiveSpec(seed=seed, sabotage=sabotage, scenario="deployment", commit=commit))
+    world = LiveWorld(WorldSpec(context, "deployment"))
     checks = _Checks(world)
 
     async def body() -> None:
@@ -41,7 +39,7 @@ async def run_deployments(
             on_phase("refused at reload")
             await checks.refused_at_reload()
             await world.service.stop()
-            await settle(world.recorder)
+            await world.settle()
         finally:
             await world.close()
 
@@ -84,7 +82,8 @@ class _Checks:
         """Run ``python -m signal_service`` (sabotaged if need be) on a configuration; its exit code and its lines."""
         config = self.world.run.path / f"{name}.json"
         config.write_text(json.dumps(settings), encoding="utf-8")
-        sabotage = ["--sabotage", self.world.spec.sabotage] if self.world.spec.sabotage else []
+        mutant = self.world.spec.context.sabotage
+        sabotage = ["--sabotage", mutant] if mutant else []
         argv = [
             sys.executable,
             "-m",

@@ -10,7 +10,7 @@ import asyncio
 import random
 import shutil
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,9 @@ from hardening.certificate.signing import load_private_key, new_key_pair
 from hardening.claims.c7_deployment import ANEW, GATE, SHUT
 from hardening.faults.run_directory import RunDirectory
 from hardening.history.events import Header, Recorder, digest_of
-from hardening.runs.phases import Run
+from hardening.runs.phases import OnPhase, Run, no_phase
 from hardening.worlds.live.processes import Child, ProcessError
+from hardening.worlds.spec import RunContext
 
 CERTIFICATE = "certificate/certificate.json"
 GATE_WORDS = ("gate", CERTIFICATE, "--this-code")
@@ -34,17 +35,15 @@ COMMAND_S_MAX = 60.0
 AT_ONCE = 2
 
 
-async def run_gates(
-    *, seed: int, commit: str, sabotage: str = "", on_phase: Callable[[str], None] = lambda _phase: None
-) -> Run:
+async def run_gates(context: RunContext, on_phase: OnPhase = no_phase) -> Run:
     """Run ``hardening gate`` and ``hardening verify`` on certificates of every kind; record a probe for each."""
-    header = Header("live", {}, digest_of({}), seed, commit, (), {}, utc(), "gate")
+    header = Header("live", {}, digest_of({}), context.seed, context.commit, (), {}, utc(), "gate")
     with RunDirectory() as directory:
-        gates = _Gates(directory, Recorder(header), random.Random(f"gate-{seed}"), sabotage)
+        gates = _Gates(directory, Recorder(header), random.Random(f"gate-{context.seed}"), context.sabotage)
         problem = ""
         try:
             on_phase("certificates")
-            await asyncio.to_thread(gates.make_all, seed)
+            await asyncio.to_thread(gates.make_all, context.seed)
             on_phase("gate")
             await gates.each([gates.gate(kind) for kind in (*GATE, *SHUT)])
             on_phase("verify")

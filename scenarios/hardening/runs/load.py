@@ -26,10 +26,9 @@ from hardening.history.events import EventType, History, Recorder, read
 from hardening.runs.phases import Run
 from hardening.runs.probes import probe_metrics, probe_outbox, probe_ready
 from hardening.runs.runner import is_steady, observed
-from hardening.worlds.live.disk import disk_waits, watch_disk
-from hardening.worlds.live.downstream_process import settle
 from hardening.worlds.live.processes import Child, ProcessError, free_port, until
-from hardening.worlds.live.world import LiveSpec, LiveWorld
+from hardening.worlds.live.world import LiveWorld
+from hardening.worlds.spec import RunContext, WorldSpec
 
 BEGIN_S_MAX = 40.0
 END_S_MAX = 120.0
@@ -72,7 +71,7 @@ class LoadOptions:
     host: str = ""
     keys: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     schedule: Schedule = field(default_factory=Schedule)
-    spec: LiveSpec = field(default_factory=LiveSpec)
+    spec: WorldSpec = field(default_factory=WorldSpec)
     expect_workers: int = 0
     bind_port: int = 0
     code: Provenance | None = None
@@ -93,14 +92,12 @@ def load_plan(shape: str, rate_per_s: float | None, duration_s: float | None, **
 
 def live_spec(
     plan: Mapping[str, Any], *, settings: Mapping[str, Any] | None = None, sabotage: str = "", commit: str = "unknown"
-) -> LiveSpec:
+) -> WorldSpec:
     """The live world of a load run; with many requests the service logs a summary, else logging is what is measured."""
     whole = dict(settings or {})
     if plan["shape"] == "soak" or plan["rate_per_s"] > SUMMARY_FROM_PER_S:
         whole.setdefault("log_events", "summary")
-    return LiveSpec(
-        settings=whole, seed=plan["seed"], sabotage=sabotage, scenario=f"load-{plan['shape']}", commit=commit
-    )
+    return WorldSpec(RunContext(plan["seed"], commit, sabotage), f"load-{plan['shape']}", whole)
 
 
 def locustfile() -> Path:
@@ -240,7 +237,7 @@ async def run_embedded(options: LoadOptions, on_progress: OnProgress, on_start: 
     world.client.keep_bodies = False
     body = _Embedded(world, options, on_progress, on_start)
     run: Run = await observed(world, body.run)
-    extra = {**run.history.header.extra, "epoch_s": world.epoch_s, "sabotage": options.spec.sabotage}
+    extra = {**run.history.header.extra, "epoch_s": world.epoch_s, "sabotage": options.spec.context.sabotage}
     if options.code is not None:
         extra["code_digest"] = options.code.code_digest
     header = dataclasses.replace(run.history.header, extra=extra)
@@ -274,7 +271,7 @@ class _Embedded:
             ring = world.secrets.keys.items()
             keys = {name: {"key": one.key, "user": one.user, "priority": one.priority} for name, one in ring}
             locust = LocustRun(self.options, world.run, self.on_progress)
-            await watch_disk(world.redis)
+            await world.redis.watch_disk()
             self.phase("steady")
             breaking: asyncio.Task[None] | None = None
             try:
@@ -294,12 +291,12 @@ class _Embedded:
             if world.service.child.running():
                 await probe_outbox(world)
                 await probe_metrics(world)
-            await settle(world.recorder)
+            await world.settle()
             self.phase("shutdown")
 
     async def _probe_disk(self) -> None:
         """Note when the store waited for the disk of this machine, which is no doing of the service."""
-        waits = await disk_waits(self.world.redis)
+        waits = await self.world.redis.disk_waits()
         ago_s = time.time() - self.world.now()
         spans = [[begin - ago_s, end - ago_s] for begin, end, _ in waits]
         value = {"probe": "disk_waits", "spans": spans, "longest_ms": max((ms for _, _, ms in waits), default=0)}

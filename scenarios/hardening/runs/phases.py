@@ -19,6 +19,13 @@ from hardening.history.events import History, Recorder
 from hardening.worlds.live.processes import ProcessError
 from hardening.worlds.shared.client import Client
 
+OnPhase = Callable[[str], None]
+"""Called with the name of each phase when it begins."""
+
+
+def no_phase(_phase: str) -> None:
+    """Ignore phases."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -82,9 +89,7 @@ class Arena(Protocol):
 class Phases:
     """The phases of one run; each is a mark in the history."""
 
-    def __init__(
-        self, world: Arena, scenario: Scenario, on_phase: Callable[[str], None], guard: Guard | None = None
-    ) -> None:
+    def __init__(self, world: Arena, scenario: Scenario, on_phase: OnPhase, guard: Guard | None = None) -> None:
         self.world = world
         self.scenario = scenario
         self._on_phase = on_phase

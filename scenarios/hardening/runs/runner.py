@@ -12,10 +12,10 @@ import signal
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from hardening.catalogue.scenario import Reload, Scenario
+from hardening.catalogue.scenario import Program, Reload, Scenario
 from hardening.faults.base import Effect, Fault
 from hardening.history.workload import Operation
-from hardening.runs.phases import Guard, Phases, Run, endured
+from hardening.runs.phases import Guard, OnPhase, Phases, Run, endured, no_phase
 from hardening.runs.probes import (
     RUDE_KINDS,
     Lateness,
@@ -30,8 +30,9 @@ from hardening.runs.probes import (
     watch_lag,
 )
 from hardening.worlds.live.processes import until
-from hardening.worlds.live.world import LiveSpec, LiveWorld, merge
+from hardening.worlds.live.world import LiveWorld
 from hardening.worlds.shared.leaky_library import HOSTILE_UNITS
+from hardening.worlds.spec import RunContext, WorldSpec, merge
 from hardening.worlds.stage import Stage
 
 RECOVERY_POLL_S = 0.25
@@ -42,22 +43,21 @@ CALM_S = 2.0
 """So long the service must be at rest before its steady state is measured."""
 
 
-def spec_of(scenario: Scenario, *, seed: int, commit: str, sabotage: str = "", candles: str = "") -> LiveSpec:
-    """How the live world is made for a scenario."""
-    return LiveSpec(
-        settings=scenario.settings,
-        seed=seed,
-        sabotage=sabotage,
-        candles=candles,
-        durable=scenario.durable,
-        absent=scenario.absent,
-        latency_s=scenario.latency_s,
-        scenario=scenario.name,
-        commit=commit,
-        canaries=scenario.canaries,
-        keep=scenario.keep,
-        environment=scenario.environment,
-        named=scenario.named,
+def spec_of(program: Program, context: RunContext, name: str = "startup") -> WorldSpec:
+    """How a world is made for a scenario, or for starts under difficulties, which have no name of their own."""
+    if not isinstance(program, Scenario):
+        return WorldSpec(context, name)
+    return WorldSpec(
+        context,
+        program.name,
+        program.settings,
+        durable=program.durable,
+        absent=program.absent,
+        latency_s=program.latency_s,
+        canaries=program.canaries,
+        keep=program.keep,
+        environment=program.environment,
+        named=program.named,
     )
 
 
@@ -72,19 +72,16 @@ async def observed(world: Stage, body: Callable[[], Awaitable[None]]) -> Run:
 
 
 async def run_live(
-    scenario: Scenario,
-    spec: LiveSpec,
-    on_phase: Callable[[str], None] = lambda _phase: None,
-    guard: Guard | None = None,
+    scenario: Scenario, context: RunContext, on_phase: OnPhase = no_phase, guard: Guard | None = None
 ) -> Run:
     """Run it to its end in the live world; see ``run_on``."""
-    return await run_on(LiveWorld(spec), scenario, on_phase, guard)
+    return await run_on(LiveWorld(spec_of(scenario, context)), scenario, on_phase, guard)
 
 
 async def run_on(
     world: Stage,
     scenario: Scenario,
-    on_phase: Callable[[str], None] = lambda _phase: None,
+    on_phase: OnPhase = no_phase,
     guard: Guard | None = None,
 ) -> Run:
     """Run it to its end, or until ``guard`` cuts it short.
@@ -119,9 +116,7 @@ async def run_on(
 class _Run(Phases):
     """The phases of one run, on a world that has a service of its own."""
 
-    def __init__(
-        self, world: Stage, scenario: Scenario, on_phase: Callable[[str], None], guard: Guard | None = None
-    ) -> None:
+    def __init__(self, world: Stage, scenario: Scenario, on_phase: OnPhase, guard: Guard | None = None) -> None:
         super().__init__(world, scenario, on_phase, guard)
         self.stage = world
         self._since_s: dict[str, float] = {}

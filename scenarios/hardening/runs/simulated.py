@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hardening.catalogue.scenario import Scenario, StartupCase
+from hardening.catalogue.scenario import Program, Scenario
 from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History
 from hardening.runs.phases import Run
-from hardening.runs.runner import run_on, spec_of
+from hardening.runs.runner import run_on
 from hardening.runs.startup import run_startups_on
 from hardening.simulator.core.choices import Choices
 from hardening.simulator.core.errors import ViolationError
@@ -28,8 +28,8 @@ from hardening.simulator.search.counterexample import Exploration
 from hardening.simulator.search.run import run_traced
 from hardening.simulator.search.sandbox import sandbox
 from hardening.simulator.search.search import Search, Shard
-from hardening.worlds.live.world import LiveSpec
 from hardening.worlds.simulated.world import SimWorld
+from hardening.worlds.spec import WorldSpec
 
 BOUNDS = Bounds(max_virtual_s=20_000.0, max_steps=50_000_000)
 CLIENTS = ("client-*",)
@@ -56,7 +56,7 @@ class WorldProblemError(AssertionError):
 PHASES = ("steady", "faults", "healed", "recovery", "quiet", "shutdown")
 
 
-def incomplete(scenario: Scenario | tuple[StartupCase, ...], history: History) -> str:
+def incomplete(scenario: Program, history: History) -> str:
     """What a run that came to its end lacks: a phase, or tidiness; empty when nothing."""
     left = [thing for event in history.states("leftovers") for thing in event.value["found"]]
     if left:
@@ -80,8 +80,8 @@ class Simulation:
         on_run: called with history and verdicts after each run.
     """
 
-    scenario: Scenario | tuple[StartupCase, ...]
-    spec: LiveSpec
+    scenario: Program
+    spec: WorldSpec
     claims: Sequence[str] | None = None
     run: Run | None = None
     verdicts: tuple[Verdict, ...] = ()
@@ -110,20 +110,6 @@ class Simulation:
                 raise ClaimFailedError(verdict, world.now())
         if problem := self.run.problem or incomplete(self.scenario, history):
             raise WorldProblemError(problem)
-
-
-def spec_for(
-    scenario: Scenario | tuple[StartupCase, ...],
-    name: str,
-    seed: int,
-    commit: str = "unknown",
-    sabotage: str = "",
-    candles: str = "",
-) -> LiveSpec:
-    """How the simulated world is made for a scenario or for starts under difficulties."""
-    if isinstance(scenario, Scenario):
-        return spec_of(scenario, seed=seed, commit=commit, sabotage=sabotage, candles=candles)
-    return LiveSpec(seed=seed, sabotage=sabotage, scenario=name, commit=commit)
 
 
 def plan_of(stored: Mapping[str, Any] | None) -> Plan:
@@ -173,8 +159,8 @@ def swept() -> Iterator[None]:
 
 
 def run_simulated(
-    scenario: Scenario | tuple[StartupCase, ...],
-    spec: LiveSpec,
+    scenario: Program,
+    spec: WorldSpec,
     plan: Plan | None = None,
     claims: Sequence[str] | None = None,
 ) -> SimOutcome:

@@ -6,18 +6,18 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from hardening.claims.c2_memory import KEYS_MIN
-from hardening.runs.phases import Run
+from hardening.runs.phases import OnPhase, Run, no_phase
 from hardening.runs.probes import probe_after_end, probe_metrics, probe_outbox, probe_ready
 from hardening.runs.runner import observed
-from hardening.worlds.live.downstream_process import settle
-from hardening.worlds.live.world import LiveSpec, LiveWorld
+from hardening.worlds.live.world import LiveWorld
 from hardening.worlds.shared.client import SteadyClient
 from hardening.worlds.shared.soak_load import KEYS_A_BATCH, Keys, oddity, scrape
+from hardening.worlds.spec import RunContext, WorldSpec
 
 SETTINGS = {
     # One line for each thing that happened to each key would weigh more than the keys.
@@ -44,12 +44,9 @@ class _Count:
     scrapes: int = 0
 
 
-async def run_soak(
-    *, seed: int, commit: str, sabotage: str = "", on_phase: Callable[[str], None] = lambda _phase: None
-) -> Run:
+async def run_soak(context: RunContext, on_phase: OnPhase = no_phase) -> Run:
     """Warm up, ask for every key, watch; the ``soak`` probes say when and how much."""
-    spec = LiveSpec(settings=SETTINGS, seed=seed, sabotage=sabotage, scenario="soak", commit=commit, proxied=False)
-    world = LiveWorld(spec)
+    world = LiveWorld(WorldSpec(context, "soak", SETTINGS, proxied=False))
     soak = _Soak(world, on_phase)
 
     async def body() -> None:
@@ -60,17 +57,17 @@ async def run_soak(
             await probe_metrics(world)
             on_phase("shutdown")
             await world.service.stop()
-            await settle(world.recorder)
+            await world.settle()
             probe_after_end(world)
 
     return await observed(world, body)
 
 
 class _Soak:
-    def __init__(self, world: LiveWorld, on_phase: Callable[[str], None]) -> None:
+    def __init__(self, world: LiveWorld, on_phase: OnPhase) -> None:
         self.world = world
         self.on_phase = on_phase
-        self.keys = Keys(world.spec.seed, KEEP_S)
+        self.keys = Keys(world.spec.context.seed, KEEP_S)
         self.rounds: Iterator[int] = itertools.count()
         self.count = _Count()
 
@@ -122,4 +119,4 @@ class _Soak:
             scraped = await client.send(scrape())
             self.count.scrapes += scraped is not None and scraped[0] == 200
         for which in range(ODDITIES_A_BATCH):
-            await client.send(oddity(number * ODDITIES_A_BATCH + which, self.world.spec.seed))
+            await client.send(oddity(number * ODDITIES_A_BATCH + which, self.world.spec.context.seed))

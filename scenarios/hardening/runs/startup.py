@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from hardening.catalogue.scenario import StartupCase
-from hardening.runs.phases import Run
+from hardening.catalogue.scenario import Program, Scenario, StartupCase
+from hardening.runs.phases import OnPhase, Run, no_phase
 from hardening.runs.probes import probe_ready
-from hardening.runs.runner import observed
+from hardening.runs.runner import observed, run_live
 from hardening.worlds.live.processes import until
-from hardening.worlds.live.world import LiveSpec, LiveWorld
+from hardening.worlds.live.world import LiveWorld
 from hardening.worlds.shared.downstreams import NAMES
+from hardening.worlds.spec import RunContext, WorldSpec
 from hardening.worlds.stage import Stage
 
 START_UP = {"attempt_s": 0.5, "total_s": 2.0, "base_s": 0.1, "cap_s": 0.5}
@@ -51,21 +52,21 @@ class _Hanging:
         await asyncio.sleep(0)
 
 
-async def run_startups(
-    cases: Sequence[StartupCase],
-    *,
-    seed: int,
-    commit: str,
-    sabotage: str = "",
-    on_phase: Callable[[str], None] = lambda _phase: None,
-) -> Run:
+async def run_startups(cases: Sequence[StartupCase], context: RunContext, on_phase: OnPhase = no_phase) -> Run:
     """Start the service once per case in the live world; see ``run_startups_on``."""
-    spec = LiveSpec(settings={"startup": START_UP}, seed=seed, sabotage=sabotage, scenario="startup", commit=commit)
-    return await run_startups_on(LiveWorld(spec), cases, START_UP["total_s"], on_phase)
+    world = LiveWorld(WorldSpec(context, "startup", {"startup": START_UP}))
+    return await run_startups_on(world, cases, START_UP["total_s"], on_phase)
+
+
+def run_program(program: Program, context: RunContext, on_phase: OnPhase = no_phase) -> Coroutine[Any, Any, Run]:
+    """Run a scenario, or starts under difficulties, in the live world."""
+    if isinstance(program, Scenario):
+        return run_live(program, context, on_phase)
+    return run_startups(program, context, on_phase)
 
 
 async def run_startups_on(
-    world: Stage, cases: Sequence[StartupCase], total_s: float, on_phase: Callable[[str], None] = lambda _phase: None
+    world: Stage, cases: Sequence[StartupCase], total_s: float, on_phase: OnPhase = no_phase
 ) -> Run:
     """Start the service once per case, watch each start, and record a ``startup`` probe for it.
 

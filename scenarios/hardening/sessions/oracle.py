@@ -21,9 +21,8 @@ from hardening.claims.views import phase_span
 from hardening.history.events import History, parse
 from hardening.runs.interrupt import run
 from hardening.runs.phases import Run
-from hardening.runs.runner import run_live, spec_of
 from hardening.runs.staging import run_staging
-from hardening.runs.startup import run_startups
+from hardening.runs.startup import run_program
 from hardening.sessions.chaos.watch import Figures, Watch
 from hardening.sessions.session import Judged, Session
 from hardening.worlds.live.processes import clean_environment
@@ -94,11 +93,7 @@ class LiveOracle:
 
     def run(self, session: Session) -> Tried:
         """See ``Oracle``."""
-        if session.startup:
-            cases = run_startups(session.startup, seed=session.seed, commit=session.commit, sabotage=session.sabotage)
-            return _judged(run(cases))
-        spec = spec_of(session.scenario, seed=session.seed, commit=session.commit, sabotage=session.sabotage)
-        return _judged(run(run_live(session.scenario, spec)))
+        return _judged(run(run_program(session.program, session.context)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +116,7 @@ class StagingOracle:
             os.environ.get(target.api_key_env, "") if target.api_key_env else "",
             cut=tuple(t.fault.target for t in session.scenario.schedule.faults if t.fault.kind == "net_down"),
             scenario=session.scenario.name,
-            seed=session.seed,
+            context=session.context,
         )
         return _judged(run(run_staging(session.scenario, spec)))
 

@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
-from hardening.catalogue.scenario import Scenario, StartupCase
+from hardening.catalogue.scenario import Program, Scenario, StartupCase
 from hardening.catalogue.scenario_json import SessionError, encode, read_as, schema_of, validate
 from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History, HistoryError, parse
 from hardening.worlds.shared.keys import Secrets
+from hardening.worlds.spec import RunContext
 
 FORMAT = "signal-hardening/session"
 FORMAT_VERSION = 1
@@ -97,6 +98,16 @@ class Session:
     created_at: str = ""
     target: Target | None = None
     startup: tuple[StartupCase, ...] = ()
+
+    @property
+    def program(self) -> Program:
+        """What ran: starts under difficulties where there are any, else the scenario."""
+        return self.startup or self.scenario
+
+    @property
+    def context(self) -> RunContext:
+        """What it shared with the other runs of its command."""
+        return RunContext(self.seed, self.commit, self.sabotage)
 
     @property
     def failures(self) -> tuple[Judged, ...]:

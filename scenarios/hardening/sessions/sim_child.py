@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hardening.runs.simulated import plan_of, run_simulated, spec_for
+from hardening.runs.runner import spec_of
+from hardening.runs.simulated import plan_of, run_simulated
 from hardening.sessions.session import Session
 from hardening.worlds.live.launcher import load_sabotage
 
@@ -20,9 +21,8 @@ from hardening.worlds.live.launcher import load_sabotage
 def run_task(task: dict[str, Any]) -> dict[str, Any]:
     """Run one session under its plan (the default schedule without one)."""
     session = Session.from_json(task["session"])
-    scenario = session.startup or session.scenario
-    spec = spec_for(scenario, session.scenario.name, session.seed, session.commit, session.sabotage)
-    done = run_simulated(scenario, spec, plan_of(session.plan))
+    spec = spec_of(session.program, session.context, session.scenario.name)
+    done = run_simulated(session.program, spec, plan_of(session.plan))
     done.history.write(Path(task["history"]))
     return {"problem": done.problem, "trace_digest": done.trace_digest, "plan": done.plan.to_json()}
 

@@ -73,12 +73,12 @@ def _session(simulation: Simulation, again: SimOutcome, found: Counterexample, n
         world="simulated",
         scenario=one,
         startup=() if isinstance(scenario, Scenario) else scenario,
-        seed=spec.seed,
+        seed=spec.context.seed,
         plan=found.plan.to_json(),
         trace_digest=again.trace_digest,
         settings=header.settings,
-        sabotage=spec.sabotage,
-        commit=spec.commit,
+        sabotage=spec.context.sabotage,
+        commit=spec.context.commit,
         versions=header.versions,
         history=f"{name}.jsonl",
         problem=again.problem,
@@ -88,7 +88,7 @@ def _session(simulation: Simulation, again: SimOutcome, found: Counterexample, n
 
 def _in_words(simulation: Simulation, again: SimOutcome, broken: Verdict | None) -> str:
     """What was asked, what broke, what was observed, which claim."""
-    lines = [f"scenario {simulation.spec.scenario}, seed {simulation.spec.seed}, simulated world"]
+    lines = [f"scenario {simulation.spec.scenario}, seed {simulation.spec.context.seed}, simulated world"]
     if isinstance(simulation.scenario, Scenario):
         scenario = simulation.scenario
         asked = [*scenario.steady.operations, *scenario.workload.operations]

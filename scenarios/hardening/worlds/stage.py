@@ -1,65 +1,29 @@
-"""What a world offers to whoever runs a scenario in it: the same for real processes and for virtual time."""
+"""What a world offers to the code that runs a scenario in it: the same for real processes and for virtual time.
+
+In: a ``WorldSpec``. Out: a running service with its Redis and fake downstreams, a recorder with everything that
+happened (times in seconds since the run began), targets for faults. ``ProcessError`` when a part does not come up;
+``UnsupportedTargetError`` for a target that a world has not.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
-from hardening.history.events import Recorder
+from hardening.faults.base import UnsupportedTargetError
+from hardening.history.events import Header, Recorder, digest_of
+from hardening.worlds.service_handle import ServiceHandle
 from hardening.worlds.shared.client import Client
 from hardening.worlds.shared.keys import Secrets
+from hardening.worlds.spec import WorldSpec, merge
 
-
-class ServiceHandle(Protocol):
-    """The service's process, as far as a runner touches it.
-
-    Attributes:
-        settings: the whole configuration, secrets included.
-        address: where it listens; None while it does not.
-    """
-
-    settings: dict[str, Any]
-    address: tuple[str, int] | None
-
-    @property
-    def exit_code(self) -> int | None:
-        """What it ended with; None while it runs or when it was never started."""
-
-    @property
-    def last_words(self) -> list[str]:
-        """The last lines it wrote."""
-
-    def running(self) -> bool:
-        """True while it runs or is stopped."""
-
-    def computed_s(self) -> float:
-        """Seconds that it has computed since it was started; in virtual time it always does."""
-
-    async def launch(self) -> None:
-        """Start it without waiting for it to serve."""
-
-    async def start(self) -> None:
-        """Start it and wait until it listens; raises ProcessError."""
-
-    async def signal(self, number: int) -> None:
-        """Send a signal; raises ProcessLookupError when it is not running."""
-
-    async def wait_exit(self, timeout_s: float) -> int:
-        """Wait for its end and write it down; raises TimeoutError."""
-
-    async def stop(self) -> int | None:
-        """Ask it to end and wait; returns its exit code."""
-
-    async def destroy(self) -> None:
-        """End it by force, whatever it does."""
-
-    def write_config(self, settings: Mapping[str, Any] | str) -> None:
-        """Replace the configuration file in one step; text is written as it is."""
-
-    def malformed(self) -> list[str]:
-        """Events of the service that lacked fields; there should be none."""
+SAMPLE_EVERY_S = 0.5
+_HIDDEN = ("api_keys", "service_token", "redis_url", "audit_key", "audit_path")
+"""Settings that hold a secret or a path of this machine: never in a header."""
 
 
 class RedisProcess(Protocol):
@@ -75,8 +39,8 @@ class RedisProcess(Protocol):
         """Start it again."""
 
 
-class StandIns(Protocol):
-    """The downstreams' stand-ins.
+class FakeDownstreams(Protocol):
+    """The fake downstreams.
 
     Attributes:
         only: those that are there.
@@ -93,53 +57,144 @@ class StandIns(Protocol):
         """End all of them."""
 
 
-class Stage(Protocol):
-    """A world in which a scenario runs; ``async with`` brings it up and takes it down."""
+def pick(targets: Mapping[tuple[str, str], object], protocol: str, name: str, world: str) -> object:
+    """The target of a protocol and name.
 
-    recorder: Recorder
-    client: Client
-    secrets: Secrets
+    Raises:
+        UnsupportedTargetError: naming what the world has.
+    """
+    if (protocol, name) not in targets:
+        allowed = ", ".join(sorted(f"{p} {n}" for p, n in targets))
+        raise UnsupportedTargetError("fault.target", f"{protocol} {name}", f"what {world} has: {allowed}")
+    return targets[protocol, name]
+
+
+class Stage(ABC):
+    """A world in which a scenario runs; ``async with`` brings it up and takes it down.
+
+    Attributes:
+        world: its name in the header of a history.
+        service, redis, downstreams: its parts.
+    """
+
+    world: ClassVar[str]
+    service: ServiceHandle
+    redis: RedisProcess
+    downstreams: FakeDownstreams
+
+    def __init__(self, spec: WorldSpec) -> None:
+        self.spec = spec
+        self.secrets = Secrets.draw(spec.context.seed)
+        self.recorder = Recorder(self._header({}))
+        self.client = Client(self._address, self.recorder, self.now, self.secrets.keys)
+        self._sampler: asyncio.Task[None] | None = None
+
+    @abstractmethod
+    def now(self) -> float:
+        """Seconds since the run began, as exact as a history keeps them."""
+
+    @abstractmethod
+    def _started_at(self) -> str:
+        """When the run began, ISO 8601."""
+
+    @abstractmethod
+    def _versions(self) -> dict[str, str]:
+        """What runs: Python, libraries, Redis server, Toxiproxy."""
+
+    @abstractmethod
+    def _places(self) -> dict[str, Any]:
+        """Where the service finds things: the arguments of ``Secrets.settings``."""
+
+    @abstractmethod
+    async def _start_dependencies(self) -> None:
+        """Start everything but the service."""
+
+    @abstractmethod
+    async def _stop_everything(self) -> None:
+        """End service and dependencies, in order."""
+
+    @abstractmethod
+    def _targets(self) -> Mapping[tuple[str, str], object]:
+        """Targets of faults by protocol and name."""
 
     @property
-    def service(self) -> ServiceHandle:
-        """The service."""
-
-    @property
-    def redis(self) -> RedisProcess:
-        """The Redis."""
-
-    @property
-    def downstreams(self) -> StandIns:
-        """The stand-ins."""
-
-    @property
+    @abstractmethod
     def audit_path(self) -> Path:
         """A file that holds the service's audit log, once it has ended."""
 
-    def now(self) -> float:
-        """Seconds since the run began."""
-
-    def target(self, protocol: str, name: str) -> object:
-        """See ``hardening.faults.targets.World``."""
-
+    @abstractmethod
     def machine_of(self, name: str) -> AbstractContextManager[object]:
         """Inside, servers open where the dependency ``name`` would be."""
 
+    @abstractmethod
     async def settle(self) -> None:
         """Wait until the processes' last lines have been read."""
 
+    @abstractmethod
     async def slots_in_use(self) -> int | None:
-        """Slots of the service's HTTP pools that calls hold now; None when there is nobody to ask."""
+        """Slots of the service's HTTP pools that calls hold now; None when it cannot be asked."""
 
+    @abstractmethod
     def leftovers(self) -> list[str]:
-        """What is left after the end."""
+        """Leaked resources after the end."""
+
+    def _address(self) -> tuple[str, int]:
+        if self.service.address is None:
+            raise ConnectionRefusedError("the service does not listen")
+        return self.service.address
+
+    def _header(self, settings: Mapping[str, Any]) -> Header:
+        spec = self.spec
+        return Header(
+            world=self.world,
+            settings=settings,
+            settings_digest=digest_of(settings),
+            seed=spec.context.seed,
+            commit=spec.context.commit,
+            canaries=(*self.secrets.canaries(), *spec.canaries),
+            versions=self._versions(),
+            started_at=self._started_at(),
+            scenario=spec.scenario,
+            keep=spec.keep,
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The service's configuration, secrets included."""
+        return self.service.settings
+
+    def target(self, protocol: str, name: str) -> object:
+        """See ``hardening.faults.targets.World``."""
+        return pick(self._targets(), protocol, name, f"the {self.world} world")
 
     async def prepare(self) -> None:
-        """Start everything but the service."""
+        """Start everything but the service, and configure it."""
+        await self._start_dependencies()
+        self.service.settings.update(merge(self.secrets.settings(**self._places()), self.spec.settings))
+        shown = {name: value for name, value in self.service.settings.items() if name not in _HIDDEN}
+        self.recorder.header = self._header(shown)
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.prepare()
+            await self.service.start()
+            self._sampler = asyncio.create_task(self._sample(), name="sampler")
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def _sample(self) -> None:
+        while True:
+            self.service.sample()
+            await asyncio.sleep(SAMPLE_EVERY_S)
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """End everything."""
-
-    async def __aenter__(self) -> Self: ...
-
-    async def __aexit__(self, *exc: object) -> None: ...
+        if self._sampler is not None:
+            self._sampler.cancel()
+            await asyncio.gather(self._sampler, return_exceptions=True)
+        await self._stop_everything()

@@ -18,7 +18,8 @@ from hardening.claims.claims import judge_all
 from hardening.faults.run_directory import sweep
 from hardening.sessions.session import Session, stored_history
 from hardening.worlds.live.processes import until
-from hardening.worlds.live.world import LiveSpec, LiveWorld
+from hardening.worlds.live.world import LiveWorld
+from hardening.worlds.spec import RunContext, WorldSpec
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(240)]
 
@@ -148,7 +149,7 @@ async def assert_whole(world: LiveWorld) -> None:
 
 def test_a_staging_stack_is_hurt_only_as_it_may_be_and_is_as_before_afterwards(tmp_path: Path) -> None:
     async def story() -> None:
-        async with LiveWorld(LiveSpec(settings=QUICK, seed=5)) as world:
+        async with LiveWorld(WorldSpec(RunContext(seed=5), settings=QUICK)) as world:
             late = (1.0, 3.0, {"kind": "net_latency", "target": "redis", "latency_ms": 40})
             schedule = written(tmp_path, late, USER_CUT, REDIS_READ_ONLY)
             code, out, err = await on_staging(world, "--schedule", schedule, "--out", str(tmp_path / "s"))
@@ -178,7 +179,7 @@ def test_a_staging_stack_is_hurt_only_as_it_may_be_and_is_as_before_afterwards(t
 
 def test_what_a_killed_session_did_to_a_staging_stack_is_undone_by_the_next_sweep(tmp_path: Path) -> None:
     async def story() -> None:
-        async with LiveWorld(LiveSpec(settings=QUICK, seed=5)) as world:
+        async with LiveWorld(WorldSpec(RunContext(seed=5), settings=QUICK)) as world:
             assert world.service.address is not None
             host, port = world.service.address
             late = (1.0, 60.0, {"kind": "net_latency", "target": "redis", "latency_ms": 30})
@@ -209,7 +210,7 @@ def test_without_a_steady_state_nothing_is_broken(tmp_path: Path) -> None:
     """The service of the target is not there; its Toxiproxy is."""
 
     async def story() -> None:
-        async with LiveWorld(LiveSpec(settings=QUICK, seed=5)) as world:
+        async with LiveWorld(WorldSpec(RunContext(seed=5), settings=QUICK)) as world:
             schedule = written(tmp_path, USER_CUT)
             where = ["--target", "http://127.0.0.1:9", "--toxiproxy", world.links.url]
             process = hardening("chaos", *where, "--schedule", schedule, "--out", str(tmp_path / "s"))

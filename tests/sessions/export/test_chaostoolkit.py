@@ -22,7 +22,8 @@ from hardening.sessions.chaos.order import scenario_of
 from hardening.sessions.export.chaostoolkit import experiment
 from hardening.sessions.session import Session
 from hardening.worlds.live.control import WorldControl
-from hardening.worlds.live.world import LiveSpec, LiveWorld
+from hardening.worlds.live.world import LiveWorld
+from hardening.worlds.spec import RunContext, WorldSpec
 
 ALL = [build({"kind": kind, **variant}) for kind, variants in VARIANTS.items() for variant in variants]
 
@@ -127,7 +128,7 @@ def test_the_chaos_toolkit_validates_and_runs_an_exported_session(chaos: Path, t
     """Through both providers: toxics on links, and an injection into the world that runs."""
 
     async def story() -> None:
-        async with LiveWorld(LiveSpec(seed=3)) as world, WorldControl(world, world.run):
+        async with LiveWorld(WorldSpec(RunContext(seed=3))) as world, WorldControl(world, world.run):
             links = {name: link.proxy.name for name, link in world.links.by_name.items()}
             session = session_of(
                 (0.5, 1.5, {"kind": "net_latency", "target": "redis", "latency_ms": 40}),
@@ -163,7 +164,7 @@ def test_the_chaos_toolkit_validates_and_runs_an_exported_session(chaos: Path, t
 @pytest.mark.timeout(420)
 def test_an_experiment_on_a_service_without_a_steady_state_is_not_run(chaos: Path, tmp_path: Path) -> None:
     async def story() -> None:
-        async with LiveWorld(LiveSpec(seed=3)) as world:
+        async with LiveWorld(WorldSpec(RunContext(seed=3))) as world:
             made = experiment(session_of((0.5, 1.0, {"kind": "net_down", "target": "comms"})), {})
             made["configuration"]["service_url"] = "http://127.0.0.1:9"
             (tmp_path / "night.json").write_text(json.dumps(made))

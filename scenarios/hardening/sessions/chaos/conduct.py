@@ -15,13 +15,14 @@ from hardening.claims.views import faults
 from hardening.faults.schedule import Schedule
 from hardening.history.events import History
 from hardening.runs.phases import Run
-from hardening.runs.runner import run_live, spec_of
+from hardening.runs.runner import run_live
 from hardening.runs.staging import run_staging
 from hardening.sessions.chaos.keyboard import stop_key
 from hardening.sessions.chaos.order import Order, session_name
 from hardening.sessions.chaos.watch import Figures, Watch
 from hardening.sessions.session import Session, Target
 from hardening.sessions.store import Store, Stored
+from hardening.worlds.spec import RunContext
 from hardening.worlds.staging.world import without_password
 
 JUDGE_EVERY_S = 3.0
@@ -94,8 +95,7 @@ async def conduct(
 def _run(order: Order, watch: Watch, commit: str) -> Coroutine[Any, Any, Run]:
     if order.staging is not None:
         return run_staging(order.scenario, order.staging, guard=watch)
-    spec = spec_of(order.scenario, seed=order.seed, commit=commit, sabotage=order.sabotage)
-    return run_live(order.scenario, spec, guard=watch)
+    return run_live(order.scenario, RunContext(order.seed, commit, order.sabotage), guard=watch)
 
 
 async def _beside(work: Coroutine[Any, Any, Run], others: Sequence[Coroutine[Any, Any, None]]) -> Run:

