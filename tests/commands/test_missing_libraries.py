@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from hardening.commands import extras
+from hardening.certificate import extras
 from hardening.commands.cli import hardening, main
 
 STATED = [

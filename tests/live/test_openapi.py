@@ -18,7 +18,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 
 
 @pytest.fixture
-def live_settings() -> dict[str, Any]:
+def hardening_live_settings() -> dict[str, Any]:
     """No limit of rate, and no level: what is asked for must reach the routes."""
     return {
         "budgets": {"accepted_per_window": 1_000_000, "loop_lag_ms": 10_000, "cpu_share": 64},

@@ -12,8 +12,8 @@ from collections.abc import Iterator, MutableMapping, Sequence
 
 import click
 
+from hardening.certificate.extras import what_to_install
 from hardening.claims.verdict import Exit
-from hardening.commands.extras import what_to_install
 from hardening.commands.manual import FOOTER, Manual, example_last
 from hardening.commands.table import TABLE, Row
 

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from hardening.certificate.extras import needs
 from hardening.certificate.provenance import provenance
 from hardening.claims.verdict import Exit
-from hardening.commands.extras import needs
 from hardening.commands.faults import Duration
 from hardening.commands.load_view import LoadView
 from hardening.faults.base import FaultError
