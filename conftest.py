@@ -1,9 +1,11 @@
-"""Settings that hold for every test here: Hypothesis profiles, and no left-over child processes."""
+"""Settings that hold for every test here: Hypothesis profiles, one origin of the product, no leaked processes."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
 import pytest
@@ -22,6 +24,18 @@ def pytest_configure(config: pytest.Config) -> None:
     index = os.environ.get("HARDENING_SHARD", "").partition("/")[0]
     if index and not config.getoption("hypothesis_seed"):
         config.option.hypothesis_seed = index
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_origin() -> Iterator[None]:
+    """Every module of the product comes from the checkout or from an installation, never some from each."""
+    yield
+    origins = {
+        "an installation" if "site-packages" in Path(file).parts else "a checkout": name
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in {"hardening", "signal_service"} and (file := getattr(module, "__file__", None))
+    }
+    assert len(origins) <= 1, f"modules of the product come from two places: {origins}"
 
 
 @pytest.fixture(scope="session", autouse=True)
