@@ -33,7 +33,7 @@ class Screen:
     def __enter__(self) -> Self:
         if self.drawn:
             self._live.update(self._draw())
-            self._live.start()
+            self._live.start(refresh=True)
         return self
 
     def __exit__(self, *exc: object) -> None:
