@@ -12,7 +12,7 @@ The live fixtures are asynchronous and need ``pytest-asyncio``:
     async def test_my_service_survives_redis(hardening_live_world, hardening_inject):
         async with hardening_inject({"kind": "redis_killed"}) as injection:
             ...
-        assert injection.effective
+        assert injection.effect.effective
 """
 
 from __future__ import annotations
@@ -69,9 +69,10 @@ if importlib.util.find_spec("pytest_asyncio") is not None:
     async def hardening_live_world(hardening_live_settings: dict[str, Any]) -> AsyncIterator[LiveWorld]:
         """The Signal Service, ready, with a real Valkey, fake downstreams and a Toxiproxy; all gone afterwards."""
         with _libraries("hardening_live_world"):
-            from hardening.worlds.live.world import LiveSpec, LiveWorld  # noqa: PLC0415 - see the module
+            from hardening.worlds.live.world import LiveWorld  # noqa: PLC0415 - see the module
+            from hardening.worlds.spec import WorldSpec  # noqa: PLC0415
 
-        async with LiveWorld(LiveSpec(settings=hardening_live_settings, scenario="pytest")) as world:
+        async with LiveWorld(WorldSpec(settings=hardening_live_settings, scenario="pytest")) as world:
             yield world
         assert not world.leftovers()
 
