@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from hardening.commands import load as load_command
 from hardening.commands.cli import hardening
-from hardening.runs.load import LoadOptions
+from hardening.runs.load import LoadOptions, locustfile
 
 HOST = ["--host", "http://127.0.0.1:9", "--api-key-env", "LOAD_TEST_KEY"]
 
@@ -92,3 +92,10 @@ def test_settings_that_the_service_would_refuse_are_refused_before_anything_is_b
     assert "--settings: budgets.in_flight: " in said
     assert "nope: there is no such setting" in said
     assert (out / "world.jsonl").read_text(encoding="utf-8") == "of the run before"
+
+
+def test_the_locustfile_is_named_for_plain_locust_wherever_it_is_installed() -> None:
+    done = CliRunner().invoke(hardening, ["load", "--print-locustfile"])
+    assert done.exit_code == 0
+    assert Path(done.output.strip()) == locustfile()
+    assert "LoadTestShape" in locustfile().read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from load_driving import hardening, locust, scaled, served, verdicts
 
 from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Outcome
-from hardening.load.recording import read_rows
+from hardening.load.raw_rows import read_rows
 from hardening.runs.load import load_history
 from hardening.worlds.live.processes import free_port
 

@@ -19,7 +19,8 @@ from hardening.load.figures import knee
 from hardening.load.judge import judge_directory, judge_history, to_json
 from hardening.load.merging import MergeError, merge
 from hardening.load.plan import Plan
-from hardening.load.recording import RecordError, Tally, clock_record, read_rows
+from hardening.load.raw_rows import RecordError, read_rows
+from hardening.load.recording import Tally, clock_record
 from hardening.load.report import lines_of, write_reports
 from hardening.runs.load import load_history
 
@@ -62,7 +63,7 @@ def test_a_last_line_cut_short_is_left_out_and_a_damaged_one_is_named(tmp_path: 
     with pytest.raises(RecordError, match=r"requests-0.jsonl line 3: not JSON"):
         merge(directory)
     path.write_text(whole + "[1]\n", encoding="utf-8")
-    with pytest.raises(RecordError, match="line 3: 1 fields"):
+    with pytest.raises(RecordError, match=r"line 3: the request is .1., allowed: a list of 16 fields"):
         merge(directory)
 
 

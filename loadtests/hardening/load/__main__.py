@@ -14,7 +14,7 @@ from hardening.load import budgets as budget_files
 from hardening.load.judge import judge_directory, to_json
 from hardening.load.merging import MergeError
 from hardening.load.plan import PlanError
-from hardening.load.recording import RecordError
+from hardening.load.raw_rows import RecordError
 from hardening.load.report import lines_of, write_reports
 
 _BUDGETS = click.option("--budgets", type=click.Path(path_type=Path), help="TOML laid over the defaults.")
@@ -41,10 +41,16 @@ def judge(directory: Path, budgets: Path | None, *, as_json: bool) -> None:
     known = _budgets(budgets)
     try:
         judgement = judge_directory(directory, known)
+        write_reports(judgement, directory)
     except (MergeError, RecordError, HistoryError, PlanError) as error:
         click.echo(f"load judge: {error}", err=True)
         sys.exit(Exit.USAGE)
-    write_reports(judgement, directory)
+    except OSError as error:
+        click.echo(f"load judge: DIRECTORY is {str(directory)!r}, allowed: one that can be written ({error})", err=True)
+        sys.exit(Exit.USAGE)
+    except Exception as error:  # noqa: BLE001 - Python's own exit code would be that of a missed budget
+        click.echo(f"load judge: trouble of the harness: {type(error).__name__}: {error}", err=True)
+        sys.exit(Exit.HARNESS)
     if as_json:
         click.echo(json.dumps(to_json(judgement), indent=1))
     else:

@@ -25,11 +25,11 @@ def bins(run: Run) -> Mapping[float, list[Sent]]:
 
 
 def latencies_ms(run: Run) -> Mapping[str, list[tuple[float, float]]]:
-    """Percentiles of each bin over time, of requests that were not refused, from the intended start."""
+    """Percentiles of each bin over time, of requests that were answered as they should be, from the intended start."""
     series: dict[str, list[tuple[float, float]]] = {"p50": [], "p95": [], "slowest": []}
     width = bin_s(run)
     for at, members in bins(run).items():
-        ordered = sorted(one.latency_s * 1000 for one in members if not one.refused)
+        ordered = sorted(one.latency_s * 1000 for one in members if one.expected)
         if ordered:
             for name, share in (("p50", 0.5), ("p95", 0.95), ("slowest", 1.0)):
                 series[name].append((at + width / 2, percentile(ordered, share)))
@@ -37,7 +37,7 @@ def latencies_ms(run: Run) -> Mapping[str, list[tuple[float, float]]]:
 
 
 OUTCOMES: Mapping[str, Callable[[Sent], bool]] = {
-    "accepted": lambda one: not one.refused and not one.wrong and not one.left and one.status != 503,
+    "accepted": lambda one: one.expected and one.status != 503,
     "shed or unavailable (503)": lambda one: one.status == 503,
     "rejected (429)": lambda one: one.status == RATE_LIMITED,
     "went away": lambda one: one.left,

@@ -24,8 +24,8 @@ def endpoint_of(one: Sent) -> str:
 
 
 def judged(run: Run, endpoint: str) -> list[Sent]:
-    """Requests whose latency counts: not refused (that is quick), and with no fault to blame."""
-    return [one for one in run.load if endpoint_of(one) == endpoint and not one.refused and run.calm(one)]
+    """Requests whose latency counts: answered with what they asked for, and with no fault to blame."""
+    return [one for one in run.load if endpoint_of(one) == endpoint and one.expected and run.calm(one)]
 
 
 def judge_percentiles(run: Run, budgets: Budgets) -> list[Line]:
@@ -113,7 +113,7 @@ def judge_recovery(run: Run, budgets: Budgets) -> Line:
     over_t = run.began_t + peak.end_s
     before = [one for one in run.load if run.began_t <= one.begin_t < run.began_t + peak.begin_s]
     after = [one for one in run.load if one.begin_t >= over_t]
-    calm = [one.own_latency_s for one in before if not one.refused]
+    calm = [one.own_latency_s for one in before if one.expected]
     if len(calm) < 5 or len(after) < 5:
         return unknown(name, "fewer than 5 requests before or after it", limit=limit, unit="s")
     most_s = max(SLOWER_FACTOR * statistics.median(calm), statistics.median(calm) + SLOWER_S)
@@ -140,7 +140,7 @@ def _bad_seconds(after: Sequence[Sent], over_t: float, most_s: float) -> list[fl
         bins.setdefault(int((one.begin_t - over_t) / BIN_S), []).append(one)
     found = []
     for number, members in bins.items():
-        served = [one.own_latency_s for one in members if not one.refused]
+        served = [one.own_latency_s for one in members if one.expected]
         wrong = any(one.wrong or one.status == 503 for one in members)
         if wrong or (served and statistics.median(served) > most_s):
             found.append(over_t + (number + 1) * BIN_S)

@@ -1,6 +1,6 @@
-"""The file that Locust runs: ``locust -f loadtests/hardening/load/locustfile.py --host http://127.0.0.1:8080``.
+"""The file that Locust runs: ``locust -f "$(hardening load --print-locustfile)" --host http://127.0.0.1:8080``.
 
-Everything is told by environment variables, the same for ``hardening load`` and for a person at Locust's own
+All input comes by environment variables, the same for ``hardening load`` and for a person at Locust's own
 command line: ``LOAD_SHAPE``, ``LOAD_RATE``, ``LOAD_DURATION``, ``LOAD_SEED`` (else the web UI drives the users),
 ``LOAD_API_KEY``, ``LOAD_OPERATOR_KEY``, ``LOAD_OUT`` (where the raw records go). Then ``hardening load judge DIR``.
 """
@@ -10,15 +10,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import gevent
 from locust import LoadTestShape, events
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # plain Locust knows only this file's own folder
 
 from hardening.load import users
 from hardening.load.generator import MESSAGE, Generator, plan_from

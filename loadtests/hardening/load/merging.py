@@ -17,7 +17,8 @@ from typing import Any
 from hardening.history.events import Event, Header, History, digest_of, read
 from hardening.load.exposition import total
 from hardening.load.plan import Plan
-from hardening.load.recording import FIELDS, read_rows
+from hardening.load.raw_rows import RecordError, check_clock, check_unique, number, read_rows
+from hardening.load.recording import FIELDS
 
 ROUND_TRIP_S_MAX = 0.2
 """A scrape that took longer may have been taken at any moment of it: its counters are not set beside events."""
@@ -39,28 +40,46 @@ def merge(directory: Path) -> History:
         MergeError: when the directory holds no run.
         RecordError, HistoryError: when a file of it is damaged.
     """
-    plan_file = directory / "plan.json"
-    if not plan_file.exists():
-        raise MergeError(f"{directory} holds no load run: there is no plan.json")
-    began = json.loads(plan_file.read_text(encoding="utf-8"))
-    plan = Plan.from_json(began["plan"])
+    plan, began = _began(directory)
     world = directory / "world.jsonl"
     base = read(world) if world.exists() else None
-    epoch_s = float(base.header.extra["epoch_s"]) if base is not None else float(began["began_s"])
+    epoch_s = _epoch_s(base) if base is not None else began["began_s"]
     events: list[Event] = list(base.events) if base is not None else []
-    files = sorted(directory.glob("requests-*.jsonl"))
+    files = {path.name: read_rows(path) for path in sorted(directory.glob("requests-*.jsonl"))}
     if not files:
         raise MergeError(f"{directory} holds no load run: there are no requests-*.jsonl")
-    for path in files:
-        clock, rows = read_rows(path)
+    check_unique({name: rows for name, (_, rows) in files.items()})
+    for clock, rows in files.values():
         shift_s = _shift_s(clock, began["clock"]) - epoch_s
         for row in rows:
             events += _request(row, shift_s)
     for path in sorted(directory.glob("observed*.jsonl")):
         clock, records = read_rows(path)
         events += _observed(records, _shift_s(clock, began["clock"]) - epoch_s, beside_events=base is not None)
-    extra = {"plan": plan.to_json(), "began_s": float(began["began_s"]) - epoch_s}
+    extra = {"plan": plan.to_json(), "began_s": began["began_s"] - epoch_s}
     return History(_header(base, plan, extra, began), events)
+
+
+def _began(directory: Path) -> tuple[Plan, dict[str, Any]]:
+    """The plan, and when and on which clock the run began."""
+    file = directory / "plan.json"
+    if not file.exists():
+        raise MergeError(f"{directory} holds no load run: there is no plan.json")
+    try:
+        began = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(began, dict):
+            raise RecordError("it is no object")
+        check_clock(began.get("clock"))
+        return Plan.from_json(began.get("plan")), {**began, "began_s": number(began, "began_s")}
+    except (ValueError, TypeError, RecursionError) as error:
+        raise MergeError(f"plan.json: {error}") from None
+
+
+def _epoch_s(world: History) -> float:
+    try:
+        return number(world.header.extra, "epoch_s")
+    except RecordError as error:
+        raise MergeError(f"world.jsonl: header.extra.{error}") from None
 
 
 def _shift_s(clock: Mapping[str, Any], reference: Mapping[str, Any]) -> float:

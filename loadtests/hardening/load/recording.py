@@ -64,35 +64,6 @@ class Log:
             file.write(text)
 
 
-class RecordError(ValueError):
-    """A file of raw records that cannot be read; the message names file and line."""
-
-
-def read_rows(path: Path) -> tuple[dict[str, Any], list[Any]]:
-    """The clock and the rows of a file; a last line that was cut short (a kill) is left out.
-
-    Raises:
-        RecordError: naming file and line.
-    """
-    lines = path.read_text(encoding="utf-8").split("\n")
-    rows: list[Any] = []
-    for number, line in enumerate(lines, start=1):
-        if not line:
-            continue
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number == len(lines):
-                break
-            raise RecordError(f"{path.name} line {number}: not JSON ({error.msg})") from error
-    if not rows or not isinstance(rows[0], dict) or rows[0].get("type") != CLOCK:
-        raise RecordError(f"{path.name} line 1: the writer's clock is missing")
-    for number, row in enumerate(rows[1:], start=2):
-        if isinstance(row, list) and len(row) != len(FIELDS):
-            raise RecordError(f"{path.name} line {number}: {len(row)} fields, allowed: {len(FIELDS)}")
-    return rows[0], rows[1:]
-
-
 @dataclass(slots=True)
 class Tally:
     """Counts of a running test, for progress and for the emergency stop.
@@ -115,7 +86,7 @@ class Tally:
             self.sent += 1
             self.refused += refused
             self.errors += wrong
-            self.accepted += 0 < status < 400
+            self.accepted += 200 <= status < 300
             self.recent.append((row[11], wrong))
 
     def error_share(self, now_s: float, window_s: float = 10.0, least: int = 20) -> float:

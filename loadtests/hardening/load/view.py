@@ -21,6 +21,8 @@ BEFORE_ADMISSION = frozenset({"no-key", "scope", "rate", "shed", "busy", "connec
 """Problems of requests that took no rate slot."""
 UNCLEAR = frozenset({400, 404, 405, 408, 413, 431})
 """Answers that may come from before the gate as well as from behind it."""
+EXPECTED: Mapping[str, frozenset[int]] = {"alert": frozenset({ACCEPTED}), "ready": frozenset({200, UNAVAILABLE})}
+"""Statuses of an answer that is what was asked for, by operation; of every other one it is 200."""
 RUDE_ANSWERS = frozenset({400, 401, 403, 404, 405, 408, 413, 422, RATE_LIMITED, UNAVAILABLE})
 MB = 1024 * 1024
 
@@ -145,15 +147,15 @@ class Sent:
         return product and self.problem not in BEFORE_ADMISSION
 
     @property
+    def expected(self) -> bool:
+        """It was answered with what it asked for."""
+        allowed = RUDE_ANSWERS if self.operation == "rude" else EXPECTED.get(self.operation, frozenset({200}))
+        return self.kind == "ok" and self.status in allowed
+
+    @property
     def wrong(self) -> bool:
         """Neither served nor refused as it should be."""
-        if self.left:
-            return False
-        if self.kind != "ok":
-            return True
-        if self.operation == "rude":
-            return self.status not in RUDE_ANSWERS
-        return self.status >= 400 and self.status not in {RATE_LIMITED, UNAVAILABLE}
+        return not (self.left or self.expected or self.status in {RATE_LIMITED, UNAVAILABLE})
 
     @property
     def told_s(self) -> float | None:

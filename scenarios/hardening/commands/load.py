@@ -31,6 +31,7 @@ from hardening.runs.load import (
     LocustRun,
     live_spec,
     load_plan,
+    locustfile,
     run_embedded,
     run_remote,
     worker_argv,
@@ -44,6 +45,12 @@ PEAKS: Mapping[str, float] = {"burst": 10.0, "spike": 20.0, "ramp": 10.0}
 RATE_CAP_PER_S, DURATION_CAP_S = 60.0, 600.0
 """Against somebody's real system, unless ``--lift-caps`` says otherwise."""
 USER_KEYS, OPERATOR_KEYS = ("demo", "high", "low", "reader"), ("operator", "scraper")
+
+
+def _print_locustfile(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        click.echo(locustfile())
+        context.exit()
 
 
 @click.group("load", invoke_without_command=True)
@@ -73,6 +80,14 @@ USER_KEYS, OPERATOR_KEYS = ("demo", "high", "low", "reader"), ("operator", "scra
 @click.option("--abort-errors", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share that ends it.")
 @click.option("--no-lone-client", is_flag=True, help="Do not wait, alone, for the slot that a last 429 named.")
 @click.option("--lift-caps", is_flag=True, help=f"Allow more than {RATE_CAP_PER_S:g}/s or {DURATION_CAP_S:g} s.")
+@click.option(
+    "--print-locustfile",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_locustfile,
+    help="Print the path of the file for plain Locust's -f, and end.",
+)
 @click.option("--json", "as_json", is_flag=True, help="load.json on stdout, nothing else.")
 @click.pass_context
 def load_command(context: click.Context, /, **given: Any) -> None:
