@@ -30,7 +30,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def _originals(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Path:
-    from judge_sound import SOUND
+    from judge_stories import SOUND
 
     root = tmp_path_factory.mktemp("certificates")
     clear(root / "passed")

@@ -1,4 +1,4 @@
-"""What one wrong thing looks like in a story, and helpers to say it."""
+"""Changes of a story: what one wrong thing looks like."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from judge_story import Change, with_events
 
 from hardening.history.events import Event
 
-Guilty = tuple[str, dict[str, object]]
+Case = tuple[str, str, Change, list[tuple[str, dict[str, object]]]]
+"""A claim, what is wrong, the change of its sound story, and the events that must be cited: ``f`` and fields."""
 
 
 def chain(*steps: Change) -> Change:
@@ -54,25 +55,4 @@ def equal_waits(events: list[Event]) -> list[Event]:
     for event in events:
         if event.f in {"attempt", "startup"} and event.value.get("wait_s"):
             event.value["wait_s"] = 0.1  # type: ignore[index]
-    return events
-
-
-def growing(events: list[Event]) -> list[Event]:
-    for number, event in enumerate(e for e in events if e.f == "sample"):
-        event.value["rss_bytes"] += number * 1_000_000  # type: ignore[index]
-    return events
-
-
-def shared_lateness(events: list[Event]) -> list[Event]:
-    """Both loads of C5.1's key at once: the follower loads as well."""
-    join = next(e for e in events if e.value.get("event") == "join")
-    join.value.update({"event": "load", "load_id": "l2"})  # type: ignore[attr-defined]
-    return events
-
-
-def slow_health(events: list[Event]) -> list[Event]:
-    begin = next(e.t for e in events if e.f == "inject")
-    for event in events:
-        if event.type == "ok" and event.f == "request" and event.t > begin:
-            event.value["latency_s"] = 1.9  # type: ignore[index]
     return events

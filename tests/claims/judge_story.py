@@ -7,7 +7,9 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hardening.claims.claims import CLAIMS
 from hardening.claims.limits import DOWNSTREAMS
+from hardening.claims.verdict import Verdict
 from hardening.history.events import Event, Header, History, Recorder, digest_of
 
 
@@ -155,6 +157,11 @@ class Story:
     def history(self) -> History:
         """What was told."""
         return self.recorder.history()
+
+
+def judged(claim: str, told: Story | History) -> Verdict:
+    """The verdict of one claim on a story."""
+    return CLAIMS[claim](told.history() if isinstance(told, Story) else told)
 
 
 Change = Callable[[list[Event]], list[Event]]

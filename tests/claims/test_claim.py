@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_sound import SOUND
+from judge_stories import SOUND
 from judge_story import Story
 
 import hardening.claims

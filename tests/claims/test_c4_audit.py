@@ -1,9 +1,10 @@
-"""C4.6: a request that a full disk did not answer is a failure, unless the service was away for another reason."""
+"""C4.6: full disks, and what cannot be known while one is full."""
 
 from __future__ import annotations
 
 import pytest
-from judge_sound import SOUND
+from judge_stories import SOUND
+from judge_story import Story, judged
 
 from hardening.claims.c4_audit import judge_full_disk
 from hardening.claims.verdict import Outcome
@@ -21,3 +22,17 @@ def test_who_asked_between_two_lives_was_not_blocked_by_the_disk(restarted: bool
     story.wait(1).heal("f8", "disk_full", "logs")
     verdict = judge_full_disk(story.history())
     assert verdict.outcome is expected, verdict.reason
+
+
+@pytest.mark.parametrize(("log_too", "expected"), [(False, Outcome.FAIL), (True, Outcome.UNKNOWN)])
+def test_a_lost_record_whose_line_is_lost_too_is_not_called_uncounted(log_too: bool, expected: Outcome) -> None:
+    story = Story()
+    if log_too:
+        story.inject("f0", "disk_full", "service", where="logs")
+    story.wait(0.5).inject("f1", "disk_full", "service", where="audit")
+    story.wait(2.0).heal("f1", "disk_full", "service")
+    if log_too:
+        story.heal("f0", "disk_full", "service")
+    story.wait(2.0).serve()
+    found = judged("C4.6", story)
+    assert found.outcome is expected, found.reason

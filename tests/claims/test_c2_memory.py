@@ -1,4 +1,4 @@
-"""A slope is found in made-up series of memory, whatever the noise, and none is found where there is none."""
+"""C2.5: a slope of memory is found whatever the noise, and none is found where there is none."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import random
 from collections.abc import Callable, Iterator
 
 import pytest
-from judge_story import Story
+from judge_story import Story, judged
 
-from hardening.claims.claims import judge_all
 from hardening.claims.trend import trend
 from hardening.claims.verdict import Outcome
 
 MB = 1024 * 1024
+
+
 SAMPLES = 60
+
+
 Shape = Callable[[float], float]
 
 
@@ -38,10 +41,6 @@ def soak(shape: Shape, *, seed: int = 0, likeness: float = 0.8, size: float = 0.
     return story
 
 
-def outcome(story: Story) -> Outcome:
-    return judge_all({"told": story.history()}, ["C2.5"])[0].outcome
-
-
 SOUND: dict[str, Shape] = {
     "flat": lambda x: 0.0,
     "a small leap": lambda x: 2.0 * (x > 0.4),
@@ -49,6 +48,15 @@ SOUND: dict[str, Shape] = {
     "an allocator that settles": lambda x: 2.5 * (1 - 0.01**x),
     "slightly down": lambda x: -8.0 * x,
 }
+
+
+@pytest.mark.parametrize("shape", SOUND.values(), ids=SOUND)
+def test_a_sound_soak_never_fails_and_nearly_always_passes(shape: Shape):
+    found = [judged("C2.5", soak(shape, seed=seed)).outcome for seed in range(200)]
+    assert found.count(Outcome.FAIL) == 0
+    assert found.count(Outcome.PASS) >= 195
+
+
 LEAKS: dict[str, Shape] = {
     "a hundred bytes a key": lambda x: 10.0 * x,
     "a kilobyte a key": lambda x: 100.0 * x,
@@ -58,16 +66,9 @@ LEAKS: dict[str, Shape] = {
 }
 
 
-@pytest.mark.parametrize("shape", SOUND.values(), ids=SOUND)
-def test_a_sound_soak_never_fails_and_nearly_always_passes(shape: Shape):
-    found = [outcome(soak(shape, seed=seed)) for seed in range(200)]
-    assert found.count(Outcome.FAIL) == 0
-    assert found.count(Outcome.PASS) >= 195
-
-
 @pytest.mark.parametrize("shape", LEAKS.values(), ids=LEAKS)
 def test_a_leak_always_fails(shape: Shape):
-    assert {outcome(soak(shape, seed=seed)) for seed in range(200)} == {Outcome.FAIL}
+    assert {judged("C2.5", soak(shape, seed=seed)).outcome for seed in range(200)} == {Outcome.FAIL}
 
 
 LOUD = [(shape, name, size) for name, shape in LEAKS.items() for size in (1.0, 3.0) if shape(1.0) >= 10 * size]
@@ -77,38 +78,40 @@ LOUD = [(shape, name, size) for name, shape in LEAKS.items() for size in (1.0, 3
     ("shape", "size"), [(shape, size) for shape, _, size in LOUD], ids=[f"{n} {s}" for _, n, s in LOUD]
 )
 def test_a_leak_in_loud_noise_is_never_passed(shape: Shape, size: float):
-    assert Outcome.PASS not in {outcome(soak(shape, seed=seed, size=size)) for seed in range(100)}
+    assert Outcome.PASS not in {judged("C2.5", soak(shape, seed=seed, size=size)).outcome for seed in range(100)}
 
 
 def test_a_leak_at_the_edge_is_never_passed():
-    found = [outcome(soak(lambda x: 6.5 * x, seed=seed)) for seed in range(200)]
+    found = [judged("C2.5", soak(lambda x: 6.5 * x, seed=seed)).outcome for seed in range(200)]
     assert found.count(Outcome.PASS) == 0
     assert found.count(Outcome.FAIL) >= 150
 
 
 @pytest.mark.parametrize("likeness", [0.0, 0.5, 0.9])
 def test_noise_alone_never_fails_however_alike_its_neighbours_are(likeness: float):
-    found = [outcome(soak(SOUND["flat"], seed=seed, likeness=likeness, size=1.0)) for seed in range(200)]
+    found = [judged("C2.5", soak(SOUND["flat"], seed=seed, likeness=likeness, size=1.0)).outcome for seed in range(200)]
     assert found.count(Outcome.FAIL) == 0
 
 
 def test_one_large_leap_is_neither_a_slope_nor_overlooked():
-    assert {outcome(soak(lambda x: 20.0 * (x > 0.6), seed=seed)) for seed in range(50)} == {Outcome.UNKNOWN}
+    assert {judged("C2.5", soak(lambda x: 20.0 * (x > 0.6), seed=seed)).outcome for seed in range(50)} == {
+        Outcome.UNKNOWN
+    }
 
 
 def test_a_leak_fails_even_when_the_soak_was_cut_short():
-    assert outcome(soak(LEAKS["a kilobyte a key"], keys=40_000)) is Outcome.FAIL
+    assert judged("C2.5", soak(LEAKS["a kilobyte a key"], keys=40_000)).outcome is Outcome.FAIL
 
 
 def test_too_few_keys_are_no_soak():
-    assert outcome(soak(SOUND["flat"], keys=99_999)) is Outcome.UNKNOWN
+    assert judged("C2.5", soak(SOUND["flat"], keys=99_999)).outcome is Outcome.UNKNOWN
 
 
 def test_a_service_that_ended_in_the_soak_failed_it():
     story = soak(SOUND["flat"])
     story.now -= 5.0
     story.process("exited", exit_code=-9)
-    assert outcome(story) is Outcome.FAIL
+    assert judged("C2.5", story).outcome is Outcome.FAIL
 
 
 def test_memory_above_the_budget_fails_in_the_warm_up_too():
@@ -117,7 +120,7 @@ def test_memory_above_the_budget_fails_in_the_warm_up_too():
     story.wait(1.0)
     story.probe("soak", phase="begin")
     story.probe("soak", phase="end", distinct_keys=100_000, metrics_scrapes=1)
-    assert outcome(story) is Outcome.FAIL
+    assert judged("C2.5", story).outcome is Outcome.FAIL
 
 
 def test_the_interval_covers_the_true_rise_as_often_as_it_says():

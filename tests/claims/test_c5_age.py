@@ -1,8 +1,9 @@
-"""C5.6 looks at the ages that hits state: they must be the time that passed, whatever the wall clock did."""
+"""C5.2, C5.5, C5.6: ages, stale copies, and Redis that is back."""
 
 from __future__ import annotations
 
 import pytest
+from judge_story import Story, judged
 
 from hardening.claims.c5_age import judge_clock, judge_ttl
 from hardening.claims.verdict import Outcome
@@ -50,3 +51,31 @@ def test_a_write_that_nobody_told_is_not_taken_for_the_last_one_that_was(version
         hit = {"key": "candles:A", "event": "hit", "age_s": 0.1, "layer": layer, "version": version}
         recorder.add(at_s, "service", "state", "cache", hit, "c1")
     assert judge_ttl(recorder.history()).outcome is expected
+
+
+@pytest.mark.parametrize(("back_after_s", "outcome"), [(2.0, Outcome.PASS), (20.0, Outcome.FAIL)])
+def test_redis_that_is_back_is_used_again_while_it_is_needed(back_after_s: float, outcome: Outcome):
+    story = Story()
+    story.inject("f0", "redis_killed", "redis")
+    story.say("redis", event="lost", error="ConnectionError")
+    ident = story.wait(0.5).ask()
+    story.wait(0.1).say("cache", ident, key="k", event="hit", layer="memory", age_s=3.0)
+    story.answer(ident, 200, 0.1, source="cache", degraded=True)
+    story.wait(1).heal("f0", "redis_killed", "redis")
+    for second in range(1, 21):
+        if second == back_after_s:
+            story.say("redis", event="back")
+        story.wait(1).say("cache", key=f"k{second}", event="load", load_id=f"l{second}")
+        story.say("cache", key=f"k{second}", event="loaded", load_id=f"l{second}")
+    verdict = judged("C5.5", story)
+    assert verdict.outcome is outcome, verdict.reason
+
+
+@pytest.mark.parametrize(("source", "outcome"), [("cache", Outcome.FAIL), ("stale", Outcome.UNKNOWN)])
+def test_a_stale_copy_is_marked(source: str, outcome: Outcome):
+    story = Story()
+    ident = story.ask()
+    story.wait(0.1).say("cache", ident, key="candles:AAPL:1m", event="stale", version=1, age_s=70.0)
+    story.answer(ident, 200, 0.1, source=source)
+    verdict = judged("C5.5", story)
+    assert verdict.outcome is outcome, verdict.reason

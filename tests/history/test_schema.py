@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from judge_sound import SOUND
+from judge_stories import SOUND
 from judge_story import header
 
 from hardening.history.events import EVENT_TABLE, EVENT_TYPES, HistoryError, Recorder, check_event, parse

@@ -1,13 +1,13 @@
-"""Lines of the service's log that were lost are no broken promise: what counts on them is unknown, and no more."""
+"""Lost lines of the service's log: a claim that counts on the log is UNKNOWN, not FAIL."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from judge_story import Story
+from judge_stories import SOUND
+from judge_story import Story, changed, judged, without
 
-from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Outcome
 
 
@@ -24,12 +24,8 @@ def served_unseen(**fault: Any) -> Story:
     return story
 
 
-def outcome(story: Story) -> Outcome:
-    return judge_all({"told": story.history()}, ["C2.1"])[0].outcome
-
-
 def test_under_a_full_disk_of_the_log_a_request_without_its_lines_is_unknown():
-    assert outcome(served_unseen()) is Outcome.UNKNOWN
+    assert judged("C2.1", served_unseen()).outcome is Outcome.UNKNOWN
 
 
 @pytest.mark.parametrize(("ended", "expected"), [(True, Outcome.UNKNOWN), (False, Outcome.FAIL)])
@@ -42,7 +38,7 @@ def test_lines_that_nobody_had_read_when_the_process_ended_are_lost(ended: bool,
     if ended:
         story.process("exited", exit_code=0)
     story.wait(0.1).heal("f0", "log_reader_blocked", "service")
-    assert outcome(story) is expected
+    assert judged("C2.1", story).outcome is expected
 
 
 def test_a_client_whose_end_was_not_written_down_is_not_called_unclosed():
@@ -51,12 +47,12 @@ def test_a_client_whose_end_was_not_written_down_is_not_called_unclosed():
         story.process("started")
         story.say("client", name="ticker", event="built")
         story.process("exited", exit_code=0)
-        assert judge_all({"told": story.history()}, ["C1.6"])[0].outcome is expected
+        assert judged("C1.6", story).outcome is expected
 
 
 @pytest.mark.parametrize("fault", [{"where": "audit"}, {"kind": "log_reader_blocked", "where": ""}])
 def test_under_faults_that_lose_no_line_it_is_a_failure(fault: dict[str, Any]):
-    assert outcome(served_unseen(**fault)) is Outcome.FAIL
+    assert judged("C2.1", served_unseen(**fault)).outcome is Outcome.FAIL
 
 
 @pytest.mark.parametrize(("dropped", "expected"), [(3.0, Outcome.UNKNOWN), (0.0, Outcome.FAIL)])
@@ -64,4 +60,11 @@ def test_lines_that_the_service_says_it_dropped_are_a_gap(dropped: float, expect
     story = served_unseen(where="audit")
     counters = {"rejected": {}, "sheds": 0.0, "level_changes": 0.0, "breaker_changes": 0.0}
     story.probe("metrics", counters=counters, series={"signal_log_dropped": dropped})
-    assert outcome(story) is expected
+    assert judged("C2.1", story).outcome is expected
+
+
+def test_a_log_with_gaps_proves_nothing_about_what_is_paired_or_counted():
+    story = SOUND["C2.1"]()
+    story.probe("metrics", counters={"signal_log_dropped": 3.0})
+    history = changed(story.history(), without("permit_returned", why="cancelled"))
+    assert judged("C2.1", history).outcome is Outcome.UNKNOWN

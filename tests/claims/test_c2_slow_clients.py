@@ -1,9 +1,9 @@
-"""C2.7: a crowd that was called home before its limit was over shows nothing; one that stayed has to be cut."""
+"""C2.7: how long a crowd must stay to be judged, and bodies above the limit."""
 
 from __future__ import annotations
 
 import pytest
-from judge_story import Story
+from judge_story import Story, judged
 
 from hardening.claims.c2_slow_clients import judge_rude_clients
 from hardening.claims.verdict import Outcome
@@ -57,3 +57,20 @@ def test_whom_another_fault_kept_out_was_not_kept_out_by_the_crowd(
 ) -> None:
     verdict = judge_rude_clients(starved(problem, status).history())
     assert verdict.outcome is expected, verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("size", "status", "expected"),
+    [
+        (1_000_001, 422, Outcome.FAIL),
+        (1_000_001, 202, Outcome.FAIL),
+        (1_000_001, 413, Outcome.UNKNOWN),
+        (1_000_001, 429, Outcome.UNKNOWN),
+        (1_000_000, 422, Outcome.UNKNOWN),
+    ],
+)
+def test_a_body_above_the_limit_is_refused_for_its_size(size: int, status: int, expected: Outcome) -> None:
+    story = Story()
+    story.answer(story.ask("alert", body_bytes=size), status)
+    found = judged("C2.7", story)
+    assert found.outcome is expected, found.reason

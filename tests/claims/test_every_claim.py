@@ -1,10 +1,12 @@
-"""What every judge promises: UNKNOWN without its premise, PASS on a sound story, never a FAIL on a legal one."""
+"""For every claim: UNKNOWN without its premise, PASS on a sound story, FAIL with evidence on a changed one."""
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from judge_sound import SOUND
-from judge_story import Story
+from judge_stories import SOUND, WRONG
+from judge_story import Change, Story, changed, judged
 
 from hardening.claims.claims import CLAIMS, COMPONENTS, judge_all, select
 from hardening.claims.verdict import Outcome, unknown
@@ -57,3 +59,41 @@ def test_claims_are_selected_by_id_or_component_in_the_order_of_their_ids():
 
 def test_unknown_verdicts_never_pass_for_a_premise_of_zero():
     assert unknown("nothing").premise_count == 0
+
+
+@pytest.mark.parametrize(
+    ("claim", "change", "guilty"),
+    [pytest.param(c, change, guilty, id=f"{c}: {name}") for c, name, change, guilty in WRONG],
+)
+def test_one_wrong_thing_fails_its_claim_and_is_cited(
+    claim: str, change: Change, guilty: list[tuple[str, dict[str, object]]]
+):
+    verdict = judged(claim, changed(SOUND[claim]().history(), change))
+    assert verdict.outcome is Outcome.FAIL, verdict.reason
+    assert verdict.reason
+    assert verdict.evidence
+    for f, value in guilty:
+        cited = [e for e in verdict.evidence if e["f"] == f and all(e["value"].get(k) == v for k, v in value.items())]
+        assert cited, (f, value, verdict.reason, verdict.evidence)
+
+
+def test_each_claim_is_turned_red_by_something():
+    assert {claim for claim, *_ in WRONG} == set(CLAIMS)
+
+
+def test_long_histories_are_judged_in_time_that_grows_with_them():
+    def cost_s(rounds: int) -> float:
+        story = Story()
+        for number in range(rounds):
+            for name in ("miss", "locks", "load", "loaded", "write"):
+                story.say("cache", f"q{number}", key=f"k{number % 97}", event=name, load_id=str(number), count=0)
+            story.wait(61.0)
+            story.serve()
+        history = story.history()
+        began_s = time.process_time()
+        judge_all({"long": history})
+        return time.process_time() - began_s
+
+    cost_s(100)
+    small_s = min(cost_s(400) for _ in range(3))
+    assert cost_s(3200) < 8 * 4 * small_s

@@ -1,16 +1,11 @@
-"""C1.3: late answers and refusals, which must not move a breaker."""
+"""C1.3: late answers and refusals must not move a breaker."""
 
 from __future__ import annotations
 
 import pytest
-from judge_story import Story
+from judge_story import Story, judged
 
-from hardening.claims.claims import judge_all
-from hardening.claims.verdict import Outcome, Verdict
-
-
-def verdict(story: Story) -> Verdict:
-    return judge_all({"told": story.history()}, ["C1.3"])[0]
+from hardening.claims.verdict import Outcome
 
 
 def half_open(story: Story, probe: str) -> None:
@@ -31,7 +26,7 @@ def test_only_the_probe_moves_a_half_open_breaker(event: str, state: str, mover:
     half_open(story, "probe")
     story.wait(0.5).say("breaker_probe", mover, name="ticker", event=event)
     story.say("breaker", mover, name="ticker", old="half_open", new=state, open_s=60.0)
-    found = verdict(story)
+    found = judged("C1.3", story)
     assert found.outcome is expected, found.reason
     if expected is Outcome.FAIL:
         assert found.reason == "ticker: an answer that was not its probe's moved it"
@@ -54,5 +49,5 @@ def test_a_refusal_is_no_failure(status: int, outcome: str, calls: int, expected
     story.wait(0.02)
     for _ in range(calls):
         story.call("ticker", outcome, 0.02, "r1")
-    found = verdict(story)
+    found = judged("C1.3", story)
     assert found.outcome is expected, found.reason

@@ -1,4 +1,4 @@
-"""C5.4: a hit after a bad entry is that entry again only if it is old enough to have been there."""
+"""C5.4: when a bad entry was met, counted and deleted."""
 
 from __future__ import annotations
 
