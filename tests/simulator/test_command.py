@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hardening.commands.explore import explore_command
 
 PROGRAM = """
-import asyncio, socket
+import asyncio, subprocess
 from hardening.simulator import io
 
 async def racy():
@@ -29,7 +29,7 @@ async def sound():
     await io(0.0, 1.0)
 
 async def rude():
-    socket.socket()
+    subprocess.run(["true"])
 
 async def leaving():
     raise SystemExit(1)
@@ -86,7 +86,7 @@ def test_bad_usage_is_2_in_one_line(shell):
 def test_broken_rules_are_4_with_the_place(shell):
     done = shell("rude")
     assert done.exit_code == 4
-    assert "a real socket" in done.output
+    assert "a subprocess" in done.output
     assert "some_programs.py" in done.output
 
 

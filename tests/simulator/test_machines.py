@@ -279,7 +279,7 @@ def test_a_protocol_hears_of_its_connection_before_the_reset_that_came_while_its
     async def program():
         host, told = network().live_host("server"), _Told()
         transport, server = await _kept_waiting(host, told)
-        transport.abort()
+        transport.reset()
         await asyncio.sleep(0.5)
         current_loop().resume_host(host)
         await asyncio.sleep(0.5)

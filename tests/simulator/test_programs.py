@@ -220,14 +220,14 @@ def test_a_lost_assertion_fails_the_run_and_other_lost_exceptions_are_reported()
     assert found(make(OSError("away")), lost="fail")
 
 
-def _opens_a_socket():
-    socket.socket()
+def _opens_a_datagram_socket():
+    socket.socket(type=socket.SOCK_DGRAM)
 
 
 @pytest.mark.parametrize(
     ("rule", "act"),
     [
-        ("a real socket", _opens_a_socket),
+        ("a real socket that is no stream", _opens_a_datagram_socket),
         ("a subprocess", lambda: subprocess.Popen(["true"])),
         ("loop.add_reader", lambda: asyncio.get_running_loop().add_reader(0, print)),
     ],

@@ -18,9 +18,9 @@ REFUSED = {"redis_slow_commands": "redis.command is 'EVAL'"}
 """What this world lacks, and how it says so; the table in docs/SIMULATOR.md is the same."""
 
 MORE: dict[str, dict[str, Any]] = {
-    # Waits and refusals at connecting need a connection that is new: downstreams' are made in the first requests.
     "connect_delay": {"target": "ticker"},
     "connect_refuse": {"target": "ticker"},
+    "dns_failure": {"target": "ticker"},
     "fail_first": {"target": "ticker"},
     "net_slow_close": {"target": "ticker"},
     "disconnect_mid_answer": {"connections": 2, "wait_ms": 50.0},
@@ -28,7 +28,14 @@ MORE: dict[str, dict[str, Any]] = {
     "disk_full": {"where": "logs"},
     "network_partition": {"target": "ticker"},
 }
-COMPANY = {"net_slow_close": {"kind": "http_fault", "target": "ticker", "how": "truncated_body"}}
+COMPANY = {
+    "net_slow_close": {"kind": "http_fault", "target": "ticker", "how": "truncated_body"},
+    # The service keeps its connections: what acts on connecting needs something that ends them.
+    **{
+        kind: {"kind": "http_fault", "target": "ticker", "how": "reset"}
+        for kind in ("connect_delay", "connect_refuse", "dns_failure", "fail_first")
+    },
+}
 """Faults that only bite beside another: somebody has to close a connection."""
 
 BREAKER_S = 2.0
@@ -58,8 +65,6 @@ def test_a_fault_bites_heals_and_leaves_a_service_that_serves(kind: str):
     bites: dict[str, Effect] = {}
 
     async def body(world: SimWorld) -> None:
-        if kind in {"fail_first", "connect_delay", "connect_refuse"}:
-            world.network.reset("service")
         fault = {"kind": kind, **MORE.get(kind, {})}
         beside = [{"at_s": 0.6, "for_s": 1.5, "fault": COMPANY[kind]}] if kind in COMPANY else []
         bites.update(await broken(world, [{"at_s": 0.5, "for_s": 2.0, "fault": fault}, *beside]))

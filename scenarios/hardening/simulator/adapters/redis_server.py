@@ -45,7 +45,7 @@ class _Client(asyncio.Protocol):
         """The server's process has ended."""
         transport = self._transport
         if transport is not None and not transport.is_lost:
-            transport.abort() if by_reset else transport.close()
+            transport.reset() if by_reset else transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._socket is not None:

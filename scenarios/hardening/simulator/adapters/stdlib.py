@@ -6,6 +6,7 @@ Each is refused with the place of the call. Real sleeping is not refused: it blo
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import queue
@@ -20,14 +21,19 @@ from asyncio.selector_events import BaseSelectorEventLoop
 from collections.abc import Callable
 from typing import Any, ClassVar, NoReturn, Self
 
+from hardening.simulator.adapters.select_patches import select_patches
 from hardening.simulator.adapters.threading_patches import thread_patches
 from hardening.simulator.core.blocking import Blocking
 from hardening.simulator.core.errors import RuleBrokenError
 from hardening.simulator.core.hosts import current_host
 from hardening.simulator.core.loop import START_S
 from hardening.simulator.core.machines import EPOCH_S, PID
+from hardening.simulator.core.task_names import TaskNames
 from hardening.simulator.core.waits import call_site, importing
 from hardening.simulator.net.sim_loop import SimLoop
+from hardening.simulator.net.sockets import forget_sockets, make_socket
+
+FAMILIES = (-1, socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 NODE = 0x02_00_00_00_00_01
 """The network address inside a run: a locally administered one."""
@@ -47,11 +53,15 @@ class Sandbox:
         self._undo: list[tuple[Any, str, Any]] = []
         self._random_state: object = None
         self._bytes: random.Random | None = None
+        self._names = TaskNames()
 
     def begin(self, loop: SimLoop) -> None:
         """A run begins: randomness starts over."""
         self.loop = Blocking.running = loop
         random.seed(loop.choices.entropy)
+        forget_sockets()
+        self._names.begin()
+        loop.names = self._names
         threading._counter = itertools.count(1).__next__  # type: ignore[attr-defined] # noqa: SLF001 - of their names
         uuid._last_timestamp = None  # type: ignore[attr-defined] # noqa: SLF001 - it would go on from the run before
         self._bytes = None
@@ -97,16 +107,18 @@ class Sandbox:
             (socket, "gethostname", self._own_name(socket.gethostname)),
             (os, "urandom", self._urandom),
             (random, "_urandom", self._urandom),
-            (socket.socket, "__init__", self._guard(socket.socket.__init__, "a real socket", self._allowed_socket)),
+            (socket.socket, "__init__", self._socket(socket.socket.__init__)),
             *thread_patches(self),
             (BaseSelectorEventLoop, "__init__", self._loop_of_ones_own(BaseSelectorEventLoop.__init__)),
             # uuid1 by the interpreter's own code: libuuid would read the real clock and the machine's address.
             (uuid, "_generate_time_safe", None),
             (uuid, "getnode", self._node(uuid.getnode)),
             # freezegun leaves these two alone; their waits with a limit would count real seconds.
+            *select_patches(self),
             (threading, "_time", self._monotonic_here),
             (queue, "time", self._monotonic_here),
             (subprocess.Popen, "__init__", self._guard(subprocess.Popen.__init__, "a subprocess")),
+            (gc, "collect", self._in_run(gc.collect, lambda loop: lambda generation=2: loop.collect())),
             (os, "fork", self._guard(os.fork, "a fork")),
             (os, "system", self._guard(os.system, "a subprocess")),
             (signal, "signal", self._in_run(signal.signal, lambda loop: loop.set_handler)),
@@ -186,9 +198,19 @@ class Sandbox:
 
         return init
 
-    def _allowed_socket(self, args: tuple[Any, ...]) -> bool:
-        """A duplicate of a descriptor that exists (``fileno=``) opens nothing."""
-        return len(args) > 4
+    def _socket(self, real: Callable[..., None]) -> Callable[..., None]:
+        """Streams are simulated; a duplicate of a descriptor that exists (``fileno=``) is left as it is."""
+        guarded = self._guard(real, "a real socket that is no stream")
+
+        def init(sock: Any, family: int = -1, type: int = -1, proto: int = -1, fileno: Any = None) -> None:  # noqa: A002
+            if self.loop is None or not self.loop.is_here() or importing() or fileno is not None:
+                real(sock, family, type, proto, fileno)
+            elif (type not in (-1, 0) and not type & socket.SOCK_STREAM) or family not in FAMILIES:
+                guarded(sock, family, type, proto, fileno)
+            else:
+                make_socket(sock, family, type, proto)
+
+        return init
 
     def _in_run(self, real: Callable[..., Any], simulated: Callable[..., Callable[..., Any]]) -> Callable[..., Any]:
         """``real`` outside of a run and in threads that are not the simulation's, else what ``simulated`` gives."""

@@ -56,8 +56,7 @@ class Blocking(Machines):
         host.blocked = self.hosts_differ = True
         if task is not None:
             asyncio.tasks._leave_task(self, task)  # type: ignore[arg-type]
-        if deadline_s is not None:
-            self.call_at(deadline_s, _nothing, context=beside_of(host))
+        alarm = None if deadline_s is None else self.call_at(deadline_s, _nothing, context=beside_of(host))
         try:
             self.threads.poll()
             while not ready():
@@ -71,6 +70,8 @@ class Blocking(Machines):
         finally:
             if task is not None:
                 asyncio.tasks._enter_task(self, task)  # type: ignore[arg-type]
+            if alarm is not None:
+                alarm.cancel()
             self.standing.pop()
             host.blocked = False
             self.let_go(host)

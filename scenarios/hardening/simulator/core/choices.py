@@ -31,6 +31,7 @@ class Choices:
         self._draws = plan.draws()
         self._cancels = plan.cancels()
         self._firsts = plan.firsts()
+        self._collects = plan.collects()
         self.reorders = bool(self._firsts)
 
     def decisions(self) -> tuple[Decision, ...]:
@@ -72,6 +73,15 @@ class Choices:
         """The step at which ``victim`` must be asked next."""
         return self._cancels[0][0] if self._cancels else NEVER
 
+    def next_collect(self) -> int:
+        """The step at which cycles are collected next."""
+        return self._collects[0] if self._collects else NEVER
+
+    def collects(self, step: int) -> None:
+        """Cycles are collected before ``step``."""
+        self._collects.pop(0)
+        self.made.append(("collect", "", step, 0))
+
     def victim(self, step: int, names: list[str]) -> int | None:
         """Which of the live tasks (by ``names``, in order of creation) is cancelled before ``step``."""
         _, wanted = self._cancels.pop(0)
@@ -104,6 +114,9 @@ class SeededChoices(Choices):
         self._aim = AIMS[int(chance() * len(AIMS))]
         self.entropy = int(chance() * (1 << 30))
         self._steps: list[int] = []
+        # From the entropy, not from draws of its own: one run in ``COLLECT_ONE_IN`` has a collection.
+        rare, step = self.entropy % COLLECT_ONE_IN, self.entropy // COLLECT_ONE_IN
+        self._collects = [] if rare else [1 + step % max(1, span_steps)]
         if clients:
             count = CANCELS[int(chance() * len(CANCELS))]
             first, width = 1.0, float(span_steps)
@@ -244,6 +257,9 @@ NEAR = 0.02
 
 JUST_BEFORE_S = 5e-10
 """In the same round of the loop as what is aimed at, and before it."""
+
+COLLECT_ONE_IN = 8
+"""Of how many runs one collects cycles in its midst: then finalisers run, and tasks that nobody holds are gone."""
 
 STORM = 4
 

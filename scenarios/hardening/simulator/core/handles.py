@@ -16,6 +16,10 @@ class SimTask(asyncio.Task[Any]):
 
     __slots__ = ("_number", "host")
 
+    def set_name(self, value: object) -> None:
+        """A name in which a library counts over the whole process is that of the first run."""
+        super().set_name(cast(Any, self.get_loop()).names.in_this_run(str(value)))
+
     def __hash__(self) -> int:
         try:
             return cast(int, self._number)

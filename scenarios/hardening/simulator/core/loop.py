@@ -10,10 +10,12 @@ ready callbacks where asked for) is decided by ``Choices`` and by nothing else.
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
 import math
 import sys
 import threading
+import weakref
 from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import Any, NoReturn
@@ -24,6 +26,7 @@ from hardening.simulator.core.errors import DeadlockError, LivelockError, Overdu
 from hardening.simulator.core.handles import SimFuture, SimHandle, SimTask, SimTimer
 from hardening.simulator.core.hosts import Host, current_host
 from hardening.simulator.core.plan import Bounds
+from hardening.simulator.core.task_names import TaskNames
 from hardening.simulator.core.trace import NoTrace, Trace
 from hardening.simulator.core.unreal import Unreal
 from hardening.simulator.core.waits import busiest, who_waits
@@ -38,6 +41,8 @@ SPIN_ROUNDS = 100
 """Rounds at one instant after which each further round costs time, as it would on a real machine."""
 
 SPIN_COST_S = 50e-6
+
+REAL_COLLECT = gc.collect
 
 
 class VirtualLoop(Unreal, asyncio.BaseEventLoop):
@@ -81,8 +86,10 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         self._spinning = 0
         self._rounds = 0
         self._end_s = START_S + bounds.max_virtual_s
+        self.names = TaskNames()
         self._next_cancel = choices.next_cancel(0)
-        self._attention = min(self._next_cancel, bounds.max_steps)
+        self._next_collect = choices.next_collect()
+        self._attention = min(self._next_cancel, self._next_collect, bounds.max_steps)
 
     # --- what asyncio asks of a loop -------------------------------------------------------------------------
 
@@ -108,9 +115,11 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         if name is None:
             self._task_names += 1
             name = f"Task-{self._task_names}"
-        task = SimTask(coro, loop=self, name=str(name), context=context)
+        else:
+            name = self.names.in_this_run(str(name))
+        task = self._made_by_factory(coro, name, context) or SimTask(coro, loop=self, name=name, context=context)
         host = current_host.get() if context is None else context.get(current_host, Host.default)
-        if host is not Host.default:
+        if host is not Host.default and type(task) is SimTask:
             task.host = host
         tasks = self.tasks
         tasks.append(task)
@@ -120,6 +129,26 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         if self.tracing:
             self.trace.created(self, task)
         return task
+
+    def _made_by_factory(self, coro: Any, name: str, context: Any) -> Any:
+        """A task of the factory that the program has set; its own tasks hash by address, so sets of them vary."""
+        factory: Any = self._task_factory
+        if factory is None:
+            return None
+        task = factory(self, coro) if context is None else factory(self, coro, context=context)
+        task.set_name(name)
+        return task
+
+    def collect(self) -> int:
+        """Collect cycles; as in asyncio, tasks that wait and that nobody else holds are garbage too."""
+        entries: list[Any] = [task if task.done() else weakref.ref(task) for task in self.tasks]
+        before = len(self.tasks)
+        self.tasks.clear()
+        freed = REAL_COLLECT()
+        self.tasks = [task for each in entries if (task := each() if isinstance(each, weakref.ref) else each)]
+        if self.tracing:
+            self.trace.note(self, "collect", "collector", f"{before - len(self.tasks)} waiting tasks are gone")
+        return freed
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
         """Run ``callback`` after everything that is ready now."""
@@ -133,10 +162,14 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
         """Run ``callback`` in ``delay`` virtual seconds."""
+        if delay is None:
+            raise TypeError("delay must not be None")
         return self.call_at(self.now_s + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
         """Run ``callback`` at virtual time ``when``; equal times run in the order they were set."""
+        if when is None:
+            raise TypeError("when cannot be None")
         if self._closed:
             self._check_closed()
         timer = SimTimer(when, callback, args, self, context)
@@ -172,6 +205,8 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
             self.main = main = self.create_task(program, name="main")
             while not main.done():
                 self._run_once()
+                if self._stopping:
+                    raise RuntimeError("Event loop stopped before Future completed.")
             while self.checks.waiting() and self.failure is None:
                 self._run_once()
         if self.failure is not None:
@@ -217,7 +252,7 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
             if self._spinning > SPIN_ROUNDS:
                 self._spin()
         timers = self.timers
-        if timers and timers[0][0] <= self.now_s + RESOLUTION_S:
+        if timers and not timers[0][0] > self.now_s + RESOLUTION_S:  # NaN is due, as in asyncio
             self._take_due(timers)
         if self._reorder and len(ready) > 1:
             self._bring_forward()
@@ -269,7 +304,7 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
 
     def _take_due(self, timers: list[tuple[float, int, asyncio.TimerHandle]]) -> None:
         now = self.now_s + RESOLUTION_S
-        while timers and timers[0][0] <= now:
+        while timers and not timers[0][0] > now:
             timer = heapq.heappop(timers)[2]
             timer._scheduled = False
             if timer._cancelled:
@@ -323,7 +358,11 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
                     self.trace.note(self, "cancel", tasks[victim].get_name(), "")
                 tasks[victim].cancel()
             self._next_cancel = self.choices.next_cancel(self.steps)
-        self._attention = min(self._next_cancel, self.bounds.max_steps)
+        if self.steps >= self._next_collect:
+            self.choices.collects(self.steps)
+            self.collect()
+            self._next_collect = self.choices.next_collect()
+        self._attention = min(self._next_cancel, self._next_collect, self.bounds.max_steps)
 
     def live_tasks(self) -> list[SimTask]:
         """Tasks that are not done, without the program's own, in the order of their creation."""
@@ -334,7 +373,9 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         return [task for task in self.live_tasks() if getattr(task, "host", Host.default).alive]
 
     def _stuck(self, kind: type[StuckError], detail: str) -> NoReturn:
-        raise kind(detail, who_waits(self), self.now_s - START_S, self.steps)
+        failed = [task for task in self.tasks if task._log_traceback and task is not self.main]
+        lost = "".join(f"; {task.get_name()} failed and nobody looked: {task._exception!r}" for task in failed[:3])
+        raise kind(detail + lost, who_waits(self), self.now_s - START_S, self.steps)
 
 
 async def _steered(loop: VirtualLoop, awaitable: Any) -> Any:

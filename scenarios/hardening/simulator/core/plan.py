@@ -15,8 +15,8 @@ from typing import Any, Literal, Self
 FORMAT = "signal-hardening/plan"
 VERSION = 1
 
-Kind = Literal["draw", "cancel", "first", "entropy"]
-KINDS: tuple[Kind, ...] = ("draw", "cancel", "first", "entropy")
+Kind = Literal["draw", "cancel", "first", "collect", "entropy"]
+KINDS: tuple[Kind, ...] = ("draw", "cancel", "first", "collect", "entropy")
 
 
 class PlanError(ValueError):
@@ -41,10 +41,11 @@ class Decision:
 
     Attributes:
         kind: ``draw`` (a value other than the lower bound), ``cancel`` (a task is cancelled before a global
-            step), ``first`` (in this round of the loop another ready callback goes first) or ``entropy`` (the
-            seed of the global random generator).
+            step), ``first`` (in this round of the loop another ready callback goes first), ``collect`` (cycles are
+            collected before a global step) or ``entropy`` (the seed of the global random generator).
         who: ``draw``: who drew (task or connection); ``cancel``: the task's name; else empty.
-        index: ``draw``: how many draws it had made before; ``cancel``: the step; ``first``: the round.
+        index: ``draw``: how many draws it had made before; ``cancel`` and ``collect``: the step;
+            ``first``: the round.
         value: ``draw``: what came out; ``first``: which ready callback; ``entropy``: the seed; else 0.
     """
 
@@ -61,6 +62,8 @@ class Decision:
                 return f"{self.who} is cancelled before step {self.index}"
             case "first":
                 return f"in round {self.index} the ready callback {self.value} goes first"
+            case "collect":
+                return f"cycles are collected before step {self.index}"
             case _:
                 return f"the global random generator starts from {self.value}"
 
@@ -181,6 +184,10 @@ class Plan:
     def firsts(self) -> dict[int, int]:
         """Which ready callback goes first, by round."""
         return {d.index: int(d.value) for d in self.decisions if d.kind == "first"}
+
+    def collects(self) -> list[int]:
+        """Steps before which cycles are collected."""
+        return sorted(d.index for d in self.decisions if d.kind == "collect")
 
     def entropy(self) -> int:
         """Seed of the global random generator."""

@@ -103,12 +103,16 @@ class Threads:
         thread.ready, thread.deadline_s, thread.on = ready, deadline_s, (what, call_site(2))
         self.blocked.append(thread)
         self._note(thread, f"waits for {what} at {thread.on[1]}")
+        alarm = None
         if deadline_s is not None:
-            self._loop.call_later(max(0.0, deadline_s - self._loop.time()), _nothing, context=beside_of(thread.host))
+            delay_s = max(0.0, deadline_s - self._loop.time())
+            alarm = self._loop.call_later(delay_s, _nothing, context=beside_of(thread.host))
         worker = thread.worker
         assert worker is not None
         self._back.release()
         worker.go.acquire()
+        if alarm is not None:
+            alarm.cancel()
         if thread.must_end:
             raise ThreadEndedError
         return ready()

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from hardening.simulator.core.hosts import Host, current_host
+from hardening.simulator.core.hosts import Host, beside_of, current_host
 from hardening.simulator.core.loop import VirtualLoop
 from hardening.simulator.net.connection import Connection
 from hardening.simulator.net.links import SimLink
 from hardening.simulator.net.server import SimServer
+from hardening.simulator.net.sockets import SimSocket
 from hardening.simulator.net.transport import SimTransport
 from hardening.toxics import End, seeded_draws
 
@@ -192,8 +193,10 @@ class Network:
 
     # --- connecting ------------------------------------------------------------------------------------------
 
-    def listen(self, factory: Callable[[], Any], host: str | None, port: Any) -> SimServer:
-        """Open a listener on the machine that runs the caller.
+    def listen(
+        self, factory: Callable[[], Any] | None, host: str | None, port: Any, sock: SimSocket | None = None
+    ) -> SimServer:
+        """Open a listener on the machine that runs the caller, for protocols or (without a factory) for a socket.
 
         Raises:
             OSError: EADDRINUSE.
@@ -201,15 +204,40 @@ class Network:
         where = current_host.get()
         self._hosts.setdefault(where.name, where)
         self.address(where.name)
-        if port in (0, None):
+        bound = self.reserve((host or "0.0.0.0", port or 0))
+        server = SimServer(self, factory, where, bound, sock)
+        self._listeners[where.name, bound[1]] = server
+        return server
+
+    def reserve(self, address: Any) -> Any:
+        """Bind an address of the caller's machine; a port 0 becomes a free one.
+
+        Raises:
+            OSError: EADDRINUSE.
+        """
+        host, port = ("0.0.0.0", str(address)) if isinstance(address, str | bytes) else address[:2]
+        if port == 0:
             self._ports += 1
             port = self._ports
-        if (where.name, port) in self._listeners:
+        if (current_host.get().name, port) in self._listeners:
             text = f"[Errno {errno.EADDRINUSE}] error while attempting to bind on address {(host, port)!r}"
             raise OSError(errno.EADDRINUSE, f"{text}: address already in use")
-        server = SimServer(self, factory, where, (host or "0.0.0.0", port), port)
-        self._listeners[where.name, port] = server
-        return server
+        return host, port
+
+    def listen_raw(self, address: Any, sock: SimSocket) -> SimServer:
+        """Listen on behalf of a socket."""
+        return self.listen(None, address[0], address[1], sock)
+
+    async def connect_raw(self, address: Any) -> SimTransport:
+        """Connect on behalf of a socket; packets come even while the machine's loop is blocked.
+
+        Raises:
+            OSError: as ``connect``.
+        """
+        host, port = (None, address) if isinstance(address, str) else address[:2]
+        end = await self._dial(host, port, beside_of(current_host.get()))
+        end.is_raw = True
+        return end
 
     def unlisten(self, server: SimServer) -> None:
         """Close a listener."""
@@ -221,6 +249,9 @@ class Network:
         Raises:
             OSError: refused, reset, or timed out; ``socket.gaierror`` for an unknown name.
         """
+        return await self.hand_over(await self._dial(host, port, contextvars.copy_context()), factory)
+
+    async def _dial(self, host: str | None, port: Any, context: contextvars.Context) -> SimTransport:
         client = current_host.get()
         name = await self.look_up(host)
         if client.descriptors_left is not None and client.descriptors_left <= 0:
@@ -249,7 +280,7 @@ class Network:
                 link.refused()
             self._note("refuse", who)
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"Connect call failed {(host, port)!r}")
-        return await self._establish(factory, server, who, client, plan_link)
+        return self._establish(server, who, client, plan_link, context)
 
     async def _reach(self, client: str, name: str, host: str | None, port: Any) -> None:
         """Wait while the two are parted; the kernel gives up in the end."""
@@ -267,21 +298,27 @@ class Network:
         except TimeoutError:
             raise TimeoutError(errno.ETIMEDOUT, f"Connect call failed {(host, port)!r}") from None
 
-    async def _establish(
-        self, factory: Callable[[], Any], server: SimServer, who: str, client: Host, link: Any
-    ) -> tuple[SimTransport, Any]:
+    def _establish(
+        self, server: SimServer, who: str, client: Host, link: Any, context: contextvars.Context
+    ) -> SimTransport:
         connection = Connection(self, who, link)
         self._ports += 1
         near = (self.address(client.name), self._ports)
         far = (self.address(server.host.name), server.port)
-        own = SimTransport(connection, client, near, far, contextvars.copy_context(), "upstream")
+        own = SimTransport(connection, client, near, far, context, "upstream")
         theirs = SimTransport(connection, server.host, far, near, server.context, "downstream")
         connection.ends = {"upstream": own, "downstream": theirs}
         self.connections.append(connection)
         if self.loop.tracing:
             self.loop.trace.note(self.loop, "net", who, "connected")
         server.accept(theirs)
+        return own
+
+    async def hand_over(self, own: SimTransport, factory: Callable[[], Any]) -> tuple[SimTransport, Any]:
+        """Give a connected end to a protocol, and wait until the protocol has heard of it."""
+        own.is_raw = False
         own.protocol = protocol = factory()
+        connection = own.connection
         ready = self.loop.create_future()
         self.loop.call_soon(own.begin)
         self.loop.call_soon(_set, ready)
@@ -290,8 +327,7 @@ class Network:
         except BaseException:
             own.close()
             raise
-        if link is not None:
-            connection.advance()
+        connection.advance()
         return own, protocol
 
     def listeners(self, name: str) -> list[SimServer]:

@@ -1,4 +1,7 @@
-"""One end of a connection of the simulated network, as protocols see it."""
+"""One end of a connection of the simulated network, as protocols see it (asyncio's transport) and as sockets do.
+
+``_inbox`` is what the kernel holds: bytes and ends that came while nobody read. Sizes are bytes.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,12 @@ class SimTransport(asyncio.Transport):
     def __init__(
         self, connection: Wire, host: Host, own: Any, peer: Any, context: contextvars.Context, outward: Direction
     ) -> None:
-        sock = SimSocket(own, peer)
-        super().__init__({"socket": sock, "sockname": own, "peername": peer})
+        self._socket = SimSocket(own, peer)
+        self._socket.state.end = self
+        super().__init__({"socket": self._socket, "sockname": own, "peername": peer})
+        self.own, self.peer = own, peer
+        self.is_raw = False
+        self.waiters: list[asyncio.Future[None]] = []
         self.connection = connection
         self.host = host
         self.context = context
@@ -80,6 +87,11 @@ class SimTransport(asyncio.Transport):
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._closing or not data:
             return
+        if End.RESET in self._inbox:
+            self._closing = True
+            self._inbox.clear()
+            self.connection.loop.call_soon(self._lose, _reset(), context=self.context)
+            return
         payload = bytes(data)
         self.unacked_bytes += len(payload)
         self.bytes_sent += len(payload)
@@ -123,15 +135,87 @@ class SimTransport(asyncio.Transport):
         """Send what is written, then the end."""
         if not self._closing:
             self._closing = True
-            self.connection.send(self.outward, End.CLOSE)
+            self.connection.send(self.outward, End.RESET if self._unread() else End.CLOSE)
             self.connection.loop.call_soon(self._lose, None, context=self.context)
 
     def abort(self) -> None:
-        """Reset the connection."""
+        """Close at once; the peer is reset only if it sent what nobody read, or has not got all that was written."""
+        if self.get_write_buffer_size():
+            self.reset()
+        else:
+            self.close()
+
+    def reset(self) -> None:
+        """Reset the connection, whatever is under way."""
         if not self.is_lost:
             self._closing = True
             self.connection.send(self.outward, End.RESET)
             self.connection.loop.call_soon(self._lose, None, context=self.context)
+
+    # --- what sockets call -----------------------------------------------------------------------------------
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether a read would end at once: there are bytes, the end of the stream, or an error."""
+        return bool(self._inbox) or self.is_lost
+
+    @property
+    def room(self) -> int:
+        """How many bytes the kernels' buffers take now."""
+        return max(0, KERNEL_BYTES - self.unacked_bytes)
+
+    def peek(self, size: int) -> bytes:
+        """The bytes that ``take`` would give."""
+        first = self._inbox[0] if self._inbox else b""
+        return first[:size] if isinstance(first, bytes) else b""
+
+    def take(self, size: int) -> bytes:
+        """Bytes that have come; empty at the end of the stream.
+
+        Raises:
+            ConnectionResetError: when the peer reset the connection.
+        """
+        if not self._inbox:
+            return b""
+        first = self._inbox[0]
+        if first is End.RESET:
+            self._inbox.popleft()
+            self._closing = True
+            self._lose(None)
+            raise _reset()
+        if not isinstance(first, bytes):
+            return b""
+        piece = first[:size]
+        if len(piece) < len(first):
+            self._inbox[0] = first[size:]
+        else:
+            self._inbox.popleft()
+        self.connection.other(self).acknowledge(len(piece))
+        return piece
+
+    def put(self, data: bytes) -> int:
+        """Send bytes; how many."""
+        if End.RESET in self._inbox:
+            raise _reset()
+        if self._ended or self._closing:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+        self.unacked_bytes += len(data)
+        self.bytes_sent += len(data)
+        self.connection.send(self.outward, data)
+        return len(data)
+
+    def end_sending(self) -> None:
+        """End this direction."""
+        self.write_eof()
+
+    def _unread(self) -> bool:
+        return any(isinstance(payload, bytes) for payload in self._inbox)
+
+    def _wake(self) -> None:
+        waiters, self.waiters = self.waiters, []
+        for future in waiters:
+            if not future.done():
+                future.set_result(None)
 
     # --- what the connection calls ---------------------------------------------------------------------------
 
@@ -144,10 +228,13 @@ class SimTransport(asyncio.Transport):
 
     def arrive(self, payload: Payload) -> None:
         """A packet has come."""
-        if payload is End.RESET and (self._begun or self.protocol is None):
+        if self.is_raw:
+            self._inbox.append(payload)
+            self._wake()
+        elif payload is End.RESET and self._notices_a_reset():
             self._closing = True
             self._inbox.clear()
-            self._lose(ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)))
+            self._lose(_reset())
         elif self._closing:
             if isinstance(payload, bytes):
                 self.connection.send(self.outward, End.RESET)
@@ -156,9 +243,17 @@ class SimTransport(asyncio.Transport):
         else:
             self._deliver(payload)
 
+    def _notices_a_reset(self) -> bool:
+        """At once while it reads or waits to write; else with the next read or write, as the kernel keeps it."""
+        if not self._begun:
+            return self.protocol is None
+        return self._writing_paused or not (self._paused or self._inbox)
+
     def acknowledge(self, count: int) -> None:
         """The peer's program has read so many bytes."""
         self.unacked_bytes -= count
+        if self.waiters:
+            self._wake()
         if self._writing_paused and self.get_write_buffer_size() <= self._low and not self.is_lost:
             self._writing_paused = False
             self.protocol.resume_writing()
@@ -167,6 +262,7 @@ class SimTransport(asyncio.Transport):
         """The machine is gone: nobody is told."""
         self._closing = self.is_lost = True
         self._inbox.clear()
+        self._socket.gone()
 
     def _flush_soon(self) -> None:
         if self._inbox and self._begun and not self._paused and not self._flushing:
@@ -178,7 +274,9 @@ class SimTransport(asyncio.Transport):
         while self._inbox and not self._paused and not self._closing:
             payload = self._inbox.popleft()
             if payload is End.RESET:
-                self.arrive(payload)
+                self._closing = True
+                self._inbox.clear()
+                self._lose(_reset())
             else:
                 self._deliver(payload)
 
@@ -214,6 +312,12 @@ class SimTransport(asyncio.Transport):
         if self.is_lost:
             return
         self.is_lost = self._closing = True
+        self._socket.gone()
+        self._wake()
         self.connection.over(self)
         if self.protocol is not None:
             self.protocol.connection_lost(error)
+
+
+def _reset() -> ConnectionResetError:
+    return ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))

@@ -51,4 +51,7 @@ def sandbox(bounds: Bounds) -> Iterator[Sandbox]:
         # Failures leave cycles (a traceback holds frames, frames hold tasks, tasks hold the exception): those of the
         # exploration before go now, while they are young.
         gc.collect(1)
+        # What there was before is looked at by no collection of a run.
+        gc.freeze()
+        stack.callback(gc.unfreeze)
         yield box
