@@ -14,12 +14,6 @@ PORTIONS = [
 ]
 PARTS = [f"hardening.simulator.{part}" for part in ("core", "net", "adapters", "search")]
 
-KNOWN = {
-    frozenset({"hardening.worlds.live.targets", "hardening.worlds.live.world"}),
-    frozenset(f"hardening.worlds.simulated.{name}" for name in ("service", "targets", "world")),
-}
-"""Circles that are known and not yet resolved; whoever resolves one takes it out here."""
-
 
 @pytest.fixture(scope="module")
 def graph():
@@ -30,11 +24,7 @@ def graph():
 
 
 def test_no_circle_between_files(graph: Graph):
-    assert {frozenset(circle) for circle in circles(graph)} - KNOWN == set()
-
-
-def test_a_known_circle_that_is_gone_is_taken_off_the_list(graph: Graph):
-    assert KNOWN - {frozenset(circle) for circle in circles(graph)} == set()
+    assert circles(graph) == []
 
 
 def test_no_circle_between_the_parts_of_the_simulator(graph: Graph):
