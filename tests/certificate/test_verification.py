@@ -55,7 +55,7 @@ def broken(report: Report, check: str, said: str) -> None:
 
 
 def test_an_intact_certificate_holds_and_says_its_result(certificate: Certificate) -> None:
-    report = verify(certificate("passed"), demands(require_passed=True, this_code=True))
+    report = verify(certificate("passed"), demands(require_passed=True, about=HERE.code_digest))
     assert report.intact, (report.first, report.broken)
     assert (report.result, report.certified_exit) == ("PASSED", 0)
 
@@ -128,7 +128,7 @@ def test_a_link_to_the_very_bytes_is_no_file(certificate: Certificate, tmp_path:
     directory = certificate("passing")
     (directory / "junit.xml").rename(tmp_path / "elsewhere.xml")
     (directory / "junit.xml").symlink_to(tmp_path / "elsewhere.xml")
-    broken(verify(directory, HERE), "files", "junit.xml is not a plain file")
+    broken(verify(directory, HERE), "sizes", "junit.xml is not a plain file")
 
 
 def claim_of(certificate: dict[str, Any]) -> dict[str, Any]:
@@ -239,7 +239,7 @@ def test_a_report_of_other_code_is_a_note(certificate: Certificate) -> None:
     report = verify(directory, replace(HERE, code_digest="sha256:other"))
     assert report.intact
     assert any("certificate.md" in note for note in report.notes)
-    broken(verify(directory, replace(HERE, code_digest="sha256:other", this_code=True)), "code", "other code")
+    broken(verify(directory, replace(HERE, code_digest="sha256:other", about="sha256:other")), "code", "other code")
 
 
 def test_a_history_that_is_no_history_is_named(certificate: Certificate) -> None:
@@ -305,4 +305,4 @@ def test_what_is_said_for_machines_names_the_first_thing_that_does_not_hold(cert
     told = verify(directory, HERE).to_json()
     assert told["intact"] is False
     assert told["first"].startswith("files: junit.xml is missing")
-    assert [check["held"] for check in told["checks"]] == [True, False]
+    assert [check["held"] for check in told["checks"]] == [True, True, False]

@@ -108,7 +108,7 @@ def test_the_gate_waits_for_every_other_job_and_is_never_skipped() -> None:
     assert set(gate["needs"]) == set(jobs()) - {"gate"}
     assert gate["if"] == "${{ !cancelled() }}"
     *_, command, others = gate["steps"]
-    assert command["run"] == "hardening gate certificate/certificate.json --this-code"
+    assert command["run"] == "hardening gate certificate/certificate.json --this-code --require-passed"
     assert "if" not in command
     successes = " ".join(["success"] * len(gate["needs"]))
     assert f"join(needs.*.result, ' ') != '{successes}'" in others["if"]

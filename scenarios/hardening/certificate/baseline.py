@@ -45,7 +45,7 @@ class Baseline:
             _ = predicate["result"], predicate["finished_at"]
         except OSError as error:
             raise BaselineError(f"--baseline is {str(path)!r}, allowed: {wanted} ({error.strerror})") from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise BaselineError(f"--baseline is {str(path)!r}, allowed: {wanted}") from None
         return baseline
 

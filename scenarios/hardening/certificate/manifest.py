@@ -1,13 +1,16 @@
 """The manifest of a certificate's directory: every file with its SHA-256, and one digest of the whole.
 
-``manifest.json`` lists every file but itself, its envelope and ``digest.txt``; ``digest.txt`` is the digest over the
-former two. So one line stands for every byte in the directory.
+In comes the directory, out come digests (``sha256:`` and hex) or a ``ManifestError`` that names the first file that is
+not as it should be. ``manifest.json`` lists every file but itself, its envelope and ``digest.txt``; ``digest.txt`` is
+the digest over the former two. So one line stands for every byte in the directory.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,12 @@ MANIFEST_FILE = "manifest.json"
 ENVELOPE_FILE = "manifest.dsse.json"
 DIGEST_FILE = "digest.txt"
 _APART = (MANIFEST_FILE, ENVELOPE_FILE, DIGEST_FILE)
+
+
+FILES_MAX = 10_000
+FILE_BYTES_MAX = 128 * 2**20
+WHOLE_BYTES_MAX = 512 * 2**20
+"""What is larger is not read: the author of a certificate must not choose how much memory its reader needs."""
 
 
 class ManifestError(ValueError):
@@ -36,6 +45,27 @@ def files_below(directory: Path) -> list[str]:
     """Every file below the directory, by relative path with slashes, in order; links count as files."""
     found = [path for path in directory.rglob("*") if path.is_symlink() or not path.is_dir()]
     return sorted(path.relative_to(directory).as_posix() for path in found)
+
+
+def check_sizes(directory: Path) -> str:
+    """Files and bytes below the directory, which are no more than may be read; from what the file system says alone.
+
+    Raises:
+        ManifestError: for a file that is too large or no plain file, too many of them, or too much in all.
+    """
+    number = whole = 0
+    for folder, _, names in os.walk(directory):
+        for path in (Path(folder) / name for name in names):
+            state, shown = path.lstat(), path.relative_to(directory).as_posix()
+            number, whole = number + 1, whole + state.st_size
+            if not stat.S_ISREG(state.st_mode):
+                raise ManifestError(shown, "is not a plain file")
+            if state.st_size > FILE_BYTES_MAX:
+                raise ManifestError(shown, f"has {state.st_size:,} bytes, allowed: {FILE_BYTES_MAX:,}")
+            if number > FILES_MAX or whole > WHOLE_BYTES_MAX:
+                allowed = f"{FILES_MAX:,} files, {WHOLE_BYTES_MAX:,} bytes"
+                raise ManifestError("the directory", f"holds more than may be read, allowed: {allowed}")
+    return f"{number} files, {whole:,} bytes"
 
 
 def manifest_text(directory: Path, key_id: str = "") -> str:

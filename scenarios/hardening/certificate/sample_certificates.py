@@ -1,7 +1,8 @@
 """Small certificates to try a gate and a verification on, made from histories that are written here, not recorded.
 
-Each is made by the very code that makes real ones (``hardening.certificate.conclude``), about the one claim whose
-history is short: C7.2, of misconfigured deployments. So none of them can be PASSED: they speak of a part of the claims.
+In come a ``Sample`` and the code it is said to be about, out comes a certificate's directory. Each is made by the very
+code that makes real ones (``hardening.certificate.conclude``), about the one claim whose history is short: C7.2, of
+misconfigured deployments. So each states WARNED at best; it is PASSED at a gate that asks for this claim alone.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -18,7 +19,9 @@ from hardening.certificate.conclude import CERTIFICATE_FILE, HISTORIES, Evidence
 from hardening.certificate.provenance import Provenance
 from hardening.certificate.reports.every_report import as_text, every_report
 from hardening.certificate.statement import VALID_FOR, HistoryFile
+from hardening.certificate.waivers import Waiver
 from hardening.claims.c7_deployment import MISCONFIGURED
+from hardening.claims.claims import CLAIMS
 from hardening.history.events import Header, History, Recorder, digest_of
 
 CLAIM = "C7.2"
@@ -26,11 +29,19 @@ CLAIM = "C7.2"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How one certificate is made: which misconfiguration is let through, which one was never tried, when it ended."""
+    """How one certificate is made.
+
+    Attributes:
+        let_through: the misconfiguration that preflight let through.
+        untried: the one that was never tried.
+        expired: it ended too long ago.
+        excuses: it brings its own excuse along: ``waiver`` or ``allowance``.
+    """
 
     let_through: str = ""
     untried: str = ""
     expired: bool = False
+    excuses: Literal["", "waiver", "allowance"] = ""
 
 
 SAMPLES = {
@@ -38,6 +49,8 @@ SAMPLES = {
     "failing": Sample(let_through="debug"),
     "unknown": Sample(untried="debug"),
     "expired": Sample(expired=True),
+    "waives_itself": Sample(let_through="debug", excuses="waiver"),
+    "allows_itself": Sample(untried="debug", excuses="allowance"),
 }
 
 
@@ -73,7 +86,13 @@ def make(
     history.write(out / HISTORIES / "deployment.jsonl")
     ended = now - (VALID_FOR if sample.expired else timedelta())
     ran = Ran(code=code, started_at=ended.isoformat(timespec="seconds"), versions={}, seed=seed)
-    terms = Terms(claims=(CLAIM,), sign_key=key)
+    waiver = Waiver(CLAIM, "nobody", "says the certificate itself", (now + timedelta(days=20)).date())
+    terms = Terms(
+        allowed_unknown=frozenset(CLAIMS if sample.excuses == "allowance" else ()),
+        waivers=(waiver,) if sample.excuses == "waiver" else (),
+        claims=(CLAIM,),
+        sign_key=key,
+    )
     return dict(conclude(out, ran, terms, finished_at=ended.isoformat(timespec="seconds")).certificate)
 
 

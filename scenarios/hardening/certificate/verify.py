@@ -1,9 +1,10 @@
-"""Verifying a stored certificate: digests, signature, and everything in it made again from the stored histories.
+"""Verifies a stored certificate: sizes, digests, signature, and everything in it made again from the stored histories.
 
-Nothing is run. The verdicts are judged anew, the whole predicate and every report are made again from them and
-compared, so a verdict, a count or a result cannot be edited, not even with all digests computed anew. What the run
-only states of itself (its seed, its commit, its machine) and the histories are believed: who made them is proven by
-a signature and by nothing else.
+In come its directory and what is demanded of it, out comes a ``Report``; nothing is run, and nothing is raised for
+what the files say. The verdicts are judged again, the whole predicate and every report are made again from them and
+compared, so a verdict, a count or a result cannot be edited, not even with all digests recomputed. What the run only
+states of itself (its seed, its commit, its machine) and the histories are believed: who made them is proven by a
+signature and by nothing else.
 """
 
 from __future__ import annotations
@@ -19,16 +20,25 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from hardening.certificate.conclude import CERTIFICATE_FILE, SIGNED_FILE, Evidence, Ran, Terms, facts_of, toxiproxies
 from hardening.certificate.differences import first_difference
-from hardening.certificate.manifest import ENVELOPE_FILE, MANIFEST_FILE, ManifestError, check_digest, check_files
+from hardening.certificate.manifest import (
+    ENVELOPE_FILE,
+    MANIFEST_FILE,
+    ManifestError,
+    check_digest,
+    check_files,
+    check_sizes,
+)
+from hardening.certificate.policy import Policy
 from hardening.certificate.provenance import Provenance
 from hardening.certificate.reports.every_report import as_text, every_report
 from hardening.certificate.signing import IN_TOTO, MANIFEST, EnvelopeError, check, key_id, opened
-from hardening.certificate.statement import PREDICATE_TYPE, STATEMENT_TYPE, Story, statement
+from hardening.certificate.statement import PREDICATE_TYPE, STATEMENT_TYPE, Facts, Story, statement
 from hardening.certificate.waivers import waivers_of
 from hardening.claims.claims import judge_all
-from hardening.claims.verdict import Exit, Result
+from hardening.claims.verdict import Exit, Result, Verdict
 
 CLOCKS_APART_MAX = timedelta(minutes=5)
+SAID_CHARS_MAX = 300
 UNSIGNED = "there is no signature: who made this certificate is unproven"
 
 
@@ -47,7 +57,8 @@ class Demands:
         key: it must be signed by this key.
         digest: it must be the directory with this digest of the whole.
         require_passed: only PASSED will do.
-        this_code: it must be about the code at hand.
+        about: it must be about the code with this digest; empty: about any.
+        policy: the terms of a gate; without them the result is the certificate's own.
     """
 
     now: datetime
@@ -56,7 +67,12 @@ class Demands:
     key: Ed25519PublicKey | None = None
     digest: str = ""
     require_passed: bool = False
-    this_code: bool = False
+    about: str = ""
+    policy: Policy | None = None
+
+    def at_a_gate(self, policy: Policy) -> Demands:
+        """The same under the terms of a gate."""
+        return replace(self, policy=policy)
 
 
 @dataclass(slots=True)
@@ -70,6 +86,7 @@ class Report:
     result: str = ""
     certified_exit: int = int(Exit.FAILED)
     broken_gates: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     digest: str = ""
 
     @property
@@ -78,7 +95,7 @@ class Report:
         return not self.first
 
     def gate_exit(self) -> Exit:
-        """The exit code of the gate: not intact is a failure, else what was certified."""
+        """The exit code of the gate: not intact is a failure, else what came of the gate's terms."""
         return Exit(self.certified_exit) if self.intact else Exit.FAILED
 
     def to_json(self) -> dict[str, Any]:
@@ -88,6 +105,7 @@ class Report:
             "result": self.result,
             "exit_code": self.certified_exit,
             "broken_gates": self.broken_gates,
+            "warnings": self.warnings,
             "digest": self.digest,
             "first": f"{self.first}: {self.broken}" if self.first else "",
             "checks": [{"check": name, "held": True, "said": said} for name, said in self.checks]
@@ -106,9 +124,10 @@ def verify(directory: Path, demands: Demands) -> Report:
         except NotHeldError as broken:
             report.first, report.broken = name, str(broken)
             break
-        except (KeyError, TypeError, ValueError, AttributeError, OSError) as error:
-            # Whoever writes the files chooses what we stumble over: what cannot be read does not hold.
-            report.first, report.broken = name, f"it cannot be read: {type(error).__name__}: {error}"
+        except (KeyError, TypeError, ValueError, AttributeError, OSError, OverflowError, RecursionError) as error:
+            # The author of the files chooses what fails to be read here: what cannot be read does not hold.
+            said = " ".join(str(error).split())[:SAID_CHARS_MAX]
+            report.first, report.broken = name, f"it cannot be read: {type(error).__name__}: {said}"
             break
         report.checks.append((name, said))
     return report
@@ -128,6 +147,7 @@ class Verification:
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         """The checks by name, in their order: each relies on those before it."""
         return [
+            ("sizes", self.sizes),
             ("digest", self.digest),
             ("files", self.files),
             ("form", self.form),
@@ -145,6 +165,13 @@ class Verification:
         """The certificate's predicate."""
         found: Mapping[str, Any] = self.certificate["predicate"]
         return found
+
+    def sizes(self) -> str:
+        """There is no more to read than may be read."""
+        try:
+            return check_sizes(self.directory)
+        except ManifestError as error:
+            raise NotHeldError(str(error)) from None
 
     def digest(self) -> str:
         """The digest of the whole is the one that is stored."""
@@ -215,29 +242,31 @@ class Verification:
 
     def verdicts(self) -> str:
         """Judged anew, the histories give this very certificate."""
-        difference = first_difference(self.certificate, json.loads(as_text(self.made_again())))
+        verdicts, facts = self.judged_again()
+        difference = first_difference(self.certificate, json.loads(as_text(statement(verdicts, facts))))
         if difference:
             other = self.predicate.get("code_digest") != self.demands.code_digest
             raise NotHeldError(f"{difference} (other code made it than judges here)" if other else difference)
-        self.report.result = self.predicate["result"]
-        self.report.certified_exit = self.predicate["exit_code"]
-        self.report.broken_gates = [gate["said"] for gate in self.predicate["gates"] if not gate["held"]]
+        policy = self.demands.policy or Policy(tuple(facts.waivers), facts.allowed_unknown)
+        at = self.demands.now if self.demands.policy else datetime.fromisoformat(facts.finished_at)
+        decided = policy.decide(verdicts, facts, at)
+        self.report.result, self.report.certified_exit = str(decided.result), int(decided.exit_code)
+        self.report.broken_gates, self.report.warnings = list(decided.broken_gates), list(decided.warnings)
+        self.report.notes += policy.ignored(facts)
         counts = ", ".join(f"{number} {verdict}" for verdict, number in self.predicate["counts"].items())
         return f"judged anew: {counts}"
 
-    def made_again(self) -> dict[str, Any]:
-        """The statement as it follows from the histories and from what the run states of itself."""
+    def judged_again(self) -> tuple[list[Verdict], Facts]:
+        """Verdicts and facts as they follow from the histories and from what the run states of itself."""
         stated = self.predicate
         claims = [claim["id"] for claim in stated["claims"]]
-        verdicts = judge_all(self.evidence.histories, claims or None)
-        ran, terms = _ran(stated), _terms(stated)
         facts = replace(
-            facts_of(self.evidence, ran, terms, stated["finished_at"]),
+            facts_of(self.evidence, _ran(stated), _terms(stated), stated["finished_at"]),
             release=stated["release"],
             environment={**stated["environment"], "toxiproxy": toxiproxies(self.evidence.histories)},
             since=stated["since"],
         )
-        return statement(verdicts, facts)
+        return judge_all(self.evidence.histories, claims or None), facts
 
     def reports(self) -> str:
         """Made again from the certificate, the reports are the files beside it."""
@@ -257,6 +286,8 @@ class Verification:
         """It is still valid, for this release, and not from the future."""
         finished = datetime.fromisoformat(self.predicate["finished_at"])
         expires = datetime.fromisoformat(self.predicate["expires_at"])
+        if self.demands.policy:
+            expires = min(expires, finished + self.demands.policy.max_age)
         if finished > self.demands.now + CLOCKS_APART_MAX:
             raise NotHeldError(f"it says that it was finished at {finished.isoformat()}, which is yet to come")
         if self.demands.now >= expires:
@@ -267,20 +298,22 @@ class Verification:
         return f"valid until {expires.isoformat()}, for release {self.demands.release}"
 
     def code(self) -> str:
-        """It is about the code at hand, where that is demanded."""
-        about = self.predicate["code_digest"]
-        if about == self.demands.code_digest:
+        """It is about the code that is asked for, where any is; else whether it is about the code here."""
+        stated, asked = self.predicate["code_digest"], self.demands.about
+        if asked and stated != asked:
+            raise NotHeldError(f"it is about other code ({stated}) than was asked for ({asked})")
+        if stated == self.demands.code_digest:
             return "it is about the code installed here"
-        said = f"it is about other code ({about}) than is installed here ({self.demands.code_digest})"
-        if self.demands.this_code:
-            raise NotHeldError(said)
+        said = f"it is about other code ({stated}) than is installed here ({self.demands.code_digest})"
         self.report.notes.append(said)
         return said
 
     def result(self) -> str:
-        """PASSED, where that is demanded."""
-        if self.demands.require_passed and self.report.result != Result.PASSED:
-            raise NotHeldError(f"the result is {self.report.result}, and PASSED was asked for")
+        """PASSED, where that is demanded; at a gate a FAILED has its own exit code, and only WARNED is refused here."""
+        enough = {Result.PASSED, Result.FAILED} if self.demands.policy else {Result.PASSED}
+        if self.demands.require_passed and self.report.result not in enough:
+            why = f" ({'; '.join(self.report.warnings)})" if self.report.warnings else ""
+            raise NotHeldError(f"the result is {self.report.result}{why}, and PASSED was asked for")
         return self.report.result
 
 

@@ -8,7 +8,10 @@ from hardening.claims.views import probes
 from hardening.history.events import History
 
 GATE = {"passing": int(Exit.OK), "failing": int(Exit.FAILED), "unknown": int(Exit.UNKNOWN)}
-SHUT = {kind: int(Exit.FAILED) for kind in ("expired", "forged", "other_code")}
+SHUT = {
+    **{kind: int(Exit.FAILED) for kind in ("expired", "forged", "other_code", "waives_itself")},
+    "allows_itself": int(Exit.UNKNOWN),
+}
 """Certificates that no gate may open for, whatever they say; tried beside those that the claim asks for."""
 ANEW = "anew"
 """How a certificate was altered: edited, with every digest and report made anew; else a byte, a file more or less."""

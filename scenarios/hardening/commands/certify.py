@@ -18,15 +18,13 @@ from hardening.certificate.baseline import Baseline, BaselineError
 from hardening.certificate.conclude import Outcome, foreign
 from hardening.certificate.provenance import provenance
 from hardening.certificate.signing import KeyFileError, load_private_key
-from hardening.certificate.statement import AllowListError, parse_allow_list
 from hardening.certificate.verify import UNSIGNED
-from hardening.certificate.waivers import WaiverError, parse_waivers
 from hardening.certify.job import BUDGET_S, CertifyOptions, World, certify
 from hardening.certify.load_evidence import LoadEvidenceError, read_load
-from hardening.claims.claims import CLAIMS, COMPONENTS
 from hardening.claims.verdict import Exit
 from hardening.commands.board import Board
 from hardening.commands.faults import Duration
+from hardening.commands.terms import claims_named, read_allow_list, read_waivers
 from hardening.runs.interrupt import InterruptedRunError, run
 from hardening.runs.load import USUAL
 from hardening.sessions.regressions import DIRECTORY, adopted
@@ -68,35 +66,18 @@ def _excused(claim: dict[str, Any]) -> str:
     return f" ({claim['standing']})" if claim["standing"] in {"allowed", "waived"} else ""
 
 
-def _claims(text: str) -> tuple[str, ...]:
-    """``C2,C5.3`` as claim ids; a component stands for all of its claims."""
-    found: list[str] = []
-    for word in filter(None, (part.strip() for part in text.split(","))):
-        matching = [claim for claim in CLAIMS if claim == word or CLAIMS[claim].component == word]
-        if not matching:
-            raise click.UsageError(f"--claims is {word!r}, allowed: {', '.join(COMPONENTS)} or ids such as C2.1")
-        found += matching
-    return tuple(dict.fromkeys(found))
-
-
-def _checked(allow: Path | None, sabotage: str, candles: Path | None) -> tuple[frozenset[str], str]:
-    """Read and load everything before anything is started; returns the claims that may be UNKNOWN, and the sabotage.
+def _check_files(sabotage: str, candles: Path | None) -> str:
+    """Load both before anything is started; returns the sabotage as other processes can read it.
 
     Raises:
         click.UsageError: naming the option, the value and what is allowed.
     """
     try:
-        allowed = parse_allow_list(allow.read_text(encoding="utf-8")) if allow else frozenset()
-        sabotage = checked_sabotage(sabotage)
         if candles:
             CsvMarket.load(candles)
-    except OSError as error:
-        raise click.UsageError(
-            f"--allow-unknown is {str(allow)!r}, allowed: a readable file ({error.strerror})"
-        ) from None
-    except (AllowListError, SabotageError, CsvError) as error:
+        return checked_sabotage(sabotage)
+    except (SabotageError, CsvError) as error:
         raise click.UsageError(str(error)) from None
-    return allowed, sabotage
 
 
 def _names(seed: int, world: World) -> list[str]:
@@ -116,13 +97,11 @@ def _with_terms(
     try:
         return replace(
             options,
-            waivers=parse_waivers(waivers.read_text(encoding="utf-8")) if waivers else (),
+            waivers=read_waivers(waivers),
             sign_key=load_private_key(sign_key, "--sign-key") if sign_key else None,
             baseline=Baseline.load(baseline) if baseline else None,
         )
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--waivers is {str(waivers)!r}, allowed: a readable file ({error})") from None
-    except (WaiverError, KeyFileError, BaselineError) as error:
+    except (KeyFileError, BaselineError) as error:
         raise click.UsageError(str(error)) from None
 
 
@@ -242,7 +221,7 @@ def certify_command(
     Example:
       hardening certify --out certificate --budget-s 60
     """
-    allowed, sabotage = _checked(allow, sabotage, candles)
+    allowed, sabotage = read_allow_list(allow), _check_files(sabotage, candles)
     names = _names(seed, world)
     for name in only:
         if name not in names:
@@ -257,7 +236,7 @@ def certify_command(
         out=out,
         seed=seed,
         allowed_unknown=allowed,
-        claims=_claims(claims),
+        claims=claims_named(claims),
         sabotage=sabotage,
         candles=str(candles.resolve()) if candles else "",
         only=only,

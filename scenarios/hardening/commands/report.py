@@ -1,4 +1,7 @@
-"""``hardening report``: the page of a certificate, rendered anew from what is stored beside it."""
+"""``hardening report``: the page of a certificate, rendered again from what is stored beside it.
+
+In comes the certificate's directory, out comes ``certificate.html``; a directory that is none is a usage error.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Any
 
 import click
 
+from hardening.certificate.manifest import ManifestError, check_sizes
 from hardening.certificate.reports.html import render_html
 from hardening.history.events import History, HistoryError, read
 
@@ -30,6 +34,10 @@ def report_command(directory: Path, out: Path | None, *, as_json: bool) -> None:
     Example:
       hardening report certificate --out page.html
     """
+    try:
+        check_sizes(directory)
+    except ManifestError as error:
+        raise click.UsageError(f"DIRECTORY is {str(directory)!r}: {error}") from None
     certificate = _certificate(directory)
     histories = _histories(directory)
     target = out or directory / PAGE_FILE
@@ -49,7 +57,7 @@ def _certificate(directory: Path) -> Mapping[str, Any]:
         certificate = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise click.UsageError(f"DIRECTORY is {str(directory)!r}, {allowed} ({path.name}: {error.strerror})") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.UsageError(f"DIRECTORY is {str(directory)!r}, {allowed} ({path.name}: {error})") from None
     if not isinstance(certificate, dict) or not isinstance(certificate.get("predicate"), dict):
         raise click.UsageError(f"DIRECTORY is {str(directory)!r}, {allowed} ({path.name}: it has no predicate)")
@@ -61,7 +69,7 @@ def _histories(directory: Path) -> dict[str, History]:
     for path in sorted((directory / "histories").glob("*.jsonl")):
         try:
             found[path.stem] = read(path)
-        except (HistoryError, UnicodeDecodeError, OSError) as error:
+        except (HistoryError, UnicodeDecodeError, OSError, RecursionError) as error:
             raise click.UsageError(f"{path} is no history: {error}") from None
     return found
 

@@ -1,4 +1,7 @@
-"""``hardening verify``: is this certificate what it was when it was made; ``hardening keygen``: a key to sign with."""
+"""``hardening verify`` checks a stored certificate; ``hardening keygen`` makes a key to sign with.
+
+In come a certificate's directory and options, out come a line per check and an exit code.
+"""
 
 from __future__ import annotations
 
@@ -35,23 +38,28 @@ def directory_of(certificate: Path) -> Path:
 
 
 def demanding(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of whoever verifies a certificate; it gets them as ``demands``, of now and here."""
+    """Give a command the options of a verification; it gets them as ``demands``, as of now and of the code here."""
 
     @click.option("--key", type=click.Path(path_type=Path), help="PEM: it must be signed by this Ed25519 public key.")
     @click.option("--digest", default="", help="It must have this digest of the whole, as certify printed it.")
     @click.option("--require-passed", is_flag=True, help="Only PASSED will do.")
     @click.option("--this-code", is_flag=True, help="It must be about the code that is installed here.")
+    @click.option("--code-digest", "about", default="", help="It must be about the code with this digest.")
     @functools.wraps(command)
-    def with_demands(key: Path | None, digest: str, *, require_passed: bool, this_code: bool, **others: object) -> None:
-        if digest and not _DIGEST.fullmatch(digest):
-            raise click.UsageError(f"--digest is {digest!r}, allowed: sha256: and 64 hex digits")
+    def with_demands(
+        key: Path | None, digest: str, about: str, *, require_passed: bool, this_code: bool, **others: object
+    ) -> None:
+        for option, value in (("--digest", digest), ("--code-digest", about)):
+            if value and not _DIGEST.fullmatch(value):
+                raise click.UsageError(f"{option} is {value!r}, allowed: sha256: and 64 hex digits")
         try:
             public = load_public_key(key, "--key") if key else None
         except KeyFileError as error:
             raise click.UsageError(str(error)) from None
         code = provenance().code_digest
         now = datetime.now(UTC)
-        command(demands=Demands(now, release(), code, public, digest, require_passed, this_code), **others)
+        asked = about or (code if this_code else "")
+        command(demands=Demands(now, release(), code, public, digest, require_passed, asked), **others)
 
     return with_demands
 
@@ -78,7 +86,7 @@ def show(report: Report, name: str, *, as_json: bool) -> None:
 def verify_command(certificate: Path, demands: Demands, *, as_json: bool) -> None:
     """Check a stored certificate without running anything.
 
-    Every file against the digests, the verdicts by judging the stored histories anew, the reports by making them
+    Every file against the digests, the verdicts by judging the stored histories again, the reports by making them
     again, the expiry, and with --key the signature. The first thing that does not hold is named. Exit 0 intact,
     1 not intact (or not PASSED where that is required), 2 bad input.
 

@@ -43,6 +43,14 @@ def gate_believes_the_file() -> None:
     put(Verification, "verdicts", _believed)
 
 
+@breaks("C7.1", shown_by="gate", world="live")
+def gate_takes_its_terms_from_the_certificate() -> None:
+    """Waivers and allowances that stand in the certificate count at the gate."""
+    from hardening.certificate.policy import Policy  # noqa: PLC0415 - see above
+
+    put(Policy, "facts", lambda self, stated, now: stated)
+
+
 @breaks("C7.2", shown_by="deployment", world="live")
 def preflight_sees_no_danger() -> None:
     """Preflight reports no danger: default secrets, debug, wildcard CORS pass."""

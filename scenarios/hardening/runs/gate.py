@@ -18,7 +18,7 @@ from typing import Any
 
 from hardening.certificate.conclude import utc
 from hardening.certificate.provenance import provenance
-from hardening.certificate.sample_certificates import SAMPLES, forge, make
+from hardening.certificate.sample_certificates import CLAIM, SAMPLES, forge, make
 from hardening.certificate.signing import load_private_key, new_key_pair
 from hardening.claims.c7_deployment import ANEW, GATE, SHUT
 from hardening.faults.run_directory import RunDirectory
@@ -28,8 +28,12 @@ from hardening.worlds.live.processes import Child, ProcessError
 from hardening.worlds.spec import RunContext
 
 CERTIFICATE = "certificate/certificate.json"
-GATE_WORDS = ("gate", CERTIFICATE, "--this-code")
+WORKFLOW_WORDS = ("gate", CERTIFICATE, "--this-code", "--require-passed")
 """The gate of the workflow, word for word; a test holds the two together."""
+GATE_WORDS = (*WORKFLOW_WORDS, "--claims", CLAIM)
+"""The same, asking for the one claim that the sample certificates are about."""
+COMMIT = "0" * 40
+"""Stands in the sample certificates: with none, or with one of a tree that is not clean, they would be WARNED."""
 
 COMMAND_S_MAX = 60.0
 AT_ONCE = 2
@@ -72,7 +76,7 @@ class _Gates:
         key_file = self.run.path / "signing.pem"
         key_file.write_bytes(private)
         self.public_key.write_bytes(public)
-        code, now = provenance(), datetime.now(UTC)
+        code, now = replace(provenance(), commit=COMMIT), datetime.now(UTC)
         for kind, sample in SAMPLES.items():
             key = load_private_key(key_file, "--sign-key") if kind == "passing" else None
             make(sample, self.directory(kind), code, now, seed=seed, key=key)
