@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hardening.sessions.oracle import oracle_of
 from hardening.sessions.regressions import adopted
+from hardening.sessions.runners import runner_of
 from hardening.sessions.store import Stored
 
 CASES = [
@@ -19,7 +19,7 @@ CASES = [
 def test_what_once_failed_holds_now(stored: Stored) -> None:
     """Run it once more in its own world."""
     session = stored.session
-    with oracle_of(session.world) as oracle:
-        tried = oracle.run(session)
+    with runner_of(session.world) as runner:
+        tried = runner.run(session)
     assert not tried.problem
     assert not tried.reproduces(session), f"{sorted(tried.failed)}; hardening replay {stored.path}"

@@ -46,7 +46,9 @@ def test_the_board_of_a_certification_says_in_lines_what_ended_and_what_failed()
     there = console(terminal=False)
     with Board(there) as board:
         board.started(["burst"])
-        board.explored({"scenario": "s", "schedules": 7, "schedule": 7, "settled": [], "bitten": [], "failed": "C1.2"})
+        board.explored(
+            {"scenario": "s", "schedules": 7, "schedule": 7, "settled": [], "effective": [], "failed": "C1.2"}
+        )
         board.skipped("burst")
     assert text(there) == (
         "s: C1.2 fails under schedule 7, simulated\nburst: not run live, the budget leaves no time\n"

@@ -11,7 +11,7 @@ from hardening.catalogue.scenario_json import SessionError
 from hardening.faults.schedule import Schedule
 from hardening.history.events import Header, Recorder
 from hardening.history.workload import Workload, signal
-from hardening.sessions.oracle import Tried
+from hardening.sessions.runners import Tried
 from hardening.sessions.session import Judged, Session
 
 FAULTS = ("redis", "ticker", "user", "alert", "comms")
@@ -45,7 +45,7 @@ def cuts(session: Session, link: str) -> bool:
 
 @dataclass
 class Acted:
-    """An oracle. ``fails`` decides; ``flaky`` is the share of failing runs in which it does not show."""
+    """A runner. ``fails`` decides; ``flaky`` is the share of failing runs in which it does not show."""
 
     fails: Callable[[Session], bool]
     claim: str = "C2.1"

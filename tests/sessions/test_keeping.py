@@ -164,10 +164,10 @@ def test_with_keep_nothing_is_removed(tmp_path: Path) -> None:
     assert (tmp_path / "fixed.json").exists()
 
 
-@pytest.mark.parametrize("oracle", [Acted(lambda _s: False, problem="no port"), Acted(lambda _s: False, refuses=True)])
-def test_what_could_not_be_run_is_not_pruned(oracle: Acted, tmp_path: Path) -> None:
+@pytest.mark.parametrize("runner", [Acted(lambda _s: False, problem="no port"), Acted(lambda _s: False, refuses=True)])
+def test_what_could_not_be_run_is_not_pruned(runner: Acted, tmp_path: Path) -> None:
     store = regressions(tmp_path, "unlucky")
-    (one,) = prune(store, lambda _s: oracle, 3)
+    (one,) = prune(store, lambda _s: runner, 3)
     assert not one.removed
     assert one.problem
     assert (tmp_path / "unlucky.json").exists()

@@ -8,8 +8,8 @@ import pytest
 from acted_world import Acted, session_of
 
 from hardening.claims.verdict import Exit
-from hardening.sessions.oracle import in_world
 from hardening.sessions.replay import replay
+from hardening.sessions.runners import in_world
 
 
 def test_all_runs_reproduce_what_always_fails() -> None:

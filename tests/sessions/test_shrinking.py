@@ -66,15 +66,15 @@ def test_moving_keeps_the_distances() -> None:
 
 
 def test_no_more_runs_than_allowed() -> None:
-    oracle = Acted(lambda s: cuts(s, "user") and asks(s, "S7"))
-    done = shrink(session_of(), oracle, runs_max=12)
-    assert len(oracle.seen) == done.runs <= 12
+    runner = Acted(lambda s: cuts(s, "user") and asks(s, "S7"))
+    done = shrink(session_of(), runner, runs_max=12)
+    assert len(runner.seen) == done.runs <= 12
     assert asks(done.session, "S7")
 
 
 def test_a_failure_that_comes_and_goes_is_tried_more_than_once() -> None:
-    oracle = Acted(lambda s: cuts(s, "user"), flaky=0.4)
-    done = shrink(session_of(), oracle, runs_max=2000, tries=12)
+    runner = Acted(lambda s: cuts(s, "user"), flaky=0.4)
+    done = shrink(session_of(), runner, runs_max=2000, tries=12)
     assert [timed.fault.target for timed in done.session.scenario.schedule.faults] == ["user"]
 
 

@@ -11,9 +11,10 @@ import pytest
 from hardening.certify import prove
 from hardening.certify.progress import Progress
 from hardening.certify.sim_jobs import explore
-from hardening.certify.sim_worker import Task
 from hardening.mutants.catalogue import mutants
 from hardening.mutants.mutant import Mutant
+from hardening.sessions.sim_worker import Task
+from hardening.worlds.spec import RunContext
 
 HARMLESS = "def nothing_broken() -> None:\n    pass\n"
 
@@ -40,14 +41,14 @@ def test_what_breaks_nothing_and_what_another_component_sees_are_not_detected(
     assert [(row["detected"], row["by"]) for row in proof.rows] == [(False, []), (False, ["C4.5"])]
 
 
-def test_a_failure_that_is_not_to_be_told_is_not_run_again(tmp_path: Path) -> None:
+def test_a_failure_that_is_not_to_be_explained_is_not_run_again(tmp_path: Path) -> None:
     task = Task(
         out=str(tmp_path),
         scenarios=("secrets",),
-        sabotage="scopes_not_checked",
+        context=RunContext(sabotage="scopes_not_checked"),
         schedules_max=3,
         shrink_runs=0,
-        told=False,
+        explain=False,
     )
     found = asyncio.run(explore(task))
     assert found.failed == {"C4.5"}

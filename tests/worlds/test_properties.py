@@ -68,7 +68,7 @@ def test_what_breaks_a_claim_is_shrunk_and_told_and_can_be_replayed(leaky_window
     with pytest.raises(ScenarioFailedError) as caught:
         OneTest().test_the_window_holds()  # type: ignore[call-arg] # the decorator hands the rest in
     told = str(caught.value)
-    assert "claim:    C2.2" in told
+    assert "claim:     C2.2" in told
     assert told.splitlines()[-1].startswith("replay:   hardening replay ")
     assert len(told.splitlines()) < 20
     session = Session.load(Path(told.rpartition(" ")[2]))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,11 +25,11 @@ from hardening.certify.load_evidence import LoadEvidence, LoadEvidenceError, ado
 from hardening.certify.progress import Progress
 from hardening.certify.prove import Proof, prove
 from hardening.certify.sim_jobs import Explored, cores, explore_all, shares
-from hardening.certify.sim_worker import Task
 from hardening.claims.claims import CLAIMS
 from hardening.claims.verdict import Outcome as Verdicts
 from hardening.claims.verdict import Verdict
 from hardening.faults.run_directory import sweep
+from hardening.sessions.sim_worker import Task
 from hardening.sessions.store import Stored
 from hardening.worlds.live.world import versions
 from hardening.worlds.spec import RunContext
@@ -52,11 +52,9 @@ class CertifyOptions:
 
     Attributes:
         out: directory of the certificate.
-        seed: everything is drawn from it.
+        context: seed, mutant and candles; the job itself says which commit runs.
         allowed_unknown: claims that may be UNKNOWN.
         claims: only these; empty: all.
-        sabotage: the mutant that breaks the service first (a name or ``FILE.py:NAME``).
-        candles: path of a CSV for the ticker.
         only: only these scenarios; empty: all.
         world: where they run.
         budget_s: wall seconds that it may take; what must run runs even beyond.
@@ -71,11 +69,9 @@ class CertifyOptions:
     """
 
     out: Path
-    seed: int = 0
+    context: RunContext = field(default_factory=RunContext)
     allowed_unknown: frozenset[str] = frozenset()
     claims: tuple[str, ...] = ()
-    sabotage: str = ""
-    candles: str = ""
     only: tuple[str, ...] = ()
     world: World = "both"
     budget_s: float = BUDGET_S
@@ -120,6 +116,11 @@ class _Certification:
     began_s: float = field(default_factory=time.monotonic)
     code: Provenance = field(default_factory=provenance)
 
+    @property
+    def context(self) -> RunContext:
+        """What all runs share."""
+        return replace(self.options.context, commit=self.code.commit)
+
     async def run(self) -> Outcome:
         options = self.options
         sweep()
@@ -140,8 +141,8 @@ class _Certification:
             code=self.code,
             started_at=started_at,
             versions=versions(),
-            seed=options.seed,
-            sabotage=options.sabotage,
+            seed=options.context.seed,
+            sabotage=options.context.sabotage,
             problems=[*problems, *explored.problems, *proof.problems],
             sabotages=proof.rows,
             loads=load.rows,
@@ -162,7 +163,7 @@ class _Certification:
         options = self.options
         if options.world == "live":
             return Explored()
-        names = [name for name in simulated_scenarios(options.seed) if options.wants(name)]
+        names = [name for name in simulated_scenarios(options.context.seed) if options.wants(name)]
         alone = options.world == "simulated"
         workers = cores() if alone else 1
         budget_s = options.budget_s * (0.85 if alone else SIMULATED_SHARE)
@@ -173,10 +174,7 @@ class _Certification:
                 out=str(options.out),
                 scenarios=share,
                 regressions=tuple(again[number :: len(dealt)]),
-                seed=options.seed,
-                commit=self.code.commit,
-                sabotage=options.sabotage,
-                candles=options.candles,
+                context=self.context,
                 budget_s=budget_s,
                 niceness=0 if alone else STEPS_BACK,
             )
@@ -197,9 +195,8 @@ class _Certification:
         def required(name: str) -> bool:
             return options.world == "live" or bool(options.only) or name in LIVE_ONLY
 
-        context = RunContext(options.seed, self.code.commit, options.sabotage, options.candles)
-        again = [replay_job(stored.session, context, self.progress) for stored in options.replayed("live")]
-        return again + [job for job in live_jobs(context, required, self.progress) if options.wants(job.name)]
+        again = [replay_job(stored.session, self.context, self.progress) for stored in options.replayed("live")]
+        return again + [job for job in live_jobs(self.context, required, self.progress) if options.wants(job.name)]
 
     async def _load(self, histories: Path) -> LoadEvidence:
         """Alone, when all else has ended: what it measures is time."""
@@ -216,9 +213,9 @@ class _Certification:
             histories,
             options.load,
             self.code,
-            seed=options.seed,
+            seed=options.context.seed,
             duration_s=options.load_duration_s,
-            sabotage=options.sabotage,
+            sabotage=options.context.sabotage,
             on_phase=lambda phase: self.progress.phase(name, phase),
         )
         held = sum(row["held"] is True for row in found.rows)
@@ -239,7 +236,7 @@ class _Certification:
     def _not_exercised(self, verdicts: Sequence[Verdict]) -> set[str]:
         """Scenarios of claims that are UNKNOWN, may not be, and are shown by one."""
         options = self.options
-        if options.only or options.sabotage or options.world == "simulated":
+        if options.only or options.context.sabotage or options.world == "simulated":
             return set()
         unknown = [verdict.claim for verdict in verdicts if verdict.outcome is Verdicts.UNKNOWN]
         return {name for claim in unknown if claim not in options.allowed_unknown for name in CLAIMS[claim].shown_by}
@@ -247,4 +244,4 @@ class _Certification:
     async def _prove(self) -> Proof:
         if self.options.prove == "none":
             return Proof()
-        return await prove(self.options.prove, self.options.seed, self.code.commit, self.progress)
+        return await prove(self.options.prove, self.options.context.seed, self.code.commit, self.progress)

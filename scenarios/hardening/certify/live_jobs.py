@@ -82,8 +82,8 @@ def replay_job(session: Session, context: RunContext, progress: Progress) -> Liv
 def seen_in(name: str, history: History) -> Seen:
     """What one history shows by itself; the certificate judges all of them together, once they are stored."""
     settled = [v.claim for v in judge_all({name: history}) if v.outcome is not Outcome.UNKNOWN]
-    bitten = sorted({str(heal.value["kind"]) for heal in history.select("fault", "heal") if heal.value["bit"]})
-    return Seen(len(history.events), tuple(settled), tuple(bitten))
+    effective = sorted({str(heal.value["kind"]) for heal in history.select("fault", "heal") if heal.value["bit"]})
+    return Seen(len(history.events), tuple(settled), tuple(effective))
 
 
 @dataclass(slots=True)

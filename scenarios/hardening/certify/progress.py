@@ -1,4 +1,4 @@
-"""What a long job tells of itself while it runs; the command line draws it, everybody else ignores it."""
+"""What a long job reports while it runs: the command line draws it, other callers ignore it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one history shows: how many events, which claims are settled either way, which fault kinds bit."""
+    """What one history shows: how many events, which claims are decided either way, which fault kinds had an effect."""
 
     events: int
     settled: tuple[str, ...] = ()
-    bitten: tuple[str, ...] = ()
+    effective: tuple[str, ...] = ()
 
 
 class Progress:
-    """Told how the job goes."""
+    """Called while the job runs."""
 
     def started(self, names: Sequence[str]) -> None:
         """Scenarios of the live world that will run, or may if time is left."""
@@ -32,7 +32,7 @@ class Progress:
         """The budget left no time for this live scenario."""
 
     def explored(self, run: Mapping[str, Any]) -> None:
-        """One schedule was run in the simulated world; see ``sim_worker``."""
+        """One schedule was run in the simulated world; see ``hardening.sessions.sim_worker``."""
 
     def sabotaged(self, row: Mapping[str, Any], done: int, total: int) -> None:
         """One sabotage was tried."""

@@ -18,14 +18,15 @@ from typing import Any, Literal
 
 from hardening.certify.progress import Progress
 from hardening.certify.sim_jobs import cores, explore
-from hardening.certify.sim_worker import Task
 from hardening.claims.claims import CLAIMS, judge_all
 from hardening.claims.verdict import Outcome
 from hardening.faults.run_directory import RunDirectory
 from hardening.history.events import HistoryError, read
 from hardening.mutants.catalogue import mutants
 from hardening.mutants.mutant import Mutant
+from hardening.sessions.sim_worker import Task
 from hardening.worlds.live.processes import Child
+from hardening.worlds.spec import RunContext
 
 SAMPLE_SHARE = 5
 SCHEDULES_MAX = 24
@@ -81,12 +82,10 @@ async def _try(mutant: Mutant, seed: int, commit: str, problems: list[str]) -> d
             task = Task(
                 out=folder,
                 scenarios=(mutant.shown_by,),
-                seed=seed,
-                commit=commit,
-                sabotage=mutant.name,
+                context=RunContext(seed, commit, mutant.name),
                 budget_s=SIMULATED_S_MAX,
                 schedules_max=SCHEDULES_MAX,
-                told=False,
+                explain=False,
             )
             explored = await explore(task)
             schedules, failed = sum(explored.schedules.values()), explored.failed
@@ -107,18 +106,9 @@ async def _try(mutant: Mutant, seed: int, commit: str, problems: list[str]) -> d
 
 async def _live(mutant: Mutant, seed: int, folder: Path) -> set[str]:
     """The claims that fail when the live scenario runs against the mutant, by the command that a user runs."""
-    argv = [
-        sys.executable,
-        "-m",
-        "hardening.commands.cli",
-        "certify",
-        "--out",
-        str(folder),
-        "--world",
-        "live",
-        "--json",
-    ]
-    argv += ["--only", mutant.shown_by, "--sabotage", mutant.name, "--seed", str(seed)]
+    words = ["certify", "--out", str(folder), "--world", "live", "--json", "--only", mutant.shown_by]
+    words += ["--sabotage", mutant.name, "--seed", str(seed)]
+    argv = [sys.executable, "-m", "hardening.commands.cli", *words]
     with RunDirectory() as directory:
         child = Child("sabotaged", argv, directory)
         await child.start()

@@ -1,4 +1,8 @@
-"""Workers of the simulated world as child processes: tasks handed out, runs reported, failures collected."""
+"""Explores scenarios in worker processes of the simulated world.
+
+In: tasks for ``hardening.sessions.sim_worker``. Out: ``Explored``, what all of them found; a worker that dies is a
+line of its ``problems``.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hardening.certificate.statement import Story
-from hardening.certify.sim_worker import Task
 from hardening.faults.run_directory import RunDirectory
+from hardening.sessions.sim_worker import Task
 from hardening.worlds.live.processes import Child
 
 STOP_S_MAX = 5.0
@@ -26,15 +30,15 @@ class Explored:
         schedules: schedules run, by scenario.
         settled: claims that passed in some schedule.
         failed: claims that failed.
-        bitten: fault kinds that did something.
-        stories: failures, shrunk and told.
+        effective: fault kinds that did something.
+        stories: failures, shrunk and put into words.
         problems: what went wrong with the harness, a line each.
     """
 
     schedules: dict[str, int] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     failed: set[str] = field(default_factory=set)
-    bitten: set[str] = field(default_factory=set)
+    effective: set[str] = field(default_factory=set)
     stories: list[Story] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
@@ -43,7 +47,7 @@ class Explored:
         name = str(run["scenario"])
         self.schedules[name] = int(run["schedules"])
         self.settled |= set(run["settled"])
-        self.bitten |= set(run["bitten"])
+        self.effective |= set(run["effective"])
         if "failed" not in run:
             return
         claim, where = str(run["failed"]), f"simulated {name}, schedule {run['schedule']}"
@@ -55,7 +59,7 @@ class Explored:
 
 
 async def explore(task: Task, on_run: Callable[[Mapping[str, Any]], None] = lambda _run: None) -> Explored:
-    """Run one worker to its end; a worker that dies is a problem of the harness, said in what comes back."""
+    """Run one worker to its end; a worker that dies is a problem of the harness."""
     found = Explored()
     errors: list[str] = []
 
@@ -68,9 +72,9 @@ async def explore(task: Task, on_run: Callable[[Mapping[str, Any]], None] = lamb
         on_run(run)
 
     with RunDirectory() as directory:
-        task_file = directory.path / "task.json"
-        task_file.write_text(task.dumps(), encoding="utf-8")
-        argv = [sys.executable, "-m", "hardening.certify.sim_worker", str(task_file)]
+        requests = directory.path / "requests.jsonl"
+        requests.write_text(json.dumps({"explore": asdict(task)}) + "\n", encoding="utf-8")
+        argv = [sys.executable, "-m", "hardening.sessions.sim_worker", str(requests)]
         child = Child("simulation", argv, directory, {}, take)
         await child.start()
         try:
@@ -95,7 +99,7 @@ async def explore_all(
     whole = Explored()
     for part in await asyncio.gather(*(explore(task, on_run) for task in tasks)):
         whole.schedules |= part.schedules
-        for name in ("settled", "failed", "bitten"):
+        for name in ("settled", "failed", "effective"):
             getattr(whole, name).update(getattr(part, name))
         whole.stories += part.stories
         whole.problems += part.problems

@@ -25,7 +25,7 @@ class Board(Progress):
         self._now: dict[str, str] = {}
         self._settled: set[str] = set()
         self._failed: set[str] = set()
-        self._bitten: set[str] = set()
+        self._effective: set[str] = set()
         self._schedules: dict[str, int] = {}
         self._ended = 0
         self._total = 0
@@ -53,7 +53,7 @@ class Board(Progress):
         self._now.pop(scenario, None)
         self._ended += 1
         self._settled |= set(seen.settled)
-        self._bitten |= set(seen.bitten)
+        self._effective |= set(seen.effective)
         more = f" - problem: {problem}" if problem else ""
         self._screen.line(f"{scenario}: {seen.events} events, live{more}", style="red" if problem else "dim")
 
@@ -67,7 +67,7 @@ class Board(Progress):
         name = str(run["scenario"])
         self._schedules[name] = int(run["schedules"])
         self._settled |= set(run["settled"])
-        self._bitten |= set(run["bitten"])
+        self._effective |= set(run["effective"])
         if "failed" in run:
             self._failed.add(str(run["failed"]))
             what = run["failed"] or run["problem"]
@@ -98,6 +98,6 @@ class Board(Progress):
             bar = "".join("x" if c in self._failed else "#" if c in done else "." for c in claims)
             table.add_row(f"{component} {title}", f"{len(done)} of {len(claims)}", bar)
         schedules = sum(self._schedules.values())
-        totals = f"{schedules} schedules in virtual time, {len(self._bitten)} kinds of fault had an effect"
+        totals = f"{schedules} schedules in virtual time, {len(self._effective)} kinds of fault had an effect"
         live = f"live {self._ended} of {self._total}: " + ", ".join(f"{n} {what}" for n, what in self._now.items())
         return Group(table, Text(totals), Text(live, overflow="ellipsis", no_wrap=True), Text(self._proof))

@@ -31,6 +31,7 @@ from hardening.sessions.regressions import DIRECTORY, adopted
 from hardening.sessions.store import Stored
 from hardening.worlds.live.launcher import SabotageError, checked_sabotage
 from hardening.worlds.shared.market import CsvError, CsvMarket
+from hardening.worlds.spec import RunContext
 
 _STYLE = {"PASS": "green", "FAIL": "bold red", "UNKNOWN": "yellow"}
 
@@ -234,11 +235,9 @@ def certify_command(
         )
     options = CertifyOptions(
         out=out,
-        seed=seed,
+        context=RunContext(seed, sabotage=sabotage, candles=str(candles.resolve()) if candles else ""),
         allowed_unknown=allowed,
         claims=claims_named(claims),
-        sabotage=sabotage,
-        candles=str(candles.resolve()) if candles else "",
         only=only,
         world=world,
         budget_s=budget_s,

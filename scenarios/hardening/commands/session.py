@@ -17,9 +17,9 @@ from hardening.faults.run_directory import sweep
 from hardening.runs.interrupt import InterruptedRunError
 from hardening.sessions.compare import differences
 from hardening.sessions.compare import lines as difference_lines
-from hardening.sessions.oracle import Oracle, Tried, World, in_world, oracle_of
 from hardening.sessions.regressions import DIRECTORY, Pruned, adopt, prune
 from hardening.sessions.replay import replay
+from hardening.sessions.runners import Runner, Tried, World, in_world, runner_of
 from hardening.sessions.session import Session
 from hardening.sessions.smaller import NotFailingError, shrink
 from hardening.sessions.store import DEFAULT, Store, Stored
@@ -98,8 +98,8 @@ def replay_command(
         click.echo(f"run {number} of {times}: {tried.problem or failed}", err=True)
 
     def work() -> Exit:
-        with oracle_of(again.world, redis) as oracle:
-            done = replay(again, oracle, times, said)
+        with runner_of(again.world, redis) as runner:
+            done = replay(again, runner, times, said)
         click.echo(json.dumps(done.to_json(), indent=1) if as_json else "\n".join(done.lines()))
         return done.exit_code
 
@@ -146,8 +146,8 @@ def shrink_command(
     def work() -> Exit:
         tries = 1 if again.world == "simulated" else LIVE_TRIES
         try:
-            with oracle_of(again.world, redis) as oracle:
-                done = shrink(again, oracle, runs_max=runs or RUNS_MAX[again.world], tries=tries, on_run=said)
+            with runner_of(again.world, redis) as runner:
+                done = shrink(again, runner, runs_max=runs or RUNS_MAX[again.world], tries=tries, on_run=said)
         except NotFailingError as error:
             click.echo(f"shrink: {error}", err=True)
             return Exit.FAILED
@@ -320,14 +320,14 @@ def prune_command(times: int, directory: Path, *, keep: bool, as_json: bool) -> 
 
     def work() -> Exit:
         with ExitStack() as stack:
-            oracles: dict[str, Oracle] = {}
+            runners: dict[str, Runner] = {}
 
-            def oracle_for(session: Session) -> Oracle:
-                if session.world not in oracles:
-                    oracles[session.world] = stack.enter_context(oracle_of(session.world))
-                return oracles[session.world]
+            def runner_for(session: Session) -> Runner:
+                if session.world not in runners:
+                    runners[session.world] = stack.enter_context(runner_of(session.world))
+                return runners[session.world]
 
-            done = prune(Store(directory), oracle_for, times, keep=keep, on_one=said)
+            done = prune(Store(directory), runner_for, times, keep=keep, on_one=said)
         if as_json:
             rows = [
                 {

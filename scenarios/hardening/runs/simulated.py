@@ -142,6 +142,11 @@ class SimOutcome:
     error: BaseException | None
 
     @property
+    def failed(self) -> str:
+        """The first claim that failed; empty when none did."""
+        return next((verdict.claim for verdict in self.verdicts if verdict.outcome is Outcome.FAIL), "")
+
+    @property
     def trace_digest(self) -> str:
         """Equal for equal runs."""
         return self.trace.digest()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hardening.catalogue.scenario_json import SessionError
-from hardening.sessions.oracle import Oracle
+from hardening.sessions.runners import Runner
 from hardening.sessions.session import Session
 from hardening.sessions.store import Store, Stored
 
@@ -64,7 +64,7 @@ class Pruned:
 
 def prune(
     store: Store,
-    oracle_for: Callable[[Session], Oracle],
+    runner_for: Callable[[Session], Runner],
     times: int,
     *,
     keep: bool = False,
@@ -83,7 +83,7 @@ def prune(
             raise one
         if not one.session.failures:
             continue
-        pruned = _tried(one, oracle_for(one.session), times)
+        pruned = _tried(one, runner_for(one.session), times)
         if pruned.removed and not keep:
             for file in one.files:
                 file.unlink(missing_ok=True)
@@ -92,10 +92,10 @@ def prune(
     return found
 
 
-def _tried(stored: Stored, oracle: Oracle, times: int) -> Pruned:
+def _tried(stored: Stored, runner: Runner, times: int) -> Pruned:
     for number in range(1, times + 1):
         try:
-            tried = oracle.run(stored.session)
+            tried = runner.run(stored.session)
         except SessionError as error:
             return Pruned(stored, 0, number, removed=False, problem=str(error))
         if tried.reproduces(stored.session):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hardening.claims.verdict import Exit
-from hardening.sessions.oracle import Oracle, Tried
+from hardening.sessions.runners import Runner, Tried
 from hardening.sessions.session import Session
 
 
@@ -111,12 +111,12 @@ def _differs(session: Session) -> str:
 
 
 def replay(
-    session: Session, oracle: Oracle, times: int, on_run: Callable[[int, Tried], None] = lambda _number, _tried: None
+    session: Session, runner: Runner, times: int, on_run: Callable[[int, Tried], None] = lambda _number, _tried: None
 ) -> Replayed:
     """Run it ``times`` times; ``on_run`` is told of each, by number from 1."""
     attempts = []
     for number in range(1, times + 1):
-        tried = oracle.run(session)
+        tried = runner.run(session)
         attempts.append(_attempt(session, tried))
         on_run(number, tried)
     return Replayed(session, tuple(attempts))

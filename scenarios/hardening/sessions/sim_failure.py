@@ -1,4 +1,8 @@
-"""A failing schedule as people and machines get it: a story in the domain's words, a session file, a history."""
+"""A failing schedule as a session, a history, a story and a lane diagram.
+
+In: a simulation and the counterexample that a search found. Out: ``SimFailure``, with what the shrunk schedule gave
+when it ran once more.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hardening.catalogue.scenario import Scenario
-from hardening.claims.claims import CLAIMS
-from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History
 from hardening.runs.simulated import SimOutcome, Simulation, run_simulated
 from hardening.sessions.session import Session
+from hardening.sessions.story import story
 from hardening.simulator.search.counterexample import Counterexample
 from hardening.simulator.search.lanes import lanes
 
-EVIDENCE_MAX = 8
 TAIL_STEPS = 20
 LANE_ROWS = 120
 
@@ -56,12 +58,9 @@ def failure_of(simulation: Simulation, found: Counterexample, name: str) -> SimF
         name: of the session and of its files.
     """
     again = run_simulated(simulation.scenario, simulation.spec, found.plan, simulation.claims)
-    broken = next((v for v in again.verdicts if v.outcome is Outcome.FAIL), None)
     session = _session(simulation, again, found, name)
-    text = "\n".join([_in_words(simulation, again, broken), "", found.story(TAIL_STEPS)])
-    return SimFailure(
-        broken.claim if broken else "", text, lanes(found.trace, rows_max=LANE_ROWS), session, again.history
-    )
+    text = "\n".join([*story(session), "", found.story(TAIL_STEPS)])
+    return SimFailure(again.failed, text, lanes(found.trace, rows_max=LANE_ROWS), session, again.history)
 
 
 def _session(simulation: Simulation, again: SimOutcome, found: Counterexample, name: str) -> Session:
@@ -81,30 +80,6 @@ def _session(simulation: Simulation, again: SimOutcome, found: Counterexample, n
         commit=spec.context.commit,
         versions=header.versions,
         history=f"{name}.jsonl",
-        problem=again.problem,
+        problem=again.problem or ("" if again.failed else str(again.error)),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     ).with_verdicts(again.verdicts)
-
-
-def _in_words(simulation: Simulation, again: SimOutcome, broken: Verdict | None) -> str:
-    """What was asked, what broke, what was observed, which claim."""
-    lines = [f"scenario {simulation.spec.scenario}, seed {simulation.spec.context.seed}, simulated world"]
-    if isinstance(simulation.scenario, Scenario):
-        scenario = simulation.scenario
-        asked = [*scenario.steady.operations, *scenario.workload.operations]
-        kinds = sorted({operation.operation for operation in asked})
-        lines.append(f"asked:    {len(asked)} requests ({', '.join(kinds)})")
-        for timed in scenario.schedule.faults:
-            what = f"{timed.fault.kind} on {timed.fault.target}"
-            lines.append(f"broken:   {what} from {timed.at_s:g} s for {timed.for_s:g} s of the workload")
-        lines += [f"reloaded: at {reload.at_s:g} s by {reload.by}" for reload in scenario.reloads]
-    else:
-        lines += [f"started:  {case.dependency} {case.case}" for case in simulation.scenario]
-    if broken is None:
-        return "\n".join([*lines, f"problem:  {again.problem or again.error}"])
-    claim = CLAIMS[broken.claim]
-    lines.append(f"claim:    {claim.id} {claim.title}: {claim.promise}")
-    lines.append(f"observed: {broken.reason}")
-    for event in list(broken.evidence)[:EVIDENCE_MAX]:
-        lines.append(f"          {event}")
-    return "\n".join(lines)

@@ -10,7 +10,7 @@ from typing import Any
 from hardening.catalogue.scenario import Scenario
 from hardening.faults.schedule import Schedule, TimedFault
 from hardening.history.workload import Operation, Workload
-from hardening.sessions.oracle import Oracle, Tried
+from hardening.sessions.runners import Runner, Tried
 from hardening.sessions.session import Session
 from hardening.simulator.search.shrink import Budget, fewest
 
@@ -96,7 +96,7 @@ def _plan(session: Session, places: list[int]) -> Mapping[str, Any] | None:
 @dataclass(slots=True)
 class _Search:
     session: Session
-    oracle: Oracle
+    runner: Runner
     runs_max: int
     tries: int
     on_run: Callable[[int, Mapping[str, int], bool], None]
@@ -110,7 +110,7 @@ class _Search:
             if self.runs >= self.runs_max:
                 return None
             self.runs += 1
-            tried = self.oracle.run(candidate)
+            tried = self.runner.run(candidate)
             failed = tried.reproduces(self.session)
             self.on_run(self.runs, _sizes(parts_of(candidate)), failed)
             if failed:
@@ -138,7 +138,7 @@ class _Search:
 
 def shrink(
     session: Session,
-    oracle: Oracle,
+    runner: Runner,
     *,
     runs_max: int,
     tries: int = 1,
@@ -148,7 +148,7 @@ def shrink(
 
     Args:
         session: it fails.
-        oracle: runs candidates.
+        runner: runs candidates.
         runs_max: runs in all.
         tries: how often a candidate may be run before it counts as not failing (live failures come and go).
         on_run: told of each run: its number, the candidate's sizes, whether it failed.
@@ -156,7 +156,7 @@ def shrink(
     Raises:
         NotFailingError: when the session itself does not fail.
     """
-    search = _Search(session, oracle, runs_max, tries, on_run, kept=parts_of(session))
+    search = _Search(session, runner, runs_max, tries, on_run, kept=parts_of(session))
     search.best = search.fails(session)
     if search.best is None:
         raise NotFailingError(f"{session.name} did not fail in {search.runs} runs: there is nothing to shrink")

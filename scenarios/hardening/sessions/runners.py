@@ -1,4 +1,8 @@
-"""Runs a session again, in the world it names: what came of it this time."""
+"""Runs a session again, in the world that it names.
+
+In: a ``Session``. Out: ``Tried``, its history and verdicts this time; times in seconds since the run began.
+``SessionError`` when its world cannot run it, ``InterruptedRunError`` when a signal ended it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -76,7 +80,7 @@ class Tried:
         return {phase: asdict(Figures.of(rows)) for phase, rows in watch.answered.items()}
 
 
-class Oracle(Protocol):
+class Runner(Protocol):
     """Runs sessions, one at a time."""
 
     def run(self, session: Session) -> Tried:
@@ -88,22 +92,22 @@ class Oracle(Protocol):
         """
 
 
-class LiveOracle:
+class LiveRunner:
     """Real processes."""
 
     def run(self, session: Session) -> Tried:
-        """See ``Oracle``."""
+        """See ``Runner``."""
         return _judged(run(run_program(session.program, session.context)))
 
 
 @dataclass(frozen=True, slots=True)
-class StagingOracle:
-    """Somebody's staging stack; ``redis`` is its URL with the password that no session holds."""
+class StagingRunner:
+    """The user's staging stack; ``redis`` is its URL with the password that no session holds."""
 
     redis: str = ""
 
     def run(self, session: Session) -> Tried:
-        """See ``Oracle``."""
+        """See ``Runner``."""
         target = session.target
         if target is None:
             raise SessionError("session.target", None, "where the staging stack is")
@@ -122,91 +126,82 @@ class StagingOracle:
 
 
 def _judged(done: Run) -> Tried:
-    verdicts = tuple(Judged.of(verdict) for verdict in judge_all({"again": done.history}))
-    return Tried(verdicts, done.history, done.problem)
+    return Tried(_verdicts(done.history), done.history, done.problem)
+
+
+def _verdicts(history: History) -> tuple[Judged, ...]:
+    return tuple(Judged.of(verdict) for verdict in judge_all({"again": history}))
 
 
 @dataclass(slots=True)
-class SimOracle:
-    """The simulated world, in a process of its own: the simulator patches what a process has one of.
+class SimRunner:
+    """The simulated world, in a process of its own (``sim_worker``).
 
-    One child runs any number of sessions of one sabotage; leaving the block of ``simulated`` ends it.
+    One process runs any number of sessions of one mutant; leaving the block of ``runner_of`` ends it.
     """
 
     directory: Path
-    _child: subprocess.Popen[str] | None = None
-    _sabotage: str = field(default="")
+    _worker: subprocess.Popen[str] | None = None
+    _sabotage: str = ""
 
     def run(self, session: Session) -> Tried:
-        """See ``Oracle``."""
-        child = self._started(session.sabotage)
-        assert child.stdin is not None
-        assert child.stdout is not None
+        """See ``Runner``."""
+        worker = self._started(session.sabotage)
+        assert worker.stdin is not None
+        assert worker.stdout is not None
         out = self.directory / "history.jsonl"
-        task = {"session": session.to_json(), "history": str(out)}
+        request = {"run": {"session": session.to_json(), "history": str(out)}}
         try:
-            child.stdin.write(json.dumps(task) + "\n")
-            child.stdin.flush()
-            line = child.stdout.readline()
+            worker.stdin.write(json.dumps(request) + "\n")
+            worker.stdin.flush()
+            line = worker.stdout.readline()
         except BrokenPipeError:
             line = ""
         if not line:
-            said = (self.directory / "stderr").read_text(encoding="utf-8").strip().splitlines()
+            errors = (self.directory / "stderr").read_text(encoding="utf-8").strip().splitlines()
             self.close()
-            raise SessionError("session", session.name, f"one that the simulated world can run ({_last(said)})")
+            why = errors[-1] if errors else "its process ended without a message"
+            raise SessionError("session", session.name, f"one that the simulated world can run ({why})")
         answer = json.loads(line)
         history = parse(out.read_text(encoding="utf-8"))
-        verdicts = tuple(Judged.of(verdict) for verdict in judge_all({"again": history}))
-        return Tried(verdicts, history, answer["problem"], answer["trace_digest"], answer["plan"])
+        return Tried(_verdicts(history), history, answer["problem"], answer["trace_digest"], answer["plan"])
 
     def _started(self, sabotage: str) -> subprocess.Popen[str]:
-        if self._child is not None and self._sabotage != sabotage:
+        if self._worker is not None and self._sabotage != sabotage:
             self.close()
-        if self._child is None:
+        if self._worker is None:
             self._sabotage = sabotage
-            argv = [sys.executable, "-m", "hardening.sessions.sim_child", *([sabotage] if sabotage else [])]
             with (self.directory / "stderr").open("w") as errors:
-                self._child = subprocess.Popen(
-                    argv,
+                self._worker = subprocess.Popen(
+                    [sys.executable, "-m", "hardening.sessions.sim_worker"],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=errors,
                     text=True,
                     env=clean_environment({}),
                 )
-        return self._child
+        return self._worker
 
     def close(self) -> None:
-        """End the child."""
-        child, self._child = self._child, None
-        if child is not None:
-            child.kill()
-            child.communicate()
-
-
-def _last(lines: list[str]) -> str:
-    return lines[-1] if lines else "it ended without a word"
+        """End the process."""
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.kill()
+            worker.communicate()
 
 
 @contextlib.contextmanager
-def simulated() -> Iterator[SimOracle]:
-    """An oracle of the simulated world."""
-    with tempfile.TemporaryDirectory(prefix="hardening-sim-") as folder:
-        oracle = SimOracle(Path(folder))
-        try:
-            yield oracle
-        finally:
-            oracle.close()
-
-
-@contextlib.contextmanager
-def oracle_of(world: str, redis: str = "") -> Iterator[Oracle]:
-    """The oracle of a world: ``live``, ``simulated`` or ``target``."""
+def runner_of(world: str, redis: str = "") -> Iterator[Runner]:
+    """The runner of a world: ``live``, ``simulated`` or ``target``."""
     if world == "simulated":
-        with simulated() as oracle:
-            yield oracle
+        with tempfile.TemporaryDirectory(prefix="hardening-sim-") as folder:
+            runner = SimRunner(Path(folder))
+            try:
+                yield runner
+            finally:
+                runner.close()
     else:
-        yield StagingOracle(redis) if world == "target" else LiveOracle()
+        yield StagingRunner(redis) if world == "target" else LiveRunner()
 
 
 def in_world(session: Session, world: World) -> Session:
