@@ -173,7 +173,7 @@ def test_redis_keeps_what_it_acknowledged(drawn: Path) -> None:
 def test_prometheus_accepts_its_configuration_and_the_rules(drawn: Path, tmp_path: Path) -> None:
     promtool = tool("promtool")
     shutil.copy(DEPLOY / "prometheus.yml", tmp_path)
-    shutil.copy(ROOT / "service" / "observability" / "alert_rules.yml", tmp_path)
+    shutil.copy(ROOT / "service" / "signal_service" / "observability" / "alert_rules.yml", tmp_path)
     shutil.copytree(drawn / "secrets", tmp_path / "secrets")
     argv = [promtool, "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -219,7 +219,7 @@ def plan_of(drawn: Path, scratch: Path) -> dict[str, Any]:
         "/etc/signal/service.json": str(DEPLOY / "service.json"),
         "/etc/toxiproxy/toxiproxy.json": str(DEPLOY / "toxiproxy.json"),
         "/etc/prometheus/prometheus.yml": str(DEPLOY / "prometheus.yml"),
-        "/etc/prometheus/alert_rules.yml": str(ROOT / "service" / "observability" / "alert_rules.yml"),
+        "/etc/prometheus/alert_rules.yml": str(ROOT / "service" / "signal_service" / "observability" / "alert_rules.yml"),
         "/etc/prometheus/secrets/metrics.key": str(drawn / "secrets" / "metrics.key"),
         "/venv/all": str(site),
         "/valkey-server": str(server_binary()),
@@ -294,7 +294,7 @@ def test_the_stack_serves_read_only_without_rights_and_ends_in_time(seen: dict[s
     assert set(seen["proxies"]) == {"redis", "ticker", "user", "alert", "comms"}
     assert (seen["writes_app"], seen["writes_root"], seen["writes_audit"]) == (False, False, True)
     if "rules" in seen:
-        rules = yaml.safe_load((ROOT / "service" / "observability" / "alert_rules.yml").read_text())
+        rules = yaml.safe_load((ROOT / "service" / "signal_service" / "observability" / "alert_rules.yml").read_text())
         assert seen["rules"] == sorted(rule["alert"] for group in rules["groups"] for rule in group["rules"])
         assert seen["scraped"]
     assert seen["service_exit_code"] == 0

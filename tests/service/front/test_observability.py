@@ -15,7 +15,7 @@ from signal_service.observability.health import Health
 from signal_service.observability.metrics import CHILDREN_MAX, Metrics
 
 ROOT = Path(__file__).parents[3]
-RULES = ROOT / "service" / "observability" / "alert_rules.yml"
+RULES = ROOT / "service" / "signal_service" / "observability" / "alert_rules.yml"
 
 
 def scraped(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
