@@ -10,9 +10,9 @@ English word, and needs twelve.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
-from urllib.parse import quote, urlsplit
+from collections.abc import Callable, Iterable, Iterator
+from typing import AnyStr
+from urllib.parse import urlsplit
 
 Span = tuple[int, int]
 
@@ -35,22 +35,20 @@ class OwnSecrets:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self.secrets = tuple(sorted({part for secret in secrets for part in _parts(secret)}))
-        self._fragments = tuple(
-            (form[at : at + END_LENGTH_MIN], at, form)
-            for form in sorted({form for secret in self.secrets for form in _forms(secret)})
-            for at in _sample(len(form))
-        )
+        plain = (secret.encode("utf-8", "surrogatepass") for secret in self.secrets)
+        self._samples = tuple((form[at : at + END_LENGTH_MIN], at, form) for form in plain for at in _sample(len(form)))
+        self.fragments = tuple(fragment for fragment, _, _ in self._samples)
         self._condensed = tuple(found for found in map(_condense, self.secrets) if len(found) >= END_LENGTH_MIN)
 
-    def spans(self, text: str) -> Iterator[Span]:
-        """Where ``text`` holds a secret or enough of one."""
-        for fragment, at, form in self._fragments:
+    def spans(self, text: bytes) -> Iterator[Span]:
+        """Where ``text`` holds a secret or enough of one; a text without any of ``fragments`` holds none."""
+        for fragment, at, form in self._samples:
             hit = text.find(fragment)
             while hit >= 0:
                 start, end = _grow(text, hit, form, at)
                 if _tells(text, start, end):
                     yield start, end
-                hit = text.find(fragment, max(end, hit + 1) if end - start >= END_LENGTH_MIN else hit + 1)
+                hit = text.find(fragment, max(end, hit + 1))
 
     def in_pieces(self, texts: Iterable[str]) -> bool:
         """Whether the texts, read on end and without punctuation, spell a secret; cheap, meant for whole batches."""
@@ -74,23 +72,23 @@ class OwnSecrets:
         masked, offset = [], 0
         for text in texts:
             inside = [(max(a - offset, 0), min(b - offset, len(text))) for a, b in marked]
-            masked.append(replace(text, [(a, b) for a, b in inside if a < b]))
+            masked.append(replace(text, [(a, b) for a, b in inside if a < b], lambda _: MASK))
             offset += len(text)
         return masked
 
 
-def replace(text: str, spans: Iterable[Span], mask: str = MASK) -> str:
-    """``text`` with every span replaced by the mask, touching ones by one."""
-    parts: list[str] = []
+def replace(text: AnyStr, spans: Iterable[Span], mask: Callable[[int], AnyStr]) -> AnyStr:
+    """``text`` with every span replaced by what ``mask`` gives for its start, touching ones by one."""
+    parts: list[AnyStr] = []
     done = 0
     for start, end in sorted(spans):
         if end <= done:
             continue
         if start >= done and (start > done or not parts):
-            parts += [text[done:start], mask]
+            parts += [text[done:start], mask(start)]
         done = end
     parts.append(text[done:])
-    return "".join(parts)
+    return text[:0].join(parts)
 
 
 def _parts(secret: str) -> Iterator[str]:
@@ -104,19 +102,12 @@ def _parts(secret: str) -> Iterator[str]:
     return (found for found in candidates if len(found) >= SECRET_LENGTH_MIN)
 
 
-def _forms(secret: str) -> Iterator[str]:
-    yield secret
-    yield quote(secret, safe="", errors="replace")
-    yield json.dumps(secret)[1:-1]
-    yield json.dumps(json.dumps(secret)[1:-1])[1:-1]
-
-
 def _sample(length: int) -> list[int]:
     last = length - END_LENGTH_MIN
     return sorted({*range(0, last + 1, _STRIDE), last}) if last >= 0 else []
 
 
-def _grow(text: str, hit: int, form: str, at: int) -> Span:
+def _grow(text: bytes, hit: int, form: bytes, at: int) -> Span:
     back = 0
     while back < min(at, hit) and text[hit - back - 1] == form[at - back - 1]:
         back += 1
@@ -126,11 +117,11 @@ def _grow(text: str, hit: int, form: str, at: int) -> Span:
     return hit - back, hit + ahead
 
 
-def _tells(text: str, start: int, end: int) -> bool:
+def _tells(text: bytes, start: int, end: int) -> bool:
     if end - start >= RUN_LENGTH_MIN:
         return True
     run = text[start:end]
-    return any(char.isdigit() for char in run) or not run.islower()
+    return any(48 <= char <= 57 for char in run) or not run.islower()
 
 
 def _condense(text: str) -> bytes:

@@ -1,58 +1,67 @@
 """Redaction: the last stage before a byte leaves the process.
 
-All rules look at the text as it was; their spans are united and masked at once, so no rule can hide a secret from
-another. Percent-encoded and JSON-escaped stretches are decoded, looked at, and replaced only when something was
-found. What is found is never given out, not even in part.
+Input are texts, log records and JSON values; output are the same with ``[redacted]`` in the place of each secret, and
+nothing of what was found is ever given out. One automaton reads a text; only where it finds something are the rules
+of ``patterns`` applied, to the text as it is and to every view of it with escapes undone. Their spans are united and
+masked at once, so that no rule can hide a secret from another. A JSON text stays JSON. Nothing here raises.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
-from urllib.parse import quote, unquote
 
+from signal_service.security import patterns
+from signal_service.security.names import digits_tell, is_secret_name
 from signal_service.security.own_secrets import MASK, OwnSecrets, Span, replace
-from signal_service.security.patterns import NUMBER, RULES, back_to, digits_tell, is_secret_name
+from signal_service.security.views import ENCODED, View
 
-_PERCENT = re.compile(r"%[0-9A-Fa-f]{2}")
-_PERCENT_BACK = re.compile(r"""[^\s"'<>&?;,\\]{0,512}""")
-_PERCENT_ON = re.compile(r"""[^\s"'<>&?;,\\]*+""")
-_ESCAPED = re.compile(r"""\\{1,8}(?:u00([0-7][0-9A-Fa-f])|x([0-7][0-9A-Fa-f])|(/))""")
-_ESCAPED_BACK = re.compile(r"""[^\s"<>]{0,512}""")
-_ESCAPED_ON = re.compile(r"""[^\s"<>]*+""")
-_DECODINGS_MAX = 3
+_ENCODED = patterns.compiled(ENCODED, capture=False)
+_MASK = MASK.encode()
+_VIEWS_MAX = 5
 _DEPTH_MAX = 24
 _CARD_LENGTH_MIN = 12
 _PLAIN = frozenset({int, float, bool, type(None)})
+_BETWEEN_RECORDS = b"}\n{"
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
 class Redactor:
-    """Takes secrets out of texts, bytes and JSON values; the service's own ones can be added at any time.
+    """Takes secrets out of texts and JSON values; the service's own ones can be added at any time.
 
     Args:
         own_secrets: known secrets of the service, 12 characters and more; see ``OwnSecrets``.
     """
 
     def __init__(self, own_secrets: Iterable[str] = ()) -> None:
-        self._own = OwnSecrets(own_secrets)
+        self._know(OwnSecrets(own_secrets))
+
+    def _know(self, own: OwnSecrets) -> None:
+        literals = b"|".join(map(_literal, own.fragments))
+        self._own = own
+        self._which = patterns.which([literals] if literals else [])
+        self._first = patterns.compiled(
+            b"|".join(filter(None, (ENCODED, patterns.SUSPICIOUS, literals))), capture=False
+        )
 
     def add(self, *secrets: str) -> None:
         """Know these secrets too, from now on."""
-        self._own = OwnSecrets((*self._own.secrets, *secrets))
-
-    def replace(self, secrets: Iterable[str]) -> None:
-        """Know these secrets instead of those before."""
-        self._own = OwnSecrets(secrets)
+        self._know(OwnSecrets((*self._own.secrets, *secrets)))
 
     def text(self, text: str) -> str:
         """``text`` with every secret masked; in time linear in its length."""
-        return self._text(text, _DECODINGS_MAX)
-
-    def bytes(self, data: bytes) -> bytes:
-        """The same for bytes; what is not UTF-8 passes unchanged around the masks."""
-        return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        data = text.encode("utf-8", "surrogatepass")
+        parts: list[bytes] = []
+        done = at = 0
+        while (hit := patterns.find(self._first, data, at)[0][0]) >= 0:
+            start, at = _record(data, done, hit)
+            parts += [data[done:start], self._masked(data[start:at])]
+            done = at
+        return (b"".join((*parts, data[done:]))).decode("utf-8", "surrogatepass") if parts else text
 
     def value(self, value: Any) -> Any:
         """A JSON value with every secret masked, under telling names whatever it is, and in pieces over its fields."""
@@ -78,35 +87,39 @@ class Redactor:
         pieces = iter(self._own.mask_pieces(texts))
         return _with_texts(value, pieces, 0)
 
-    def _text(self, text: str, decodings: int) -> str:
-        lowered = text.lower()
-        if len(lowered) != len(text):  # a few letters grow in lower case; positions must agree
-            lowered = "".join(char if len(char.lower()) > 1 else char.lower() for char in text)
-        spans = list(self._own.spans(text))
-        for rule in RULES:
-            spans += rule(text, lowered)
-        text = _replace(text, spans) if spans else text
-        if decodings:
-            text = _per_stretch(
-                text, "%", _PERCENT, _PERCENT_BACK, _PERCENT_ON, lambda one: self._decoded(one, decodings)
-            )
-            for anchor in ("\\u00", "\\x", "\\/"):
-                text = _per_stretch(
-                    text, anchor, _ESCAPED, _ESCAPED_BACK, _ESCAPED_ON, lambda one: self._unescaped(one, decodings)
-                )
-        return text
+    def _masked(self, data: bytes) -> bytes:
+        found = list(self._spans(data))
+        if not found:
+            return data
+        if data[:1] not in b"{[" or not _is_json(data):
+            return replace(data, (_whole(data, *span) for span in found), lambda _: _MASK)
+        strings = [match.span() for match in _STRING.finditer(data)]
+        starts = [start for start, _ in strings]
+        inside: list[Span] = []
+        outside: set[int] = set()
+        for start, end in (_whole(data, *span) for span in found):
+            string = bisect_right(starts, start) - 1
+            if string >= 0 and start < strings[string][1]:
+                inside.append((max(start, starts[string] + 1), min(end, strings[string][1] - 1)))
+            else:
+                inside.append((start, end))
+                outside.add(start)
+        shown = replace(data, inside, lambda start: b'"' + _MASK + b'"' if start in outside else _MASK)
+        return shown if _is_json(shown) else json.dumps(self.value(json.loads(data)), ensure_ascii=False).encode()
 
-    def _decoded(self, stretch: str, decodings: int) -> str:
-        plain = unquote(stretch, errors="replace")
-        masked = self._text(plain, decodings - 1)
-        return stretch if masked == plain else quote(masked, safe="/:=@[]+ ").replace(" ", "%20")
-
-    def _unescaped(self, stretch: str, decodings: int) -> str:
-        plain = _ESCAPED.sub(lambda hit: hit[3] or chr(int(hit[1] or hit[2], 16)), stretch)
-        masked = self._text(plain, decodings - 1)
-        if masked == plain:
-            return stretch
-        return json.dumps(masked)[1:-1]
+    def _spans(self, data: bytes) -> Iterator[Span]:
+        views: list[View] = []
+        shown = data
+        while True:
+            rows = self._which.Match(shown)
+            for span in (*self._own.spans(shown), *patterns.spans(shown, rows)) if rows else ():
+                for view in reversed(views):
+                    span = view.origin(span)
+                yield span
+            if len(views) == _VIEWS_MAX or patterns.find(_ENCODED, shown, 0)[0][0] < 0:
+                return
+            views.append(View(shown))
+            shown = views[-1].data
 
     def _walk(self, value: Any, depth: int) -> Any:
         if isinstance(value, str):
@@ -121,65 +134,52 @@ class Redactor:
         return self.text(str(value))
 
 
-def _per_stretch(
-    text: str,
-    anchor: str,
-    code: re.Pattern[str],
-    back: re.Pattern[str],
-    on: re.Pattern[str],
-    change: Callable[[str], str],
-) -> str:
-    """``text`` with every unbroken stretch changed that holds an encoded character; each is looked at once."""
-    hit = text.find(anchor)
-    if hit < 0:
-        return text
-    parts: list[str] = []
-    done = 0
-    while hit >= 0:
-        if code.match(text, hit) is None:
-            hit = text.find(anchor, hit + 1)
-            continue
-        start = max(done, back_to(back, text, hit, 512))
-        match = on.match(text, hit)
-        end = match.end() if match is not None else hit + 1
-        parts += [text[done:start], change(text[start:end])]
-        done = end
-        hit = text.find(anchor, end)
-    parts.append(text[done:])
-    return "".join(parts)
+@lru_cache(maxsize=1)
+def _without_own() -> Redactor:
+    return Redactor()
 
 
-def _replace(text: str, spans: list[Span]) -> str:
-    """Mask the spans; a bare number of a JSON text becomes 0, a mask without quotes would break its line."""
-    spans = [_whole_escapes(text, *span) for span in spans] if "\\" in text else spans
-    numbers = {span for span in spans if _is_bare_number(text, *span)}
-    if not numbers:
-        return replace(text, spans)
-    for start, end in sorted(numbers, reverse=True):
-        text = f"{text[:start]}{'0':<{end - start}}{text[end:]}"
-    return replace(text, (span for span in spans if span not in numbers))
+def redact(text: str) -> str:
+    """``text`` with everything masked that looks like a secret or stands under the name of one."""
+    return _without_own().text(text)
 
 
-def _whole_escapes(text: str, start: int, end: int) -> Span:
-    """The span widened so that it cuts no backslash from what it escapes: the text may be JSON and must stay it."""
-    if _backslashes_before(text, start) % 2:
+def _literal(fragment: bytes) -> bytes:
+    return b"".join(b"\\x%02x" % char for char in fragment)
+
+
+def _record(data: bytes, done: int, hit: int) -> Span:
+    """The line around ``hit`` in a text of JSON lines; of any other text all that is left."""
+    start, end = data.rfind(_BETWEEN_RECORDS, done, hit), data.find(_BETWEEN_RECORDS, hit)
+    return (done if start < 0 else start + 2), (len(data) if end < 0 else end + 1)
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        json.loads(data.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _whole(data: bytes, start: int, end: int) -> Span:
+    """The span widened so that it cuts neither a character nor a backslash from what it escapes."""
+    while start and 0x80 <= data[start] < 0xC0:
         start -= 1
-    if _backslashes_before(text, end) % 2 and end < len(text):
+    while end < len(data) and 0x80 <= data[end] < 0xC0:
+        end += 1
+    if _backslashes_before(data, start) % 2:
+        start -= 1
+    if _backslashes_before(data, end) % 2 and end < len(data):
         end += 1
     return start, end
 
 
-def _backslashes_before(text: str, at: int) -> int:
+def _backslashes_before(data: bytes, at: int) -> int:
     start = at
-    while start and text[start - 1] == "\\":
+    while start and data[start - 1] == 0x5C:
         start -= 1
     return at - start
-
-
-def _is_bare_number(text: str, start: int, end: int) -> bool:
-    before = text[max(0, start - 4) : start].removesuffix("-")
-    standing = text[end : end + 1] in {",", "}", "]", "\n"} and before.endswith(('":', '": ', "[", ",", ", "))
-    return standing and NUMBER.fullmatch(text, start, end) is not None
 
 
 def _mask_names(value: Any, texts: list[str], depth: int) -> Any:
@@ -201,7 +201,7 @@ def _mask_item(key: Any, value: Any, texts: list[str], depth: int) -> Any:
         return _mask_names(value, texts, depth)
     if value is None or isinstance(value, bool) or value in ("", MASK):
         return value
-    if isinstance(value, int | float) and not digits_tell(str(key)):
+    if isinstance(value, int | float) and not digits_tell(str(key), str(value)):
         return value
     return MASK
 
