@@ -24,6 +24,8 @@ from hardening.worlds.live.valkey import server_binary
 SERVICE = requirements(ROOT / "deploy" / "requirements-service.txt")
 DEPLOY = ROOT / "deploy"
 
+RULES = ROOT / "service" / "signal_service" / "observability" / "alert_rules.yml"
+
 
 def tool(name: str) -> str:
     """A program, or a skip; under REQUIRE_<NAME>=1 it must be there."""
@@ -173,7 +175,7 @@ def test_redis_keeps_what_it_acknowledged(drawn: Path) -> None:
 def test_prometheus_accepts_its_configuration_and_the_rules(drawn: Path, tmp_path: Path) -> None:
     promtool = tool("promtool")
     shutil.copy(DEPLOY / "prometheus.yml", tmp_path)
-    shutil.copy(ROOT / "service" / "signal_service" / "observability" / "alert_rules.yml", tmp_path)
+    shutil.copy(RULES, tmp_path)
     shutil.copytree(drawn / "secrets", tmp_path / "secrets")
     argv = [promtool, "check", "config", str(tmp_path / "prometheus.yml")]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -219,7 +221,7 @@ def plan_of(drawn: Path, scratch: Path) -> dict[str, Any]:
         "/etc/signal/service.json": str(DEPLOY / "service.json"),
         "/etc/toxiproxy/toxiproxy.json": str(DEPLOY / "toxiproxy.json"),
         "/etc/prometheus/prometheus.yml": str(DEPLOY / "prometheus.yml"),
-        "/etc/prometheus/alert_rules.yml": str(ROOT / "service" / "signal_service" / "observability" / "alert_rules.yml"),
+        "/etc/prometheus/alert_rules.yml": str(RULES),
         "/etc/prometheus/secrets/metrics.key": str(drawn / "secrets" / "metrics.key"),
         "/venv/all": str(site),
         "/valkey-server": str(server_binary()),
