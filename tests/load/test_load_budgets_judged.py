@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from load_records import Record
 
-from hardening.claims.verdict import Exit, Outcome
+from hardening.claims.verdict import Exit, Outcome, Verdict
 from hardening.history.events import Event
 from hardening.load import budgets
-from hardening.load.budgets import NAMES
-from hardening.load.judge import JUDGES, judge_budgets, judge_history, judge_line
+from hardening.load.judge import judge_budgets, judge_history
 from hardening.load.plan import Plan
 from hardening.load.view import Run
 
@@ -152,7 +152,7 @@ CASES: list[tuple[str, Plan, Story, Story]] = [
 def line(name: str, plan: Plan, story: Story) -> tuple[Outcome, str]:
     record = Record(plan)
     story(record)
-    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}[name]
+    found = {one.claim: one for one in judge_budgets(record.run(), BUDGETS)}[name]
     return found.outcome, found.reason
 
 
@@ -168,12 +168,12 @@ def test_a_budget_passes_what_keeps_it_and_fails_what_breaks_it(
 
 def test_every_kind_of_budget_has_a_case_that_turns_it_red() -> None:
     shown = {case[0] for case in CASES}
-    assert {name for name in NAMES if not name.startswith("latency.")} <= shown
+    assert {name for name in budgets.BUDGETS if not name.startswith("latency.")} <= shown
 
 
 def test_a_run_in_which_nothing_happened_leaves_every_budget_unknown() -> None:
     lines = judge_budgets(Record().run(), BUDGETS)
-    assert [one.name for one in lines] == list(NAMES)
+    assert [one.claim for one in lines] == list(budgets.BUDGETS)
     assert {one.outcome for one in lines} == {Outcome.UNKNOWN}
     assert all(one.reason for one in lines)
 
@@ -182,16 +182,16 @@ def test_a_late_answer_counts_from_when_the_request_was_meant_to_start() -> None
     record = Record(BURST)
     for i in range(200):
         record.ask(i * 0.1, late_s=3.0, took_s=0.01)
-    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p50"]
+    found = {one.claim: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p50"]
     assert found.outcome is Outcome.FAIL
-    assert found.figure == pytest.approx(3010.0)
+    assert found.figures["figure"] == pytest.approx(3010.0)
 
 
 def test_in_open_arrivals_the_generators_own_lateness_is_not_blamed_on_the_service() -> None:
     record = Record(Plan.of("open", 5.0, 60.0, embedded=True))
     for i in range(200):
         record.ask(i * 0.1, late_s=3.0, took_s=0.01)
-    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p50"]
+    found = {one.claim: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p50"]
     assert found.outcome is Outcome.UNKNOWN
 
 
@@ -210,9 +210,9 @@ def test_what_the_generator_had_no_time_for_is_not_blamed_on_the_service(
     for i in range(40):
         record.ask(float(i), took_s=1.0)
     record.lag(worker, *((i + 0.1, i + 0.1 + late_s) for i in range(40)))
-    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p95"]
+    found = {one.claim: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p95"]
     assert found.outcome is expected, found
-    assert found.figure == pytest.approx(1000.0)
+    assert found.figures["figure"] == pytest.approx(1000.0)
 
 
 @pytest.mark.parametrize(("waited", "expected"), [((0.0, 30.0), Outcome.UNKNOWN), ((30.0, 60.0), Outcome.FAIL)])
@@ -224,9 +224,9 @@ def test_who_may_have_waited_for_the_machines_disk_is_not_blamed_on_the_service(
     for i in range(100):
         record.ask(i * 0.5, took_s=0.9 if 10 <= i < 40 else 0.01)
     record.probe(59.0, "disk_waits", spans=[list(waited)], longest_ms=900)
-    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p95"]
+    found = {one.claim: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p95"]
     assert found.outcome is expected, found
-    assert found.figure == pytest.approx(900.0)
+    assert found.figures["figure"] == pytest.approx(900.0)
 
 
 def test_refusals_do_not_flatter_the_percentiles() -> None:
@@ -234,15 +234,15 @@ def test_refusals_do_not_flatter_the_percentiles() -> None:
     for i in range(100):
         record.ask(i * 0.1, took_s=0.2)
         record.refuse(i * 0.1 + 0.01, 30.0)
-    found = {one.name: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p50"]
+    found = {one.claim: one for one in judge_budgets(record.run(), BUDGETS)}["latency.signal.p50"]
     assert found.outcome is Outcome.FAIL
-    assert found.count == 100
+    assert found.premise_count == 100
 
 
 def test_on_somebody_elses_service_the_first_window_is_not_judged_for_refusals() -> None:
     record = Record(Plan.of("burst", 5.0, 60.0))
     full_window(record, 100)
-    lines = {one.name: one.outcome for one in judge_budgets(record.run(), BUDGETS)}
+    lines = {one.claim: one.outcome for one in judge_budgets(record.run(), BUDGETS)}
     assert lines["rate.overload"] is Outcome.UNKNOWN
     assert lines["retry_after.429"] is Outcome.UNKNOWN
 
@@ -257,16 +257,17 @@ def test_a_fault_excuses_errors_while_it_lasts_and_no_longer() -> None:
     ]
     inject.events += window
     inject.ask(6.0, 500)
-    assert judge_line("errors.share", JUDGES["errors.share"], inject.run(), BUDGETS).outcome is Outcome.PASS
+    assert budgets.BUDGETS["errors.share"](inject.run(), BUDGETS).outcome is Outcome.PASS
     inject.ask(40.0, 500)
-    assert judge_line("errors.share", JUDGES["errors.share"], inject.run(), BUDGETS).outcome is Outcome.FAIL
+    assert budgets.BUDGETS["errors.share"](inject.run(), BUDGETS).outcome is Outcome.FAIL
 
 
 def test_a_judge_that_crashes_is_unknown() -> None:
-    def broken(run: Run, budgets: object) -> None:
+    def broken(run: Run, limits: object) -> Verdict:
         raise ZeroDivisionError("by design")
 
-    found = judge_line("rate.accepted", broken, Record().run(), BUDGETS)  # type: ignore[arg-type]
+    crashing = replace(budgets.BUDGETS["rate.accepted"], judge=broken)
+    found = crashing(Record().run(), BUDGETS)
     assert found.outcome is Outcome.UNKNOWN
     assert "by design" in found.reason
 
@@ -284,6 +285,6 @@ def test_a_run_that_was_ended_early_for_its_errors_fails() -> None:
     record = Record(BURST)
     record.ask(1.0)
     record.state(2.0, "probe", probe="aborted", why="60% of the last ten seconds' requests were errors")
-    found = judge_line("errors.share", JUDGES["errors.share"], record.run(), BUDGETS)
+    found = budgets.BUDGETS["errors.share"](record.run(), BUDGETS)
     assert found.outcome is Outcome.FAIL
     assert "ended early" in found.reason

@@ -122,7 +122,7 @@ def test_a_damaged_file_is_one_line_and_exit_2(name: str, tmp_path: Path) -> Non
 
 
 def lines(record: Record) -> dict[str, Any]:
-    return {one.name: one for one in judge_budgets(record.run(), BUDGETS)}
+    return {one.claim: one for one in judge_budgets(record.run(), BUDGETS)}
 
 
 @pytest.mark.parametrize("status", [302, 204, 500, 404])
@@ -142,7 +142,7 @@ def test_quick_errors_do_not_flatter_the_percentiles() -> None:
         record.ask(number * 0.1, took_s=0.2)
         record.ask(number * 0.1 + 0.05, 500, took_s=0.001)
     found = lines(record)["latency.signal.p50"]
-    assert (found.outcome, found.count) == (Outcome.FAIL, 100)
+    assert (found.outcome, found.premise_count) == (Outcome.FAIL, 100)
 
 
 def test_an_alert_is_expected_to_be_accepted_and_ready_may_say_no() -> None:

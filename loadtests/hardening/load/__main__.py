@@ -11,6 +11,7 @@ import click
 from hardening.claims.verdict import Exit
 from hardening.history.events import HistoryError
 from hardening.load import budgets as budget_files
+from hardening.load.budget import Limits
 from hardening.load.judge import judge_directory, to_json
 from hardening.load.merging import MergeError
 from hardening.load.plan import PlanError
@@ -60,7 +61,7 @@ def judge(directory: Path, budgets: Path | None, *, as_json: bool) -> None:
     sys.exit(judgement.exit_code)
 
 
-def _budgets(path: Path | None) -> budget_files.Budgets:
+def _budgets(path: Path | None) -> Limits:
     try:
         return budget_files.load(path)
     except budget_files.BudgetError as error:

@@ -1,61 +1,48 @@
-"""The budgets: read from TOML, checked field by field, laid over the defaults. Pure."""
+"""Every load budget, and its limits: read from TOML, checked field by field, laid over the defaults.
+
+In comes a TOML file of the user's, out come ``Limits``; ``BudgetError`` names the field, its value and what is allowed.
+A budget is a judge in one of the modules below with its limits in ``budgets.toml``.
+"""
 
 from __future__ import annotations
 
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from hardening.load import latency_judges, order_judges, process_judges, rate_judges
+from hardening.load.budget import Budget, Limits
 from hardening.load.shapes import SHAPES
 
 DEFAULTS = Path(__file__).with_name("budgets.toml")
-ENDPOINTS = ("signal", "batch", "alert", "critical")
-PERCENTILES: Mapping[str, float] = MappingProxyType({"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99_9": 0.999})
+_MODULES = (rate_judges, process_judges, latency_judges, order_judges)
 
-_COUNT = (0.0, 1e9)
-_SECONDS = (0.001, 86_400.0)
-_MS = (0.001, 3_600_000.0)
-_SHARE = (0.0, 1.0)
-_LATENCY = {f"{name}_ms_max": _MS for name in PERCENTILES}
-
-BOUNDS: Mapping[str, Mapping[str, tuple[float, float]]] = MappingProxyType(
+BUDGETS: Mapping[str, Budget] = MappingProxyType(
     {
-        "rate": {"window_s": _SECONDS, "accepted_max": (1, 1e9), "accepted_overload_min": _COUNT},
-        "retry_after": {"slack_s": (0.0, 60.0), "wait_503_s_max": _SECONDS},
-        "in_flight": {"in_flight_max": (1, 1e6), "at_rest_max": _COUNT},
-        "memory": {
-            "rss_mb_max": (1, 1e7),
-            "growth_mb_max": (0.0, 1e6),
-            "growth_bytes_per_request_max": (0.0, 1e9),
-            "warmup_share": (0.0, 0.9),
-        },
-        "cpu": {"cpu_share_max": (0.01, 1024.0), "window_s": _SECONDS},
-        "request": {"longest_ms_max": _MS},
-        **{f"latency.{endpoint}": _LATENCY for endpoint in ENDPOINTS},
-        "errors": {"share_max": _SHARE},
-        "critical": {"refused_max": _COUNT},
-        "shed": {"out_of_order_max": _COUNT},
-        "alerts": {"lost_max": _COUNT, "twice_max": _COUNT},
-        "recovery": {"spike_s_max": _SECONDS},
-        "agreement": {"difference_max": _COUNT},
-        "lone_client": {"turned_away_max": _COUNT},
+        one.name: one
+        for module in _MODULES
+        for found in vars(module).values()
+        for one in (found if isinstance(found, list) else [found])
+        if isinstance(one, Budget)
     }
 )
-"""Section -> field -> least and most that it may be."""
+"""Every budget by its name, in the order of the report."""
 
-NAMES: tuple[str, ...] = (
-    *("rate.accepted", "rate.overload", "retry_after.429", "retry_after.503", "lone_client.admitted"),
-    *("in_flight.max", "in_flight.at_rest", "memory.rss", "memory.growth", "memory.per_request", "cpu.share"),
-    "request.longest",
-    *(f"latency.{endpoint}.{name}" for endpoint in ENDPOINTS for name in PERCENTILES),
-    *("errors.share", "critical.refused", "shed.order", "alerts.lost", "alerts.twice"),
-    *("recovery.spike", "agreement.counters"),
-)
-"""Every budget line, in the order of the report."""
+
+def _bounds() -> dict[str, dict[str, tuple[float, float]]]:
+    """Section -> field -> least and most that it may be."""
+    found: dict[str, dict[str, tuple[float, float]]] = {}
+    for budget in BUDGETS.values():
+        for name, bounds in budget.reads.items():
+            section, _, field = name.rpartition(".")
+            found.setdefault(section, {})[field] = bounds
+    return found
+
+
+BOUNDS = _bounds()
 
 
 class BudgetError(ValueError):
@@ -65,23 +52,7 @@ class BudgetError(ValueError):
         super().__init__(f"budgets.{field} is {value!r}, allowed: {allowed}")
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
-    """All figures by section, and the lines that a shape must not leave UNKNOWN."""
-
-    figures: Mapping[str, Mapping[str, float]]
-    required: Mapping[str, Sequence[str]]
-
-    def get(self, section: str, name: str) -> float:
-        """One figure, such as ``get("rate", "accepted_max")``."""
-        return self.figures[section][name]
-
-    def to_json(self) -> dict[str, Any]:
-        """For the report."""
-        return {"figures": {k: dict(v) for k, v in self.figures.items()}, "required": dict(self.required)}
-
-
-def load(path: Path | None = None) -> Budgets:
+def load(path: Path | None = None) -> Limits:
     """The defaults, and ``path`` laid over them.
 
     Raises:
@@ -97,7 +68,7 @@ def load(path: Path | None = None) -> Budgets:
     rate = figures["rate"]
     if rate["accepted_overload_min"] > rate["accepted_max"]:
         raise BudgetError("rate.accepted_overload_min", rate["accepted_overload_min"], "no more than rate.accepted_max")
-    return Budgets(figures, required)
+    return Limits(figures, required)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -150,7 +121,7 @@ def _required(data: object) -> dict[str, Sequence[str]]:
         if not isinstance(names, list):
             raise BudgetError(f"required.{shape}", names, "a list of budget lines")
         for name in names:
-            if name not in NAMES:
-                raise BudgetError(f"required.{shape}", name, ", ".join(NAMES))
+            if name not in BUDGETS:
+                raise BudgetError(f"required.{shape}", name, ", ".join(BUDGETS))
         found[shape] = tuple(names)
     return found

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+from hardening.claims.verdict import Verdict
 from hardening.claims.views import overlaps
-from hardening.load.budgets import ENDPOINTS, PERCENTILES, Budgets
-from hardening.load.view import Line, Run, Sent, at_most, failed, percentile, unknown
+from hardening.load.budget import MS, SECONDS, SHARE, Budget, Limits, at_most, budget, missed, unknown
+from hardening.load.view import Run, Sent, percentile
 
+ENDPOINTS = ("signal", "batch", "alert", "critical")
+PERCENTILES: Mapping[str, float] = MappingProxyType({"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99_9": 0.999})
 BIN_S = 1.0
 MACHINE = "the machine was too slow for this figure: its disk, or the generator, may have made it"
 SLOWER_FACTOR, SLOWER_S = 2.0, 0.25
@@ -28,17 +32,20 @@ def judged(run: Run, endpoint: str) -> list[Sent]:
     return [one for one in run.load if endpoint_of(one) == endpoint and one.expected and run.calm(one)]
 
 
-def judge_percentiles(run: Run, budgets: Budgets) -> list[Line]:
-    """Each percentile of each endpoint, from raw latencies since the intended start."""
-    lines = []
-    for endpoint in ENDPOINTS:
+def percentile_budget(endpoint: str, name: str, share: float) -> Budget:
+    """A percentile of an endpoint, from raw latencies since the intended start."""
+    limit = f"latency.{endpoint}.{name}_ms_max"
+
+    @budget(f"latency.{endpoint}.{name}", {limit: MS}, "ms")
+    def judge(run: Run, limits: Limits) -> Verdict:
         mine = judged(run, endpoint)
         meant = sorted(one.latency_s * 1000 for one in mine)
-        least = least_ms(run, mine)
-        for name, share in PERCENTILES.items():
-            limit = budgets.get(f"latency.{endpoint}", f"{name}_ms_max")
-            lines.append(_percentile(f"latency.{endpoint}.{name}", meant, least, share, limit))
-    return lines
+        return _percentile(meant, least_ms(run, mine), share, limits.get(limit))
+
+    return judge
+
+
+PERCENTILE_BUDGETS = [percentile_budget(e, name, share) for e in ENDPOINTS for name, share in PERCENTILES.items()]
 
 
 def least_ms(run: Run, mine: Sequence[Sent]) -> list[float]:
@@ -60,71 +67,73 @@ def needed(share: float) -> int:
     return math.ceil(1 / (1 - share) - 1e-9)
 
 
-def _percentile(name: str, meant: Sequence[float], least: Sequence[float], share: float, limit: float) -> Line:
-    if len(meant) < needed(share):
-        figure = percentile(meant, share) if meant else None
-        return unknown(name, f"{len(meant)} requests, {needed(share)} are needed", figure, limit, "ms")
-    figure = percentile(meant, share)
-    line = at_most(name, figure, limit, "ms", len(meant))
-    if line.reason and (len(least) < needed(share) or percentile(least, share) <= limit):
-        return unknown(name, MACHINE, figure, limit, "ms")
-    return line
+def _percentile(meant: Sequence[float], least: Sequence[float], share: float, limit: float) -> Verdict:
+    figure = percentile(meant, share) if meant else None
+    if figure is None or len(meant) < needed(share):
+        return unknown(f"{len(meant)} requests, {needed(share)} are needed", figure=figure)
+    verdict = at_most(figure, limit, len(meant))
+    if verdict.reason and (len(least) < needed(share) or percentile(least, share) <= limit):
+        return unknown(MACHINE, figure=figure)
+    return verdict
 
 
-def judge_longest(run: Run, budgets: Budgets) -> Line:
+@budget("request.longest", {"request.longest_ms_max": MS}, "ms")
+def judge_longest(run: Run, limits: Limits) -> Verdict:
     """No request takes longer than its time, faults or none; only while the process is stopped nothing is expected."""
-    name, limit = "request.longest", budgets.get("request", "longest_ms_max")
+    limit = limits.get("request.longest_ms_max")
     frozen = [(b.inject.t, b.healed_s) for b in run.broken if b.kind.startswith("process")]
     mine = [one for one in run.sent if one.operation != "rude" and not overlaps(frozen, one.begin_t, one.end_t)]
     if not mine:
-        return unknown(name, "no request was made", limit=limit, unit="ms")
+        return unknown("no request was made")
     worst = max(mine, key=lambda one: one.own_latency_s)
     reason = f"{worst.operation} {worst.id} took {worst.own_latency_s * 1000:.0f} ms"
-    line = at_most(name, worst.own_latency_s * 1000, limit, "ms", len(mine), reason)
+    line = at_most(worst.own_latency_s * 1000, limit, len(mine), reason)
     if line.reason and all((one.own_latency_s - run.held_up_s(one, one.begin_t)) * 1000 <= limit for one in mine):
-        return unknown(name, MACHINE, line.figure, limit, "ms")
+        return unknown(MACHINE, figure=line.figures["figure"])
     return line
 
 
-def judge_errors(run: Run, budgets: Budgets) -> Line:
+@budget("errors.share", {"errors.share_max": SHARE}, "share")
+def judge_errors(run: Run, limits: Limits) -> Verdict:
     """Whatever is neither served nor refused as it should be, where no fault is to blame."""
-    name, limit = "errors.share", budgets.get("errors", "share_max")
+    limit = limits.get("errors.share_max")
     mine = [one for one in run.load if run.calm(one)]
     if not mine:
-        return unknown(name, "no request was made with no fault about", limit=limit)
+        return unknown("no request was made with no fault about")
     wrong = [one for one in mine if one.wrong]
     reason = ""
     if wrong:
         first = wrong[0]
         what = f"status {first.status} {first.problem}".strip() if first.status else first.error
         reason = f"{len(wrong)} of {len(mine)} went wrong, first {first.operation} {first.id}: {what}"
-    line = at_most(name, len(wrong) / len(mine), limit, "share", len(mine), reason)
+    line = at_most(len(wrong) / len(mine), limit, len(mine), reason)
     if run.aborted:
-        return failed(name, f"the run was ended early: {run.aborted}", limit, "share", len(mine), line.figure)
+        return missed(f"the run was ended early: {run.aborted}", len(mine), figure=line.figures["figure"])
     return line
 
 
-def judge_recovery(run: Run, budgets: Budgets) -> Line:
+@budget("recovery.spike", {"recovery.spike_s_max": SECONDS}, "s")
+def judge_recovery(run: Run, limits: Limits) -> Verdict:
     """Seconds from the end of a burst or spike until answers are as they were before it."""
-    name, limit = "recovery.spike", budgets.get("recovery", "spike_s_max")
+    limit = limits.get("recovery.spike_s_max")
     peak = run.plan.profile.find("spike") or run.plan.profile.find("burst")
     if peak is None:
-        return unknown(name, "there was no burst or spike", limit=limit, unit="s")
+        return unknown("there was no burst or spike")
     over_t = run.began_t + peak.end_s
     before = [one for one in run.load if run.began_t <= one.begin_t < run.began_t + peak.begin_s]
     after = [one for one in run.load if one.begin_t >= over_t]
     calm = [one.own_latency_s for one in before if one.expected]
     if len(calm) < 5 or len(after) < 5:
-        return unknown(name, "fewer than 5 requests before or after it", limit=limit, unit="s")
+        return unknown("fewer than 5 requests before or after it")
     most_s = max(SLOWER_FACTOR * statistics.median(calm), statistics.median(calm) + SLOWER_S)
     figure = _until_as_before(run, after, over_t, most_s)
     lasted_s = max(one.end_t for one in after) - over_t
     if figure <= limit and lasted_s < figure + 2 * BIN_S:
-        return unknown(name, "the run ended before it could be seen", figure, limit, "s")
+        return unknown("the run ended before it could be seen", figure=figure)
     undisturbed = [one for one in after if not overlaps(run.disk_waits, one.begin_t, one.end_t)]
     if figure > limit and _until_as_before(run, undisturbed, over_t, most_s) <= limit:
-        return unknown(name, MACHINE, figure, limit, "s")
-    return at_most(name, figure, limit, "s", len(after), f"{figure:.1f} s after its end answers were not as before")
+        return unknown(MACHINE, figure=figure)
+    return at_most(figure, limit, len(after), f"{figure:.1f} s after its end answers were not as before")
 
 
 def _until_as_before(run: Run, after: Sequence[Sent], over_t: float, most_s: float) -> float:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from hardening.load.budgets import Budgets
+from hardening.claims.verdict import Verdict
+from hardening.load.budget import COUNT, SECONDS, Limits, at_least, at_most, budget, missed, unknown
 from hardening.load.exposition import total
-from hardening.load.view import RATE_LIMITED, UNAVAILABLE, Line, Run, Sent, at_least, at_most, failed, unknown
+from hardening.load.view import RATE_LIMITED, UNAVAILABLE, Run, Sent
 
 CLOCK_SLACK_S = 0.005
 """Two stamps of one process, taken a few statements apart."""
@@ -25,20 +26,21 @@ def most_within(begins: Sequence[float], ends: Sequence[float], window_s: float)
     return best
 
 
-def judge_accepted(run: Run, budgets: Budgets) -> Line:
+@budget("rate.accepted", {"rate.accepted_max": (1, 1e9), "rate.window_s": SECONDS}, "requests")
+def judge_accepted(run: Run, limits: Limits) -> Verdict:
     """Accepted in any sliding window: by the service's log, by clients' clocks, and by its counters."""
-    name, limit = "rate.accepted", budgets.get("rate", "accepted_max")
-    window_s = budgets.get("rate", "window_s")
+    limit = limits.get("rate.accepted_max")
+    window_s = limits.get("rate.window_s")
     mine = [one for one in run.sent if one.admitted]
     if not mine and not run.admissions:
-        return unknown(name, "nobody was accepted", limit=limit, unit="requests")
+        return unknown("nobody was accepted")
     by_log = most_within(run.admissions, run.admissions, window_s)
     by_clients = most_within([one.begin_t for one in mine], [one.end_t for one in mine], window_s)
     by_counter = _most_counted(run, window_s)
     figure = max(by_log, by_clients, by_counter)
     seen = "the service's log" if figure == by_log else "clients" if figure == by_clients else "/metrics"
     reason = f"{figure} accepted within {window_s:g} s as {seen} shows, {limit:g} allowed"
-    return at_most(name, figure, limit, "requests", max(len(mine), len(run.admissions)), reason)
+    return at_most(figure, limit, max(len(mine), len(run.admissions)), reason)
 
 
 def _most_counted(run: Run, window_s: float) -> int:
@@ -100,28 +102,30 @@ def _refused(run: Run, window_s: float) -> list[Sent]:
     return [one for one in found if one.begin_t >= since_t]
 
 
-def judge_overload(run: Run, budgets: Budgets) -> Line:
+@budget("rate.overload", {"rate.accepted_overload_min": COUNT}, "requests")
+def judge_overload(run: Run, limits: Limits) -> Verdict:
     """Nobody is refused by rate while fewer than the least were accepted in the window before."""
-    name, limit = "rate.overload", budgets.get("rate", "accepted_overload_min")
-    window_s = budgets.get("rate", "window_s")
+    limit = limits.get("rate.accepted_overload_min")
+    window_s = limits.get("rate.window_s")
     refusals = _refused(run, window_s)
     if not refusals:
-        return unknown(name, "nobody was refused by rate with a whole window known before", limit=limit)
+        return unknown("nobody was refused by rate with a whole window known before")
     window = Window.of(run)
     figure = min(window.at_most_in(one.begin_t - window_s, one.end_t) for one in refusals)
     reason = f"somebody was refused with no more than {figure} accepted in the {window_s:g} s before"
-    return at_least(name, figure, limit, "requests", len(refusals), reason)
+    return at_least(figure, limit, len(refusals), reason)
 
 
-def judge_retry_after(run: Run, budgets: Budgets) -> Line:
+@budget("retry_after.429", {"retry_after.slack_s": (0.0, 60.0)}, "s")
+def judge_retry_after(run: Run, limits: Limits) -> Verdict:
     """A 429 names the moment of the next free slot: the figure is by how many seconds the worst was off."""
-    name, slack_s = "retry_after.429", budgets.get("retry_after", "slack_s")
-    window_s, places = budgets.get("rate", "window_s"), int(budgets.get("rate", "accepted_max"))
+    slack_s = limits.get("retry_after.slack_s")
+    window_s, places = limits.get("rate.window_s"), int(limits.get("rate.accepted_max"))
     if not any(one.status == RATE_LIMITED for one in run.sent):
-        return unknown(name, "nobody was refused by rate", limit=slack_s, unit="s")
+        return unknown("nobody was refused by rate")
     silent = next((one for one in run.sent if one.status == RATE_LIMITED and one.told_s is None), None)
     if silent is not None:
-        return failed(name, "a 429 named no moment", slack_s, "s", 1)
+        return missed("a 429 named no moment", 1)
     window, worst, judged = Window.of(run), 0.0, 0
     for one in _refused(run, window_s):
         low, high = window.oldest(places, one)
@@ -134,31 +138,33 @@ def judge_retry_after(run: Run, budgets: Budgets) -> Line:
             if told_s is not None:
                 worst = max(worst, soonest_s - float(told_s), float(told_s) - latest_s - rounding_s)
     if not judged:
-        return unknown(name, f"no 429 with {places} known admissions before it", limit=slack_s, unit="s")
-    return at_most(name, worst, slack_s, "s", judged, f"a 429 was {worst:.3f} s off the next free slot")
+        return unknown(f"no 429 with {places} known admissions before it")
+    return at_most(worst, slack_s, judged, f"a 429 was {worst:.3f} s off the next free slot")
 
 
-def judge_wait_503(run: Run, budgets: Budgets) -> Line:
+@budget("retry_after.503", {"retry_after.wait_503_s_max": SECONDS}, "s")
+def judge_wait_503(run: Run, limits: Limits) -> Verdict:
     """Every 503 names a wait above zero and no longer than the limit; ``/ready`` may say no without one."""
-    name, limit = "retry_after.503", budgets.get("retry_after", "wait_503_s_max")
+    limit = limits.get("retry_after.wait_503_s_max")
     found = [one for one in run.sent if one.status == UNAVAILABLE and one.operation != "ready"]
     if not found:
-        return unknown(name, "there was no 503", limit=limit, unit="s")
+        return unknown("there was no 503")
     longest = max((one.told_s or 0.0) for one in found)
     bad = next((one for one in found if one.told_s is None or one.told_s <= 0), None)
-    line = at_most(name, longest, limit, "s", len(found))
+    line = at_most(longest, limit, len(found))
     if bad is None:
         return line
     reason = f"a 503 ({bad.problem or bad.operation}) named the wait {bad.told_s}"
-    return failed(name, reason, limit, "s", len(found), bad.told_s)
+    return missed(reason, len(found), figure=bad.told_s)
 
 
-def judge_lone_client(run: Run, budgets: Budgets) -> Line:
+@budget("lone_client.admitted", {"lone_client.turned_away_max": COUNT}, "refusals")
+def judge_lone_client(run: Run, limits: Limits) -> Verdict:
     """A client alone that obeyed a 429 gets in."""
-    name, limit = "lone_client.admitted", budgets.get("lone_client", "turned_away_max")
+    limit = limits.get("lone_client.turned_away_max")
     asked = [one for one in run.sent if one.persona == "lone"]
     again = [after for before, after in pairwise(asked) if before.status == RATE_LIMITED]
     if not again:
-        return unknown(name, "a client alone was not refused, or did not ask", limit=limit, unit="refusals")
+        return unknown("a client alone was not refused, or did not ask")
     turned_away = sum(one.status == RATE_LIMITED for one in again)
-    return at_most(name, turned_away, limit, "refusals", len(again), "it waited as told and was refused again")
+    return at_most(turned_away, limit, len(again), "it waited as told and was refused again")

@@ -1,4 +1,7 @@
-"""The report of a load run: lines for a terminal, ``load.json``, JUnit XML, CSV, and a page with pictures."""
+"""The reports of a load run: lines for a terminal, ``load.json``, JUnit XML, CSV, and a page with pictures.
+
+In comes a ``Judgement``, out come files beside the raw ones. Errors: ``OSError`` where nothing can be written.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hardening.certificate.reports.junit import Case, junit
-from hardening.claims.verdict import Outcome
+from hardening.claims.verdict import Outcome, Verdict
 from hardening.load.figures import knee
-from hardening.load.judge import Judgement, ended_early, lag_s, to_json
+from hardening.load.judge import Judgement, ended_early, lag_s, row, to_json
 from hardening.load.report_html import page
-from hardening.load.view import Line
 
 COLUMNS = (
     *("id", "persona", "operation", "priority", "intended_s", "begin_s", "end_s", "latency_ms"),
@@ -30,25 +32,27 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if value == int(value) and abs(value) < 1e9 else f"{value:.4g}"
 
 
-def line_text(line: Line, width: int) -> str:
+def line_text(line: Verdict, width: int) -> str:
     """A budget as one line: name, verdict, figure, limit, margin, why."""
-    if line.limit is None:
-        return f"{line.name:{width}}  {line.outcome:7}  {line.reason or f'{line.count} times'}".rstrip()
-    held = f"{number(line.figure):>9} of {number(line.limit):>6} {line.unit}"
-    margin = f"margin {number(line.margin)}" if line.margin is not None else ""
-    return f"{line.name:{width}}  {line.outcome:7}  {held:28}  {margin:14}  {line.reason}".rstrip()
+    one = row(line)
+    head = f"{line.claim:{width}}  {line.outcome:7}"
+    if one["limit"] is None:
+        return f"{head}  {line.reason or f'{line.premise_count} times'}".rstrip()
+    held = f"{number(one['figure']):>9} of {number(one['limit']):>6} {one['unit']}"
+    margin = f"margin {number(one['margin'])}" if one["margin"] is not None else ""
+    return f"{head}  {held:28}  {margin:14}  {line.reason}".rstrip()
 
 
 def lines_of(judgement: Judgement) -> Iterator[str]:
     """A line for each budget, and what keeps the run from a verdict."""
-    width = max(len(line.name) for line in judgement.lines)
+    width = max(len(line.claim) for line in judgement.lines)
     for line in judgement.lines:
         yield line_text(line, width)
     total_s, longest_s = lag_s(judgement.run)
     if total_s > LAG_SHARE_TOLD * judgement.run.plan.duration_s:
         yield f"the machine was busy: the generator itself had no time for {total_s:.1f} s, {longest_s:.2f} s at once"
     run = judgement.run
-    if found := knee(run, judgement.budgets.get("rate", "window_s")):
+    if found := knee(run, judgement.limits.get("rate.window_s")):
         yield f"the knee: first refused ({found.why}) after {found.at_s:.1f} s, at {found.offered_per_s:.1f} requests/s"
     if run.disk_waits:
         yield f"the disk was slow: the store waited for it in {len(run.disk_waits)} s, up to {run.disk_wait_ms:.0f} ms"
@@ -62,7 +66,7 @@ def cases(judgement: Judgement) -> Iterator[Case]:
     """A JUnit case for each budget; UNKNOWN is skipped, or an error where it is not good enough."""
     tags = {Outcome.PASS: "", Outcome.FAIL: "failure", Outcome.UNKNOWN: "skipped"}
     for line in judgement.lines:
-        yield Case("load", line.name, "error" if line.name in judgement.missing else tags[line.outcome], line.reason)
+        yield Case("load", line.claim, "error" if line.claim in judgement.missing else tags[line.outcome], line.reason)
 
 
 def write_csv(judgement: Judgement, path: Path) -> None:

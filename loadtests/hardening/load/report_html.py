@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from html import escape
 
 from hardening.certificate.reports.svg import round_up
+from hardening.claims.verdict import Verdict
 from hardening.load.figures import bin_s, in_flight, knee, latencies_ms, offered_and_accepted, outcomes
-from hardening.load.judge import Judgement, ended_early
+from hardening.load.judge import Judgement, ended_early, row
 from hardening.load.pictures import Frame, dots, lines, short, stacked
-from hardening.load.view import MB, Line, Run
+from hardening.load.view import MB, Run
 
 STYLE = """
 :root{--bg:#fff;--fg:#1b1f24;--dim:#667;--grid:#e3e6ea;--band:#f6c34455;--mark:#b5179e;
@@ -39,12 +40,13 @@ def number(value: float | None) -> str:
     return "-" if value is None else short(value)
 
 
-def _row(line: Line) -> str:
+def _row(line: Verdict) -> str:
+    one = row(line)
     cells = (
-        f"<td>{escape(line.name)}</td><td class='{line.outcome}'>{line.outcome}</td>"
-        f"<td class='n'>{number(line.figure)}</td><td class='n'>{number(line.limit)}</td>"
-        f"<td class='n'>{number(line.margin)}</td><td>{escape(line.unit)}</td><td class='n'>{line.count}</td>"
-        f"<td>{escape(line.reason)}</td>"
+        f"<td>{escape(line.claim)}</td><td class='{line.outcome}'>{line.outcome}</td>"
+        f"<td class='n'>{number(one['figure'])}</td><td class='n'>{number(one['limit'])}</td>"
+        f"<td class='n'>{number(one['margin'])}</td><td>{escape(one['unit'])}</td>"
+        f"<td class='n'>{line.premise_count}</td><td>{escape(line.reason)}</td>"
     )
     return f"<tr>{cells}</tr>"
 
@@ -88,7 +90,7 @@ def _pictures(judgement: Judgement) -> Iterator[str]:
 def _knee(judgement: Judgement) -> Iterator[str]:
     run = judgement.run
     points = offered_and_accepted(run)
-    found = knee(run, judgement.budgets.get("rate", "window_s"))
+    found = knee(run, judgement.limits.get("rate.window_s"))
     top = round_up(max((x for x, _ in points), default=1.0))
     yield "<h2>The knee: accepted over offered, requests a second</h2>"
     yield dots("accepted over offered", Frame(0.0, top, top, x_unit="/s offered"), points)

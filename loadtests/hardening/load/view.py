@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any
 
 from hardening.claims.c6_recovery import bound_s
-from hardening.claims.verdict import Outcome
 from hardening.claims.views import CRITICAL_OPERATIONS, PRODUCT_OPERATIONS, Broken, faults, lives, overlaps
 from hardening.history.events import Event, History
 from hardening.load.plan import Plan
@@ -25,67 +24,6 @@ EXPECTED: Mapping[str, frozenset[int]] = {"alert": frozenset({ACCEPTED}), "ready
 """Statuses of an answer that is what was asked for, by operation; of every other one it is 200."""
 RUDE_ANSWERS = frozenset({400, 401, 403, 404, 405, 408, 413, 422, RATE_LIMITED, UNAVAILABLE})
 MB = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One budget, judged.
-
-    Attributes:
-        name: a name of ``hardening.load.budgets.NAMES``, or ``claim.C2.1`` and the like.
-        outcome: PASS, FAIL or UNKNOWN.
-        figure: what was measured; ``None`` when there was nothing to measure.
-        limit: what it is held against; ``margin`` is what is left of it (negative: overrun).
-        unit: of all three.
-        count: from how many observations.
-        reason: why it failed, or what was missing.
-    """
-
-    name: str
-    outcome: Outcome
-    figure: float | None = None
-    limit: float | None = None
-    margin: float | None = None
-    unit: str = ""
-    count: int = 0
-    reason: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object."""
-        return {
-            "name": self.name,
-            "verdict": str(self.outcome),
-            "figure": self.figure,
-            "limit": self.limit,
-            "margin": self.margin,
-            "unit": self.unit,
-            "count": self.count,
-            "reason": self.reason,
-        }
-
-
-def at_most(name: str, figure: float, limit: float, unit: str, count: int, reason: str = "") -> Line:
-    """PASS while the figure is no larger than its limit; ``reason`` says more of a FAIL."""
-    outcome = Outcome.PASS if figure <= limit else Outcome.FAIL
-    said = "" if outcome is Outcome.PASS else reason or f"{figure:g} {unit} is more than {limit:g}"
-    return Line(name, outcome, figure, limit, limit - figure, unit, count, said)
-
-
-def at_least(name: str, figure: float, limit: float, unit: str, count: int, reason: str = "") -> Line:
-    """PASS while the figure is no smaller than its limit."""
-    outcome = Outcome.PASS if figure >= limit else Outcome.FAIL
-    said = "" if outcome is Outcome.PASS else reason or f"{figure:g} {unit} is less than {limit:g}"
-    return Line(name, outcome, figure, limit, figure - limit, unit, count, said)
-
-
-def failed(name: str, reason: str, limit: float, unit: str, count: int, figure: float | None = None) -> Line:
-    """FAIL for a reason that is no matter of more or less."""
-    return Line(name, Outcome.FAIL, figure, limit, None, unit, count, reason)
-
-
-def unknown(name: str, missing: str, figure: float | None = None, limit: float | None = None, unit: str = "") -> Line:
-    """UNKNOWN, with what was missing."""
-    return Line(name, Outcome.UNKNOWN, figure, limit, None, unit, 0, missing)
 
 
 @dataclass(frozen=True, slots=True)
