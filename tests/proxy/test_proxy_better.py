@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from proxy_driving import FarEnd, LoopThread, Pair, Server, eventually, is_silent, read_exactly
 
+from hardening.proxy.api import Answer, Request
+from hardening.proxy.http import ControlServer
 from hardening.proxy.server import ProxyServer
 
 pytestmark = pytest.mark.live
@@ -327,3 +330,63 @@ def test_metrics_tell_bytes_connections_and_what_each_toxic_did(server: Server, 
     assert received == {"upstream": "3", "downstream": "5"}
     pair.close()
     assert eventually(lambda: 'open_connections{proxy="p"} 0' in server.send("GET", "/metrics").text)
+
+
+# --- what must not stop the proxy ------------------------------------------------------------------------------------
+
+
+def test_a_pattern_that_backtracks_elsewhere_takes_linear_time(server: Server, far_end: FarEnd) -> None:
+    address = server.proxy(far_end.address)
+    server.toxic("http_error", {"path": "(a+)+$"}, "upstream")
+    with socket.create_connection(address, timeout=5) as client:
+        client.sendall(b"GET /" + b"a" * 8000 + b"! HTTP/1.1\r\nHost: x\r\n\r\n")
+        start = time.monotonic()
+        assert server.send("GET", "/version").status == 200
+        with far_end.accept() as upstream:
+            assert upstream.recv(5) == b"GET /"
+        assert time.monotonic() - start < 2
+
+
+@pytest.mark.parametrize("pattern", ["(", "(?=a)", r"(a)\1", r"a\Z"])
+def test_a_pattern_that_cannot_run_in_linear_time_is_a_400(server: Server, far_end: FarEnd, pattern: str) -> None:
+    server.proxy(far_end.address)
+    reply = server.send("POST", "/proxies/p/toxics", {"type": "http_error", "attributes": {"path": pattern}})
+    assert reply.status == 400
+    assert "attribute path is" in reply.json["error"]
+    assert server.send("GET", "/proxies/p").json["toxics"] == []
+
+
+def test_half_sent_requests_are_closed_in_bounded_time(loop_thread: LoopThread) -> None:
+    class Nothing:
+        def refusal(self, request: Request) -> Answer | None:
+            return None
+
+        async def answer(self, request: Request) -> Answer:
+            return Answer(204)
+
+    control = ControlServer(Nothing(), idle_s=30.0, request_s=0.5)
+    address = loop_thread.run(control.start("127.0.0.1", 0))
+    heads = [
+        b"POST /proxies HTTP/1.1\r\nHost: x\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nab",
+        b"G",
+    ]
+    clients = [socket.create_connection(address, timeout=5) for _ in range(300)]
+    try:
+        for number, client in enumerate(clients):
+            client.sendall(heads[number % len(heads)])
+        dripping = socket.create_connection(address, timeout=5)
+        start = time.monotonic()
+        while time.monotonic() - start < 1.5:
+            with contextlib.suppress(OSError):
+                dripping.sendall(b"G")
+            time.sleep(0.1)
+        assert all(client.recv(1000).startswith(b"HTTP/1.1 408 Request Timeout") for client in clients)
+        assert all(client.recv(1) == b"" for client in clients)
+        with contextlib.suppress(ConnectionResetError):
+            assert dripping.recv(1000).startswith(b"HTTP/1.1 4")
+        dripping.close()
+    finally:
+        for client in clients:
+            client.close()
+        loop_thread.run(control.close())

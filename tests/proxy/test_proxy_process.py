@@ -100,7 +100,7 @@ def test_it_says_where_it_listens_its_version_and_its_seed(run: Any) -> None:
     assert f" version {running.get('/version')['version']} " in running.line
 
 
-def test_it_ends_when_its_input_closes_if_told_so(run: Any) -> None:
+def test_it_ends_when_its_input_closes_if_asked_to(run: Any) -> None:
     running = run("--until-stdin-closes", stdin=subprocess.PIPE)
     running.process.stdin.close()
     running.process.stdin = None
@@ -203,7 +203,7 @@ def test_a_request_that_is_no_http_gets_a_400_and_the_server_lives(run: Any) -> 
     assert running.get("/proxies") == {}
 
 
-def test_a_client_that_waits_for_100_is_told_to_go_on(run: Any) -> None:
+def test_a_client_that_waits_for_100_gets_it(run: Any) -> None:
     head = b"POST /reset HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"
     host, port = run().url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=5) as sock:

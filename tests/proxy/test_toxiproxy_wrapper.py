@@ -268,7 +268,7 @@ EFFECTS: dict[str, tuple[dict[str, Any], bytes, str]] = {
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", EFFECTS)
 async def test_a_fault_has_an_effect_is_healed_and_counts_it(kind: str) -> None:
-    fields, data, effect = EFFECTS[kind]
+    fields, data, name = EFFECTS[kind]
     fault = build({"kind": kind, **fields})
     async with proxied() as (_, proxy):
         link = ProxyLink(proxy)
@@ -278,7 +278,7 @@ async def test_a_fault_has_an_effect_is_healed_and_counts_it(kind: str) -> None:
         await asyncio.sleep(0.05)  # the end of the exchange is on its way through the proxy
         effect = await fault.heal(link, token)
         assert effect.effective
-        assert effect.counts[effect] >= 1
+        assert effect.counts[name] >= 1
         assert await proxy.toxics() == []
         assert await exchange(proxy, b"healed", 6) == b"healed"
 

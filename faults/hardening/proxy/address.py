@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
+import re
 import socket
 
 BACKLOG = 4096
 FREE_PORT_ATTEMPTS = 20
+_SERVICES = {"http": 80, "https": 443}  # for machines without /etc/services
 
 Resolved = tuple[socket.AddressFamily, str, int]
 """Family, numeric host (``""``: all interfaces), port."""
@@ -23,10 +26,10 @@ class AddressError(ValueError):
 
 
 def split(address: str) -> tuple[str, int]:
-    """``host`` and ``port`` of an address.
+    """``host`` and ``port`` of an address; the port is a number, the name of a service, or empty (0).
 
     Raises:
-        AddressError: when a port is missing or no number from 0 to 65535.
+        AddressError: when there is no port, or none from 0 to 65535.
     """
     if address.startswith("["):
         host, bracket, rest = address[1:].partition("]")
@@ -39,9 +42,20 @@ def split(address: str) -> tuple[str, int]:
             raise AddressError(f"address {address}: missing port in address")
         if ":" in host:
             raise AddressError(f"address {address}: too many colons in address")
-    if not (port_text.isascii() and port_text.isdigit()) or int(port_text) > 65535:
-        raise AddressError(f"address {port_text}: invalid port")
-    return host, int(port_text)
+    return host, _port(port_text)
+
+
+def _port(text: str) -> int:
+    if re.fullmatch(r"[+-]?[0-9]+", text):
+        number = int(text)
+        if not 0 <= number <= 65535:
+            raise AddressError(f"address {text}: invalid port")
+        return number
+    with contextlib.suppress(OSError):
+        return socket.getservbyname(text.lower(), "tcp") if text else 0
+    if text.lower() not in _SERVICES:
+        raise AddressError(f"lookup tcp/{text}: unknown port")
+    return _SERVICES[text.lower()]
 
 
 def join(host: str, port: int) -> str:
@@ -58,20 +72,23 @@ async def resolve(address: str) -> Resolved:
     if not address:
         return socket.AF_INET, "127.0.0.1", 0
     host, port = split(address)
-    if not host:
-        return (socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET), "", port
-    return await _look_up(host, port)
+    family, host, port = await _look_up(host or "0.0.0.0", port)
+    if ipaddress.ip_address(host).is_unspecified:
+        # Either family's wildcard means every address of both, as it does in Toxiproxy.
+        return (socket.AF_INET6 if socket.has_dualstack_ipv6() else family), "", port
+    return family, host, port
 
 
 async def _look_up(host: str, port: int) -> Resolved:
-    for family in (socket.AF_INET, socket.AF_INET6):
-        try:
-            socket.inet_pton(family, host)
-        except OSError:
-            continue
-        return family, host, port
+    with contextlib.suppress(ValueError):
+        found_ip = ipaddress.ip_address(host if "%" not in host else "")  # a zone is left to the look-up
+        if found_ip.version == 6 and found_ip.ipv4_mapped is not None:
+            found_ip = found_ip.ipv4_mapped
+        return (socket.AF_INET if found_ip.version == 4 else socket.AF_INET6), str(found_ip), port
     loop = asyncio.get_running_loop()
     try:
+        if host.replace(".", "").isdigit():  # "127.1", which the C library would read and Toxiproxy does not
+            raise OSError(host)
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise AddressError(f"lookup {host}: no such host") from error

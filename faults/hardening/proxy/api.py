@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from hardening.proxy import metrics
 from hardening.proxy.body import ApiError
@@ -49,6 +50,13 @@ class Answer:
 
 
 Handler = Callable[[list[str], bytes], Awaitable[Answer]]
+_ABSOLUTE = re.compile(r"\A[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")  # a target may name scheme and host as well
+_BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
+
+
+def _numbered(answer: Answer) -> Answer:
+    """The answer with a number of its own, as Toxiproxy gives one to each request that reached a handler."""
+    return replace(answer, headers={**answer.headers, "x-toxiproxy-request-id": secrets.token_hex(10)})
 
 
 def _refused(error: ApiError) -> Answer:
@@ -90,12 +98,34 @@ class Api:
 
     async def answer(self, request: Request) -> Answer:
         """Answer one request; waits for nothing but the resolution of a listening address."""
-        path = unquote(request.target.partition("?")[0], errors="surrogateescape")
+        found = self._handler(request)
+        if isinstance(found, Answer):
+            return found
+        handler, names = found
+        try:
+            answer = await handler(names, request.body)
+        except ApiError as error:
+            answer = _refused(error)
+        return _numbered(answer)
+
+    def refusal(self, request: Request) -> Answer | None:
+        """The answer that needs no body, to a client that asks before it sends one."""
+        found = self._handler(request)
+        return found if isinstance(found, Answer) else None
+
+    def _handler(self, request: Request) -> Answer | tuple[Handler, list[str]]:
+        if request.method == "OPTIONS" and request.target == "*":
+            return Answer(200, content_type="")
+        raw, question, query = _ABSOLUTE.sub("", request.target).partition("?")
+        if _BAD_ESCAPE.search(raw):
+            return Answer(400, b"400 Bad Request", TEXT, {"connection": "close"})
+        path = unquote(raw, errors="surrogateescape")
         cleaned = posixpath.normpath("/" + path.lstrip("/"))
         if path.endswith("/") and cleaned != "/":
             cleaned += "/"
         if path != cleaned:
-            return Answer(301, headers={"location": cleaned})
+            location = quote(cleaned, safe="/:@!$&'()+,;=-._~", errors="surrogateescape")
+            return Answer(301, content_type="", headers={"location": location + question + query})
         methods, names = self._match(path)
         if methods is None:
             return Answer(404, b"404 page not found\n", TEXT)
@@ -103,14 +133,11 @@ class Api:
         if handler is None:
             return Answer(405, content_type="")
         if request.headers.get("user-agent", "").startswith("Mozilla/"):
-            return Answer(403, b"User agent not allowed\n", TEXT)
+            return _numbered(Answer(403, b"User agent not allowed\n", TEXT))
         if self._token is not None and not self._may_pass(request.headers.get("authorization", "")):
             refused = _refused(ApiError(401, "missing or wrong bearer token"))
             return Answer(401, refused.body, headers={"www-authenticate": "Bearer"})
-        try:
-            return await handler(names, request.body)
-        except ApiError as error:
-            return _refused(error)
+        return handler, names
 
     def _match(self, path: str) -> tuple[Mapping[str, Handler] | None, list[str]]:
         parts = path.split("/")[1:]

@@ -35,7 +35,7 @@ def parse(raw: bytes) -> Any:
         text = raw.decode("utf-8", "replace").lstrip(" \t\r\n")
         if not text:
             raise bad_body("EOF")
-        value, _ = json.JSONDecoder(parse_constant=_no_constant).raw_decode(text)
+        value, _ = json.JSONDecoder(parse_constant=_no_constant, object_pairs_hook=_merged).raw_decode(text)
     except json.JSONDecodeError as error:
         if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated"):
             raise bad_body("unexpected EOF") from error
@@ -43,6 +43,18 @@ def parse(raw: bytes) -> Any:
     except (ValueError, RecursionError) as error:  # numbers of thousands of digits, thousands of brackets
         raise bad_body("a value is too large") from error
     return _encodable(value) if "\\u" in text else value
+
+
+def _merged(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object that may repeat a name: the last value counts, null changes nothing, objects merge."""
+    merged: dict[str, Any] = {}
+    for name, value in pairs:
+        before = merged.pop(name, None)
+        if isinstance(value, dict) and isinstance(before, dict):
+            merged[name] = {**before, **value}
+        else:
+            merged[name] = before if value is None else value
+    return merged
 
 
 def _encodable(value: Any) -> Any:

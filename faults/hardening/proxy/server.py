@@ -55,7 +55,7 @@ class ProxyServer:
         self.collection = Collection(seeded_draws(self.seed))
         self.host, self.port = host, port
         self._config = config
-        self._control = ControlServer(Api(self.collection, token).answer)
+        self._control = ControlServer(Api(self.collection, token))
 
     @property
     def url(self) -> str:

@@ -140,6 +140,10 @@ class Toxic:
         is_exchange: it also sees the opposite direction (``answer``).
         is_connect: it acts before the upstream is dialled (``connect``).
         window_bytes: how much may be held before the sender should be made to wait.
+
+    Attributes:
+        deadline: when ``expire`` is to be called, in seconds on the driver's clock; None for never.
+        withheld_bytes: bytes that the toxic dropped and that still count as held, so that the sender waits.
     """
 
     type: ClassVar[str] = "noop"
@@ -149,7 +153,7 @@ class Toxic:
     is_connect: ClassVar[bool] = False
     window_bytes: ClassVar[int] = 64 * KIB
 
-    __slots__ = ("attributes", "deadline", "memory", "rng", "tally")
+    __slots__ = ("attributes", "deadline", "memory", "rng", "tally", "withheld_bytes")
 
     def __init__(self, attributes: Mapping[str, Any], rng: Random, tally: Tally, memory: Tally) -> None:
         """Keep what is passed in.
@@ -165,6 +169,7 @@ class Toxic:
         self.tally = tally
         self.memory = memory
         self.deadline: float | None = None
+        self.withheld_bytes = 0
 
     @classmethod
     def read_attributes(cls, given: Mapping[str, object], base: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -86,6 +86,10 @@ class _Stage:
         self.held = deque((min(at, now), arrived, payload) for at, arrived, payload in self.held)
         self.last_at = now
 
+    def withheld_bytes(self) -> int:
+        """What the toxic counts as held although it dropped it."""
+        return self.toxic.withheld_bytes if self.toxic is not None and not self.is_mirror else 0
+
     def window(self) -> int:
         """How much this stage may hold."""
         return self.toxic.window() if self.toxic is not None else 0
@@ -232,7 +236,7 @@ class Link:
 
     def held_bytes(self, direction: Direction) -> int:
         """Bytes on their way through the toxics of a direction."""
-        return sum(stage.held_bytes for stage in self._stages[direction])
+        return sum(stage.held_bytes + stage.withheld_bytes() for stage in self._stages[direction])
 
     def window(self, direction: Direction) -> int:
         """How many bytes may be on their way before the source should wait."""

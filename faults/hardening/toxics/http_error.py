@@ -20,10 +20,29 @@ _REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) (\S{1,8192}) HTTP/1\.[01]\Z")
 _MAYBE_METHOD = re.compile(rb"[A-Z]{1,20}( |\Z)")
 
 
+def _searcher(pattern: str) -> Any:
+    """The pattern of RE2, which takes linear time on any target; None for an empty one, which matches all.
+
+    Raises:
+        AttributeRefusedError: for what RE2 does not take: bad syntax, references back, looking around.
+    """
+    if not pattern:
+        return None
+    import re2  # noqa: PLC0415 - the simulator runs toxics without it
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(pattern, options)
+    except re2.error as error:
+        said = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else str(error)
+        raise AttributeRefusedError("path", pattern, f"a regular expression of RE2 ({said})") from error
+
+
 class HttpError(ExchangeToxic):
     """Answers matching HTTP/1.x requests with ``status``, ``headers`` and ``body``.
 
-    ``path`` is a regular expression searched in the request's target, ``method`` a name; empty ones match all.
+    ``path`` is a regular expression of RE2 searched in the request's target, ``method`` a name; empty ones match all.
     The connection stays open. A client that pipelines gets the injected answer before those still under way.
     """
 
@@ -43,15 +62,12 @@ class HttpError(ExchangeToxic):
         super().__init__(attributes, rng, tally, memory)
         self._requests = HttpRequests()
         self._swallowing = False
-        self._pattern = re.compile(attributes["path"])
+        self._pattern = _searcher(attributes["path"])
 
     @classmethod
     def check(cls, attributes: Mapping[str, Any]) -> None:
         """The pattern must compile, and nothing may break out of its header line."""
-        try:
-            re.compile(attributes["path"])
-        except re.error as error:
-            raise AttributeRefusedError("path", attributes["path"], f"a regular expression ({error})") from error
+        _searcher(attributes["path"])
         for name, value in attributes["headers"].items():
             if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
                 raise AttributeRefusedError("headers", {name: value}, "header names and one-line values")
@@ -79,7 +95,7 @@ class HttpError(ExchangeToxic):
     def update(self, attributes: Mapping[str, Any], now: float) -> None:
         """The pattern may have changed."""
         super().update(attributes, now)
-        self._pattern = re.compile(attributes["path"])
+        self._pattern = _searcher(attributes["path"])
 
     def remove(self, now: float, *, is_spared: bool = False) -> list[Timed]:
         """Hand on what was kept of an unfinished head."""
@@ -88,7 +104,9 @@ class HttpError(ExchangeToxic):
 
     def _matches(self, request: Request) -> bool:
         method = self.attributes["method"]
-        return (not method or method.upper() == request.method) and bool(self._pattern.search(request.target))
+        return (not method or method.upper() == request.method) and (
+            self._pattern is None or bool(self._pattern.search(request.target))
+        )
 
     def _answer(self, request: Request) -> bytes:
         status = self.attributes["status"]

@@ -29,12 +29,13 @@ class ResetPeer(Toxic):
         return []
 
     def feed(self, data: bytes, now: float) -> list[Timed]:
-        """The fuse is lit by the first bytes."""
+        """The first bytes start the wait; the sender is held back until it is over, as by Toxiproxy."""
         self.tally.count("dropped_bytes", len(data))
+        self.withheld_bytes += len(data)
         return self._arm(now)
 
     def close(self, end: End, now: float) -> list[Timed]:
-        """The end lights it too."""
+        """The end starts it too."""
         self.source_end = end
         return self._arm(now)
 
@@ -45,7 +46,7 @@ class ResetPeer(Toxic):
         return [Timed(now, End.RESET)]
 
     def update(self, attributes: Mapping[str, Any], now: float) -> None:
-        """A burning fuse gets its new length, counted from when it was lit."""
+        """A wait that has begun gets its new length, counted from its beginning."""
         super().update(attributes, now)
         if self.first_at is not None:
             self._arm(now)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 import time
 from collections.abc import Callable
 
@@ -152,3 +155,16 @@ def test_limit_data_counts_each_connection_by_itself(server: Server, connect: Co
     for pair in (first, second):
         pair.upstream.sendall(b"12345678")
         assert read_exactly(pair.client, 8) == b"1234"
+
+
+def test_reset_peer_holds_the_sender_back_until_it_resets(server: Server, connect: Connect) -> None:
+    pair = connect()
+    server.toxic("reset_peer", {"timeout": 700}, "upstream")
+    pair = connect()
+    pair.client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 5, 0))
+    start, swallowed = time.monotonic(), 0
+    with contextlib.suppress(ConnectionError):
+        while since(start) < 5:
+            swallowed += pair.client.send(BIG)
+    assert 0.6 <= since(start) < 2
+    assert swallowed < 32 * len(BIG)  # what the kernel's buffers take; without a brake it is hundreds of MB a second
