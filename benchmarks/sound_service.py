@@ -23,11 +23,10 @@ from typing import Any
 import hypothesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
-from scenarios.test_logging_security import leaking
-from scenarios.test_startup_resilience import cases
 
 from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History
+from hardening.properties.classes import cases, leaking
 from hardening.properties.faults import CROWDS, DOWNSTREAMS, MACHINE, PROCESS, REDIS, anything, http, network, schedules
 from hardening.properties.rare import Drawn
 from hardening.properties.strategies import (

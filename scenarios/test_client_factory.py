@@ -5,42 +5,23 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from hardening.catalogue.live_outages import schedule
 from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Verdict
 from hardening.history.events import History
 from hardening.history.workload import Workload, signal
+from hardening.properties.classes import OPENS_AT_ONCE, half_open
 from hardening.properties.faults import DOWNSTREAMS, MACHINE, http, names, network, schedules
 from hardening.properties.rare import confirm, rare
 from hardening.properties.strategies import (
     SETTINGS,
     alerts,
     latencies,
-    scenario,
     scenarios,
     settings,
     signals,
     workloads,
 )
 from hardening.worlds.shared import unclosable
-
-OPENS_AT_ONCE = {"downstreams": {name: {"breaker": {"open_s": 1.0, "failures": 1}} for name in DOWNSTREAMS}}
-
-
-def half_open(callers: int, how: str, leave_s: float | None) -> Scenario:
-    """A ticker that fails until its breaker opens, and a herd at the moment when it half opens."""
-    cold = [signal(0.2 + i * 0.1, f"COLD{i}") for i in range(4)]
-    crowd = [
-        signal(1.9 + i * 0.004, f"HALF{i}", disconnect_after_s=leave_s if i % 3 == 0 else None) for i in range(callers)
-    ]
-    broken: dict[str, object] = {
-        "kind": "http_fault",
-        "target": "ticker",
-        "how": how,
-        "status": 500,
-        "latency_ms": 3000.0,
-    }
-    return scenario("half-open", Workload.of([*cold, *crowd]), schedule((0.1, 1.2, broken)), settings=OPENS_AT_ONCE)
 
 
 class TestClientFactoryRareFailures:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from hardening.catalogue.live_outages import schedule
 from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Verdict
 from hardening.history.events import History
-from hardening.history.workload import Workload, herd, invalidate, signal
+from hardening.history.workload import Workload, invalidate, signal
+from hardening.properties.classes import one_key
 from hardening.properties.faults import MACHINE, PROCESS, REDIS, http, network, schedules
 from hardening.properties.rare import confirm, rare
 from hardening.properties.strategies import (
@@ -17,7 +17,6 @@ from hardening.properties.strategies import (
     SYMBOLS,
     latencies,
     operators,
-    scenario,
     scenarios,
     settings,
     signals,
@@ -25,16 +24,6 @@ from hardening.properties.strategies import (
 )
 
 _FAST = st.sampled_from([{**SETTINGS, "cache": {"ttl_s": ttl_s, "stale_s": 1.0}} for ttl_s in (60.0, 0.5, 2.0)])
-
-
-def one_key(callers: int, latency_s: float, leave_s: float | None, forget_s: float | None) -> Scenario:
-    """Callers of one cold key; the first of them, or a third of all, go away; the key may be forgotten meanwhile."""
-    half = callers // 2
-    asked = herd(0.5, half, "HERD", disconnect_after_s=leave_s) + herd(0.51, callers - half, "HERD")
-    asked += Workload.of(signal(at_s, "HERD") for at_s in (1.2, 2.6))
-    if forget_s is not None:
-        asked += Workload.of([invalidate(0.5 + forget_s, "HERD")])
-    return scenario("one-key", asked, schedule(), latency_s={"ticker": latency_s})
 
 
 class TestHistoricalDataRareFailures:

@@ -5,53 +5,21 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from hardening.catalogue.live_catalogue import KEEP, planted_secrets
-from hardening.catalogue.live_outages import schedule
 from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Verdict
 from hardening.history.events import History
-from hardening.history.workload import Operation, Workload, signal
+from hardening.properties.classes import full_disk, leaking
 from hardening.properties.faults import MACHINE, http, schedules
 from hardening.properties.rare import confirm, rare
-from hardening.properties.secrets import leaks, own_secrets
 from hardening.properties.strategies import (
     SETTINGS,
     operators,
     reloads,
-    scenario,
     scenarios,
     signals,
     strangers,
     workloads,
 )
-from hardening.worlds.shared import leaky_library
-
-
-@st.composite
-def leaking(draw: st.DrawFn) -> Scenario:
-    """A library that says secrets and candles, clients that send them, and perhaps a downstream that fails."""
-    fields = draw(leaks())
-    broken = draw(schedules(st.one_of(http(["ticker", "user"]), MACHINE["log_reader_blocked"]), most=1))
-    return scenario("leaking", fields.pop("workload"), broken, settings=SETTINGS, **fields)
-
-
-def full_disk() -> Scenario:
-    """The audit log's disk fills while wrong keys knock and an operator wants a reload; a library leaks beside it."""
-    planted = planted_secrets(0)
-    wrong = [
-        signal(round(0.4 + i * 0.2, 3), "AAPL", key="", headers={"X-API-Key": f"nobody-{i:012d}"}, sends="wrong")
-        for i in range(5)
-    ]
-    admin = [Operation(at_s, "admin", "POST", "/admin/reload", "operator", "critical") for at_s in (0.8, 1.3)]
-    good = [signal(round(0.2 + i * 0.1, 3), ("AAPL", "MSFT")[i % 2], key=("demo", "high")[i % 2]) for i in range(16)]
-    return scenario(
-        "full-disk-and-leaks",
-        Workload.of([*wrong, *admin, *good]),
-        schedule((0.3, 1.5, {"kind": "disk_full", "where": "audit"}), (0.6, 0.8, {"kind": "log_reader_blocked"})),
-        canaries=planted,
-        keep=KEEP,
-        environment=leaky_library.variables([*planted, *own_secrets()], KEEP),
-    )
 
 
 class TestLoggingSecurityRareFailures:

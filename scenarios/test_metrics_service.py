@@ -9,11 +9,10 @@ from hardening.catalogue.live_outages import schedule
 from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Verdict
 from hardening.history.events import History
-from hardening.history.workload import Operation, Workload, signal
+from hardening.properties.classes import everybody, last_permit
 from hardening.properties.faults import CROWDS, MACHINE, fault, http, schedules
 from hardening.properties.rare import confirm, rare
 from hardening.properties.strategies import (
-    KEYS,
     SETTINGS,
     operators,
     scenario,
@@ -23,36 +22,6 @@ from hardening.properties.strategies import (
     strangers,
     workloads,
 )
-
-
-def everybody(for_s: float, per_s: float = 6.0) -> Workload:
-    """Callers of every priority in turn, and a health check each second."""
-    keys = sorted(KEYS)
-    asked = [
-        signal(
-            round(0.1 + i / per_s, 3),
-            f"{'AAPL' if i % 2 else f'PRESS{i}'}",
-            key=keys[i % 4],
-            priority=KEYS[keys[i % 4]],
-        )
-        for i in range(int(for_s * per_s))
-    ]
-    asked += [Operation(0.15 + second, "health", priority="critical") for second in range(int(for_s))]
-    return Workload.of(asked)
-
-
-def last_permit(callers: int, permits: int) -> Scenario:
-    """Callers on one permit: each holds it for the time of a slow ticker, some hang up."""
-    asked = [
-        signal(0.5 + i * 0.002, f"ONE{i}", disconnect_after_s=0.05 if i % 4 == 0 else None) for i in range(callers)
-    ]
-    return scenario(
-        "last-permit",
-        Workload.of(asked),
-        schedule(),
-        settings={**SETTINGS, "budgets": {"in_flight": permits}},
-        latency_s={"ticker": 0.1},
-    )
 
 
 class TestMetricsServiceRareFailures:

@@ -9,30 +9,18 @@ from hardening.catalogue.live_outages import schedule
 from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History
-from hardening.history.workload import Workload, alert, signal
+from hardening.properties.classes import mixed_outage
 from hardening.properties.faults import PROCESS, REDIS, anything, fault, http, network, schedules
 from hardening.properties.rare import confirm, rare
 from hardening.properties.strategies import (
     alerts,
     latencies,
     reloads,
-    scenario,
     scenarios,
     settings,
     signals,
     workloads,
 )
-
-
-def mixed_outage() -> Scenario:
-    """Redis dies and the ticker fails at the same time, while signals and alerts are asked for."""
-    asked = [signal(0.1 + i * 0.1, f"MIX{i}") for i in range(12)]
-    asked += [alert(0.2 + i * 0.15, "AAPL", f"mix-{i}") for i in range(6)]
-    broken = schedule(
-        (0.4, 1.0, {"kind": "redis_killed"}),
-        (0.6, 1.0, {"kind": "http_fault", "target": "ticker", "how": "status", "status": 503}),
-    )
-    return scenario("mixed-outage", Workload.of(asked), broken)
 
 
 class TestProductionScenarios:

@@ -4,75 +4,14 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
-from hardening.catalogue.live_outages import schedule
-from hardening.catalogue.scenario import Reload, Scenario, StartupCase
+from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Verdict
 from hardening.history.events import History
-from hardening.history.workload import Operation, Workload, signal
+from hardening.properties.classes import ABSENT_AND_LATE, CRITICAL, cases, ended, reload_storm
 from hardening.properties.faults import fault, schedules
 from hardening.properties.rare import confirm, rare
-from hardening.properties.strategies import SETTINGS, latencies, reloads, scenario, scenarios, signals, workloads
-
-CRITICAL, OPTIONAL = ("redis", "ticker", "user"), ("alert", "comms")
-
-
-ABSENT_AND_LATE = [
-    *(StartupCase("absent", name) for name in CRITICAL),
-    *(StartupCase("late", name, appear_after_s=20.0) for name in CRITICAL),
-]
-
-
-def cases() -> SearchStrategy[StartupCase]:
-    """One start under any difficulty."""
-    seconds = st.sampled_from([0.5, 2.0, 7.0, 30.0, 54.0])
-    downstream = st.sampled_from(["ticker", "user"])
-    return st.one_of(
-        st.builds(StartupCase, st.just("absent"), st.sampled_from((*CRITICAL, *OPTIONAL))),
-        st.builds(StartupCase, st.just("late"), st.sampled_from(CRITICAL), appear_after_s=seconds),
-        st.builds(StartupCase, st.just("hanging"), downstream),
-        st.builds(
-            StartupCase,
-            st.just("flapping"),
-            st.sampled_from(CRITICAL),
-            appear_after_s=st.sampled_from([0.4, 3.0, 15.0]),
-        ),
-        st.builds(
-            StartupCase,
-            st.just("sigterm"),
-            st.sampled_from(CRITICAL),
-            signal_after_s=st.sampled_from([0.0, 0.4, 5.5, 20.0]),
-        ),
-    )
-
-
-def ended(at_s: float, latency_s: float, callers: int, again: str = "INT") -> Scenario:
-    """TERM with requests in flight, while readiness is asked, and a second signal ``again`` in the drain."""
-    asked = [signal(round(at_s - 0.2 + i * 0.02, 3), f"LAST{i}") for i in range(callers)]
-    asked += [
-        Operation(round(at_s + 0.1 + i * 0.2, 3), "ready", path="/ready", key="operator", priority="critical")
-        for i in range(4)
-    ]
-    second = schedule((at_s + 0.3, 0.1, {"kind": "process_signal", "signal": again, "restart": False}))
-    return scenario("ended", Workload.of(asked), second, latency_s={"ticker": latency_s}, term_at_s=at_s)
-
-
-def reload_storm() -> Scenario:
-    """Good, bad, malformed and dangerous configurations in mid-request, and a rollback."""
-    return scenario(
-        "reload-storm",
-        Workload.of(signal(round(0.1 + i * 0.06, 3), f"STORM{i % 9}") for i in range(40)),
-        schedule(),
-        latency_s={"ticker": 0.2},
-        reloads=(
-            Reload(0.4, {"cache": {"ttl_s": 30.0}}, "sighup"),
-            Reload(0.8, {"budgets": {"in_flight": -5}}, "sighup"),
-            Reload(1.2, "{ this is no configuration", "file"),
-            Reload(1.7, {"budgets": {"in_flight": 40}}, "admin"),
-            Reload(2.1, {}, "rollback"),
-        ),
-    )
+from hardening.properties.strategies import SETTINGS, latencies, reloads, scenarios, signals, workloads
 
 
 class TestStartupResilienceRareFailures:

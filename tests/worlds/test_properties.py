@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,18 @@ def crowded(callers: int, warm: int) -> Scenario:
     asked = herd(0.2, callers, "AAPL") + Workload.of(signal(1.0 + i * 0.1, "MSFT") for i in range(warm))
     limits = {**SETTINGS, "budgets": {"accepted_per_window": SLOTS, "window_s": 60.0}}
     return scenario("crowded", asked, schedule(), settings=limits, steady=Workload())
+
+
+def test_nothing_imports_the_six_classes() -> None:
+    root = Path(__file__).parents[2]
+    sources = [
+        path for folder in ("scenarios", "benchmarks", "tests", "loadtests") for path in (root / folder).rglob("*.py")
+    ]
+    assert len(sources) > 100
+    classes = [path.stem for path in (root / "scenarios").glob("test_*.py")]
+    assert len(classes) == 7
+    wanted = re.compile(rf"^\s*(from|import) (scenarios\.)?({'|'.join(classes)})\b", re.MULTILINE)
+    assert [path for path in sources if wanted.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_nobody_is_restarted_while_the_disk_of_its_log_is_full() -> None:

@@ -1,8 +1,8 @@
-"""Scenarios as Hypothesis properties: whatever is asked, whatever breaks, however tasks interleave, no claim fails.
+"""Hypothesis properties over scenarios: no claim fails under any drawn workload, faults and interleaving.
 
-``@rare(strategy)`` turns a test into one. Hypothesis draws scenario and seed, the simulator searches some schedules of
-each, and what fails is shrunk by both: first the scenario, then the schedule. The failure tells the story, writes a
-session file, and ends with the line that replays it.
+``@rare(strategy)`` makes a property of a test. Hypothesis draws scenarios and seeds; the simulator searches a few
+schedules of each. Both shrink a failure: first the scenario, then the schedule. It is a ``ScenarioFailedError`` whose
+message says what was asked, what broke and what was observed, and ends with the line that replays its session file.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from hardening.simulator.search.search import Search, Shard
 from hardening.worlds.spec import RunContext
 
 Drawn = Scenario | tuple[StartupCase, ...]
-Told = Callable[[History, tuple[Verdict, ...]], None]
+OnRun = Callable[[History, tuple[Verdict, ...]], None]
 
 SESSIONS_VARIABLE = "HARDENING_SESSIONS"
 SESSIONS = Path(".hardening/sessions")
-"""Where sessions of failures go, unless the variable names another folder."""
+"""The folder for the sessions of failures, unless the variable names another one."""
 
 SHARD_VARIABLE = "HARDENING_SHARD"
 SHRINK_CPU_S = 30.0
-"""Processor time for shrinking a scenario; what is not tried by then counts as no smaller failure."""
+"""Processor time for shrinking a scenario; what is not tried by then does not count as a smaller failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is tried in one test: drawn scenarios, and schedules of each."""
+    """How many scenarios one test draws, and how many schedules of each it runs."""
 
     examples: int
     schedules: int
@@ -61,14 +61,14 @@ EFFORTS = {"dev": Effort(4, 2), "ci": Effort(7, 2), "deep": Effort(2000, 16)}
 
 
 def effort() -> Effort:
-    """That of the profile in force; a shard does its share of the examples (and has a seed of its own)."""
+    """The effort of the Hypothesis profile in force; a shard runs its share of the examples, from its own seed."""
     whole = EFFORTS.get(hypothesis.settings.get_current_profile_name(), EFFORTS["dev"])
     shard = Shard.parse(os.environ.get(SHARD_VARIABLE, "1/1"))
     return Effort(max(1, -(-whole.examples // shard.count)), whole.schedules)
 
 
 class ScenarioFailedError(AssertionError):
-    """A drawn scenario broke a claim, or did not come to its end; the message is the story."""
+    """A drawn scenario broke a claim or did not finish; the message describes it."""
 
 
 @dataclass(slots=True)
@@ -77,16 +77,16 @@ class Trial:
 
     Attributes:
         name: of the test, and of its session file.
-        box: of the simulator, entered once for all.
+        box: the simulator's sandbox, entered once for all runs.
         schedules: of each scenario.
-        met: claims that passed in some run, with how often.
+        met: claims that passed in some run, with the number of runs.
         runs: schedules run.
     """
 
     name: str
     box: Sandbox
     schedules: int
-    told: Told = lambda _history, _verdicts: None
+    on_run: OnRun = lambda _history, _verdicts: None
     met: dict[str, int] = field(default_factory=dict)
     runs: int = 0
     _failed: dict[str, ScenarioFailedError] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Trial:
     _since_s: float = 0.0
 
     def holds(self, drawn: Drawn, seed: int) -> None:
-        """Run some schedules of it; what failed before fails again without being run.
+        """Run some schedules of a scenario; one that failed before fails again without a run.
 
         Raises:
             ScenarioFailedError: when one of them breaks a claim or is cut short.
@@ -127,7 +127,7 @@ class Trial:
         for verdict in verdicts:
             if verdict.outcome is Outcome.PASS:
                 self.met[verdict.claim] = self.met.get(verdict.claim, 0) + 1
-        self.told(history, verdicts)
+        self.on_run(history, verdicts)
 
     def shrunk(self) -> Counterexample:
         """The smallest scenario's failure again, its schedule shrunk as well."""
@@ -138,11 +138,11 @@ class Trial:
         return found
 
     def story(self, found: Counterexample) -> str:
-        """The failure in the domain's words, its session written, and the line that replays it."""
+        """Write the session of a failure; returns its description and the line that replays it."""
         assert self._smallest is not None
         failure = failure_of(self._smallest[0], found, self.name)
         path = failure.store(Path(os.environ.get(SESSIONS_VARIABLE, SESSIONS)))
-        # The order of events is in the session; what people read first is what was asked, what broke, what was seen.
+        # The session holds the order of events; the message says what was asked, what broke and what was observed.
         words = failure.text.split("\n\n", 1)[0]
         if not failure.claim:
             words += f"\n{type(found.exception).__name__}: {found.exception}"
@@ -154,13 +154,13 @@ class Trial:
 def rare(
     drawn: SearchStrategy[Any], *, exercises: Iterable[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[[Any], None]]:
-    """A test over drawn scenarios: no claim fails in any of them.
+    """Make a property of a test: no claim fails in any drawn scenario.
 
-    The test itself is called with each run's history and verdicts, and asserts what is its own.
+    The test is called with the history and the verdicts of each run, for assertions of its own.
 
     Args:
-        drawn: scenarios, or tuples of starts under difficulties.
-        exercises: claims of which each must have passed in some run, or the scenarios miss their purpose.
+        drawn: scenarios, or tuples of start-up cases.
+        exercises: claims that must each have passed in some run, or the scenarios miss their purpose.
     """
     wanted = tuple(exercises)
 
@@ -190,23 +190,23 @@ def _try(trial: Trial, drawn: SearchStrategy[Any], tried: Effort, wanted: Sequen
     def holds(scenario: Drawn, seed: int) -> None:
         trial.holds(scenario, seed)
 
-    # What Hypothesis keeps and derandomises goes by the function's name.
+    # Hypothesis keeps examples and derandomises by the function's name.
     holds.__qualname__ = holds.__name__ = "holds_" + trial.name.replace("-", "_")
     looks = hypothesis.settings(max_examples=tried.examples, report_multiple_bugs=False, print_blob=False)
     try:
         looks(given(scenario=drawn, seed=interleavings())(holds))()
     except ScenarioFailedError:
         raise ScenarioFailedError(trial.story(trial.shrunk())) from None
-    # A handful of random examples may honestly miss a rare premise; those that are always the same may not.
+    # A handful of random examples may miss a rare premise; examples that are always the same may not.
     certain = looks.derandomize or tried.examples >= CERTAIN_EXAMPLES
     missed = [claim for claim in wanted if claim not in trial.met] if certain else []
     assert not missed, f"{trial.name}: no run of {trial.runs} exercised {', '.join(missed)}; it exercised {trial.met}"
 
 
 def confirm(scenario: Scenario, *, met: Iterable[str] = (), seed: int = 0) -> None:
-    """Run one scenario in the live world: no claim fails, and those of ``met`` pass.
+    """Run one scenario in the live world: no claim fails, and the claims of ``met`` pass.
 
-    A busy machine may swallow a premise, so that a claim of ``met`` is UNKNOWN: then it runs once more.
+    On a busy machine a premise may not occur and a claim of ``met`` be UNKNOWN: then the scenario runs once more.
 
     Raises:
         ScenarioFailedError: naming claims, reasons and evidence.

@@ -66,7 +66,7 @@ def own_secrets(seed: int = 0) -> list[Canary]:
 
 @st.composite
 def places(draw: st.DrawFn, canary: Canary) -> dict[str, Any]:
-    """One secret in something that a library says: bare, named, encoded, nested, in somebody else's error message."""
+    """One secret in what a library logs: bare, named, encoded, nested, in another system's error message."""
     kind, value = canary["kind"], canary["value"]
     shown = leaky_library.framed(kind, value, draw(st.sampled_from(["password={}", "token: {}", "secret={}"])))
     wraps = {

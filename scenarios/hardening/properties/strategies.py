@@ -1,4 +1,4 @@
-"""Hypothesis strategies for scenarios: what is asked, when, by whom, under which settings, and what breaks.
+"""Hypothesis strategies for scenarios: requests, their moments and callers, settings, reloads, latencies.
 
 A drawn scenario is small (a few dozen requests), so that many run; it shrinks to few requests at early moments with
 the default settings. Hypothesis owns these inputs; the order of tasks belongs to the simulator's own search, for
@@ -83,7 +83,7 @@ def alerts(draw: st.DrawFn) -> list[Operation]:
 
 @st.composite
 def operators(draw: st.DrawFn, cold: str = "COLD") -> list[Operation]:
-    """What those who run the service ask: health, readiness, metrics, state, and candles to be forgotten."""
+    """Requests of operators: health, readiness, metrics, state, and the invalidation of candles."""
     what = draw(st.sampled_from(["health", "ready", "metrics", "state", "invalidate"]))
     symbol = draw(st.sampled_from([SYMBOLS[0], f"{cold}0", f"{cold}1"]))
     plain = {"health": ("health", "/health", ""), "ready": ("ready", "/ready", "operator")}
@@ -100,7 +100,7 @@ def operators(draw: st.DrawFn, cold: str = "COLD") -> list[Operation]:
 
 @st.composite
 def strangers(draw: st.DrawFn) -> list[Operation]:
-    """Callers without a key, with a wrong one, with one of another scope; bodies that are none; batches."""
+    """Callers without a key, with a wrong key, with a key of another scope; invalid bodies; batches."""
     what = draw(st.sampled_from(["none", "wrong", "scope", "body", "batch", "inactive", "limited"]))
 
     def one(at_s: float, i: int) -> Operation:
@@ -122,14 +122,14 @@ def strangers(draw: st.DrawFn) -> list[Operation]:
 
 
 def _limited(at_s: float, number: int) -> Operation:
-    """One who may see the first two symbols only asks for these, for another, and for both at once."""
+    """A caller entitled to the first two symbols requests these, another one, and both at once."""
     if number % 2:
         return batch(at_s, SYMBOLS[: 2 + number % 4 // 2], key="limited")
     return signal(at_s, SYMBOLS[number % 3], key="limited")
 
 
 def workloads(*groups: Operations, least: int = 1, most: int = GROUPS_MAX) -> SearchStrategy[Workload]:
-    """Groups of callers, mixed; by default of every sort."""
+    """Groups of callers, mixed; by default of every kind."""
     chosen = st.one_of(*(groups or (signals(), alerts(), operators(), strangers())))
     return st.lists(chosen, min_size=least, max_size=most).map(_joined)
 
@@ -159,7 +159,7 @@ def settings(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def reloads(draw: st.DrawFn, most: int = 4) -> tuple[Reload, ...]:
-    """Configurations swapped in mid-request: good, nonsensical, dangerous, malformed, rolled back; in storms."""
+    """Reloads in mid-request, also many at once: valid, invalid, dangerous and malformed ones, and rollbacks."""
     good = st.sampled_from([{"cache": {"ttl_s": 30.0}}, {"budgets": {"in_flight": 40}}, {"retry": {"base_s": 0.1}}])
     bad = st.sampled_from([{"budgets": {"in_flight": -5}}, {"debug": True}, {"cors_origins": ["*"]}, {"port": 9999}])
     found = []
@@ -171,7 +171,7 @@ def reloads(draw: st.DrawFn, most: int = 4) -> tuple[Reload, ...]:
 
 
 def latencies() -> SearchStrategy[dict[str, float]]:
-    """How long the stand-ins take; mostly no time at all."""
+    """Latencies of the fake downstreams; mostly none."""
     slow = {"ticker": st.sampled_from([0.05, 0.4, 1.2]), "alert": st.just(0.1), "comms": st.just(0.1)}
     return st.one_of(st.just({}), st.fixed_dictionaries({}, optional=slow))
 
@@ -187,7 +187,7 @@ def calm(seed: int = 0) -> Workload:
 
 
 def scenario(name: str, workload: Workload, schedule: Schedule, **more: Any) -> Scenario:
-    """A small scenario between two spells of steady state.
+    """A small scenario between two phases of steady state.
 
     Args:
         name: of the scenario.
