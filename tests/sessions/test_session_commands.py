@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from hardening.commands.cli import hardening
 from hardening.history.events import Header, History
+from hardening.sessions.regressions import adopted
 from hardening.sessions.store import Store
 
 HISTORY = History(Header("live", {}, "", 7, "", (), {}, ""), [])
@@ -109,3 +110,35 @@ def test_what_an_export_cannot_hold_is_said_on_stderr(folder: Path) -> None:
     assert done.stderr == ""
     told = json.loads(invoke("export", "night", "--format", "chaostoolkit", "--dir", str(folder)).stdout)
     assert len(told["rollbacks"]) == 5
+
+
+@pytest.mark.parametrize("command", [["session", "list"], ["session", "prune"]])
+def test_a_directory_that_is_not_there_is_named_and_exits_2(command: list[str]) -> None:
+    done = invoke(*command, "--dir", "/nosuch")
+    assert done.exit_code == 2
+    assert "--dir is '/nosuch', allowed: a directory that exists" in done.output
+
+
+def test_shipped_and_adopted_sessions_are_found_by_name_from_anywhere(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert "flipped-alert" in invoke("session", "show", "flipped-alert").output
+    assert invoke("session", "adopt", "night", "--name", "mine", "--dir", str(folder)).exit_code == 0
+    assert (elsewhere / "regressions" / "mine.json").exists()
+    assert invoke("session", "show", "mine").exit_code == 0
+    taken = invoke("session", "adopt", "night", "--name", "flipped-alert", "--dir", str(folder))
+    assert taken.exit_code == 2
+    assert "not that of a shipped one" in taken.output
+
+
+def test_a_certification_replays_the_shipped_sessions_and_those_of_the_working_directory(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shipped = {one.session.name for one in adopted()}
+    assert "flipped-alert" in shipped
+    invoke("session", "adopt", "night", "--name", "mine", "--dir", str(folder))
+    assert {one.session.name for one in adopted()} == shipped | {"mine"}

@@ -27,7 +27,7 @@ from hardening.commands.faults import Duration
 from hardening.commands.terms import claims_named, read_allow_list, read_waivers
 from hardening.runs.interrupt import InterruptedRunError, run
 from hardening.runs.load import USUAL
-from hardening.sessions.regressions import DIRECTORY, adopted
+from hardening.sessions.regressions import adopted
 from hardening.sessions.store import Stored
 from hardening.worlds.live.launcher import SabotageError, checked_sabotage
 from hardening.worlds.shared.market import CsvError, CsvMarket
@@ -106,16 +106,16 @@ def _with_terms(
         raise click.UsageError(str(error)) from None
 
 
-def _regressions(directory: Path) -> tuple[Stored, ...]:
+def _regressions(directory: Path | None) -> tuple[Stored, ...]:
     """Read them all before anything is started; one that cannot be read must not be passed over.
 
     Raises:
         click.UsageError: naming the file or the option, the value and what is allowed.
     """
-    if not directory.is_dir():
+    if directory is not None and not directory.is_dir():
         raise click.UsageError(f"--regressions is {str(directory)!r}, allowed: a directory")
     try:
-        return tuple(adopted(directory))
+        return tuple(adopted(*([directory] if directory else [])))
     except SessionError as error:
         raise click.UsageError(f"--regressions: {error}") from None
 
@@ -186,8 +186,7 @@ def _check_load(options: CertifyOptions) -> None:
 @click.option(
     "--regressions",
     type=click.Path(path_type=Path),
-    default=DIRECTORY,
-    help="Directory of adopted sessions that are replayed first  [default: those of the project]",
+    help="Directory of adopted sessions that are replayed first  [default: the shipped ones and ./regressions]",
 )
 @click.option("--json", "as_json", is_flag=True, help="The certificate on stdout, nothing else.")
 def certify_command(
@@ -208,7 +207,7 @@ def certify_command(
     waivers: Path | None,
     sign_key: Path | None,
     baseline: Path | None,
-    regressions: Path,
+    regressions: Path | None,
     as_json: bool,
 ) -> None:
     """Run the service through faults, judge what was recorded, write the certificate.

@@ -65,7 +65,7 @@ def export_command(
 
     \b
     Example:
-      hardening export 20261125-173000-redis-storm-s7 --format chaos-mesh --out storm.yaml
+      hardening export flipped-alert --format chaos-mesh --out flipped-alert.yaml
     """
     try:
         found = Store(directory).find(session).session

@@ -17,12 +17,12 @@ from hardening.faults.run_directory import sweep
 from hardening.runs.interrupt import InterruptedRunError
 from hardening.sessions.compare import differences
 from hardening.sessions.compare import lines as difference_lines
-from hardening.sessions.regressions import DIRECTORY, Pruned, adopt, prune
+from hardening.sessions.regressions import Pruned, adopt, prune
 from hardening.sessions.replay import replay
 from hardening.sessions.runners import Runner, Tried, World, in_world, runner_of
 from hardening.sessions.session import Session
 from hardening.sessions.smaller import NotFailingError, shrink
-from hardening.sessions.store import DEFAULT, Store, Stored
+from hardening.sessions.store import DEFAULT, OWN_REGRESSIONS, Store, Stored
 from hardening.sessions.story import story
 
 RUNS_MAX: Mapping[str, int] = {"simulated": 300, "live": 40, "target": 40}
@@ -39,6 +39,13 @@ _DIR = click.option(
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 _WORLD = click.option("--world", type=click.Choice(["simulated", "live"]), help="Carry it into this world.")
 _REDIS = click.option("--redis", default="", help="URL of a staging stack's Redis; sessions hold no password.")
+
+
+def _existing(directory: Path, default: Path) -> Path:
+    """A directory that the user names must be there; the default one is made when it is first written."""
+    if directory != default and not directory.is_dir():
+        raise click.UsageError(f"--dir is {str(directory)!r}, allowed: a directory that exists")
+    return directory
 
 
 def _found(directory: Path, name: str) -> Stored:
@@ -88,7 +95,7 @@ def replay_command(
 
     \b
     Example:
-      hardening replay 20261125-173000-redis-storm-s7 --times 3
+      hardening replay flipped-alert --times 3
     """
     stored = _found(directory, session)
     again = _carried(stored, world)
@@ -132,7 +139,7 @@ def shrink_command(
 
     \b
     Example:
-      hardening shrink 20261125-173000-redis-storm-s7 --world simulated
+      hardening shrink flipped-alert --world simulated
     """
     stored = _found(directory, session)
     again = _carried(stored, world)
@@ -187,9 +194,9 @@ def list_command(directory: Path, *, as_json: bool) -> None:
 
     \b
     Example:
-      hardening session list --dir .hardening/sessions
+      hardening session list --dir regressions
     """
-    found = list(Store(directory).all())
+    found = list(Store(_existing(directory, DEFAULT)).all())
     if as_json:
         click.echo(json.dumps([_row(one) for one in found], indent=1))
         return
@@ -233,7 +240,7 @@ def show_command(session: str, directory: Path, *, as_json: bool) -> None:
 
     \b
     Example:
-      hardening session show 20261125-173000-redis-storm-s7
+      hardening session show flipped-alert
     """
     found = _found(directory, session).session
     if as_json:
@@ -255,7 +262,7 @@ def diff_command(one: str, other: str, directory: Path, *, as_json: bool) -> Non
 
     \b
     Example:
-      hardening session diff 20261125-173000-redis-storm-s7 20261125-173000-redis-storm-s7-shrunk
+      hardening session diff flipped-alert lost-reply
     """
     found = differences(_found(directory, one).session, _found(directory, other).session)
     click.echo(json.dumps(found, indent=1) if as_json else "\n".join(difference_lines(found)))
@@ -268,8 +275,9 @@ def diff_command(one: str, other: str, directory: Path, *, as_json: bool) -> Non
 @click.option(
     "--into",
     type=click.Path(path_type=Path, file_okay=False),
-    default=DIRECTORY,
-    help="Default: the directory that certify replays first.",
+    default=OWN_REGRESSIONS,
+    show_default=True,
+    help="Directory; made when it is missing.",
 )
 @_DIR
 @_JSON
@@ -299,8 +307,9 @@ def adopt_command(session: str, name: str, into: Path, directory: Path, *, as_js
     "--dir",
     "directory",
     type=click.Path(path_type=Path, file_okay=False),
-    default=DIRECTORY,
-    help="Default: the directory that certify replays first.",
+    default=OWN_REGRESSIONS,
+    show_default=True,
+    help="Directory of adopted sessions.",
 )
 @_JSON
 def prune_command(times: int, directory: Path, *, keep: bool, as_json: bool) -> None:
@@ -310,6 +319,7 @@ def prune_command(times: int, directory: Path, *, keep: bool, as_json: bool) -> 
     Example:
       hardening session prune --times 3 --keep
     """
+    _existing(directory, OWN_REGRESSIONS)
 
     def said(one: Pruned) -> None:
         if one.removed:

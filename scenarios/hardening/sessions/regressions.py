@@ -1,4 +1,8 @@
-"""Failing sessions as regression tests: adopted with one command, replayed first from then on, pruned when fixed."""
+"""Failing sessions as regression tests: adopted with one command, replayed first from then on, pruned when fixed.
+
+In: stored sessions. Out: the adopted ones, and what became of each when it was replayed. ``SessionError`` for a session
+that cannot be adopted and for a file that is no session.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,17 @@ from pathlib import Path
 from hardening.catalogue.scenario_json import SessionError
 from hardening.sessions.runners import Runner
 from hardening.sessions.session import Session
-from hardening.sessions.store import Store, Stored
-
-DIRECTORY = Path(__file__).with_name("adopted")
-"""Those of this project, which ``scenarios/test_regressions.py`` replays."""
+from hardening.sessions.store import OWN_REGRESSIONS, SHIPPED_REGRESSIONS, Store, Stored
 
 
-def adopted(directory: Path = DIRECTORY) -> list[Stored]:
-    """Every regression, by name.
+def adopted(*directories: Path) -> list[Stored]:
+    """Every regression of the directories, by name; those shipped and those of the working directory without any.
 
     Raises:
         SessionError: for a file that is no session: a regression must not be passed over.
     """
-    found = [Stored(Session.load(path), path) for path in sorted(directory.glob("*.json"))]
+    folders = directories or (SHIPPED_REGRESSIONS, OWN_REGRESSIONS)
+    found = [Stored(Session.load(path), path) for folder in folders for path in sorted(folder.glob("*.json"))]
     for stored in found:
         if not stored.session.failures:
             raise SessionError(f"{stored.path.name}: verdicts", "none failed", "a session in which a claim failed")
@@ -30,7 +32,7 @@ def adopted(directory: Path = DIRECTORY) -> list[Stored]:
 
 
 def adopt(stored: Stored, directory: Path, name: str = "") -> Stored:
-    """Copy a failing session without its history, which a replay makes anew.
+    """Copy a failing session into ``directory`` (made when it is missing) without its history: a replay gives another.
 
     Raises:
         SessionError: when it did not fail, was sabotaged, or its name is taken.
@@ -44,8 +46,8 @@ def adopt(stored: Stored, directory: Path, name: str = "") -> Stored:
         raise SessionError("session.world", session.world, "live or simulated: a test cannot count on a staging stack")
     chosen = name or session.name
     path = directory / f"{chosen}.json"
-    if Path(chosen).name != chosen or path.exists():
-        raise SessionError("--name", chosen, f"a plain name that is free in {directory}")
+    if Path(chosen).name != chosen or path.exists() or (SHIPPED_REGRESSIONS / path.name).exists():
+        raise SessionError("--name", chosen, f"a plain name that is free in {directory} and not that of a shipped one")
     kept = dataclasses.replace(session, name=chosen, history="", history_digest="")
     kept.write(path)
     return Stored(kept, path)

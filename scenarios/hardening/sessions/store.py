@@ -1,4 +1,8 @@
-"""The sessions directory: one JSON file a session, its history beside it."""
+"""The sessions directory: one JSON file a session, its history beside it.
+
+In: sessions and histories, or a session's name. Out: ``Stored``, a session and its file. ``SessionError`` for a name
+that does not exist and for a file that is no session.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,10 @@ from hardening.history.events import History
 from hardening.sessions.session import Session
 
 DEFAULT = Path(".hardening") / "sessions"
+OWN_REGRESSIONS = Path("regressions")
+"""Where sessions are adopted in the working directory."""
+SHIPPED_REGRESSIONS = Path(__file__).with_name("adopted")
+"""Those of this project; ``find`` takes them by name from anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +68,15 @@ class Store:
         yield from sorted(found, key=_age)
 
     def find(self, name: str) -> Stored:
-        """By path, or by name.
+        """By path, or by name: below this directory, else among the adopted ones.
 
         Raises:
             SessionError: when there is none.
         """
         path = Path(name)
         if path.suffix != ".json" and not path.exists():
-            path = self.directory / f"{name}.json"
+            places = [folder / f"{name}.json" for folder in (self.directory, OWN_REGRESSIONS, SHIPPED_REGRESSIONS)]
+            path = next((place for place in places if place.exists()), places[0])
         if not path.exists():
             names = [one.stem for one in sorted(self.directory.glob("*.json"))]
             known = f" ({', '.join(names[-8:])})" if names else " (there is none yet)"
