@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,18 @@ from hardening.simulator.core.trace import Trace
 from hardening.simulator.search.corpus import Corpus
 from hardening.simulator.search.counterexample import Exploration, Recording
 from hardening.simulator.search.explore import explore, replay
+from hardening.simulator.search.isolated import ProcessDiedError
 from hardening.simulator.search.lanes import lanes
+from hardening.simulator.search.lives_on import differences, look
 from hardening.simulator.search.programs import ProgramError, load_program
+from hardening.simulator.search.run import NoProgramError
 from hardening.simulator.search.search import Shard
+from hardening.simulator.search.supervised import HARNESS_ERROR, supervised
 from hardening.simulator.search.workers import WorkerError, explore_with_workers
 
 NOTHING_FOUND = 0
 FOUND = 1
 USAGE = 2
-RULES_BROKEN = 4
 
 
 @click.command("explore", short_help="search an asyncio program for a failing schedule")
@@ -45,38 +50,65 @@ RULES_BROKEN = 4
 @click.option("--replay", "plan", default=None, help="Run this plan (text, or @FILE of a recording) once, traced.")
 @click.option("--save", type=click.Path(path_type=Path, dir_okay=False), help="Write the recording found here.")
 @click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Write the lanes of the failure here.")
+@click.option("--isolate", is_flag=True, help="Fork a process for each run: nothing lives on between runs.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Begin no further schedule after so long.")
+@click.option(
+    "--step-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=20.0,
+    show_default=True,
+    help="Real seconds that one step of a run may take.",
+)
+@click.option("--confirm/--no-confirm", default=True, show_default=True, help="Repeat a failure in a fresh process.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explore_command(program: str, **options: Any) -> None:
     """Search PROGRAM (FILE.py:function, an async def without arguments) for a schedule under which it fails.
 
-    Exit codes: 0 nothing found, 1 found, 2 usage, 4 the program reached for a real socket, thread or subprocess.
+    Exit codes: 0 nothing found, 1 found, 2 usage, 4 no verdict: the program reached for a subprocess or another thing
+    that is not simulated, a step blocked, the process died, or the simulator itself failed.
 
     \b
     Example:
       hardening explore transfer.py:two_withdrawals --runs 1000 --seed 1
     """
+    if sys.stdout is sys.__stdout__ and hasattr(os, "fork"):
+        sys.exit(supervised(lambda: _code_of(program, options), options["step_seconds"]))
+    sys.exit(_code_of(program, options))
+
+
+def _code_of(program: str, options: dict[str, Any]) -> int:
     try:
-        code = _replay(program, options) if options["plan"] else _explore(program, options)
+        return _replay(program, options) if options["plan"] else _explore(program, options)
     except (PlanError, ProgramError) as error:
-        click.echo(f"explore: {error}", err=True)
-        code = USAGE
+        return _no_verdict(str(error), USAGE)
     except OSError as error:
-        click.echo(f"explore: {error.filename!r}: {error.strerror}", err=True)
-        code = USAGE
+        if error.filename is None:
+            return _no_verdict("internal error:\n" + traceback.format_exc().rstrip())
+        return _no_verdict(f"{error.filename!r}: {error.strerror}", USAGE)
     except SystemExit as error:
-        click.echo(f"explore: the program broke the simulator's rules: sys.exit({error.code!r})", err=True)
-        code = RULES_BROKEN
+        return _no_verdict(f"the program broke the simulator's rules: sys.exit({error.code!r})")
     except RuleBrokenError as error:
-        click.echo(f"explore: the program broke the simulator's rules: {error}", err=True)
-        code = RULES_BROKEN
+        return _no_verdict(f"the program broke the simulator's rules: {error}")
+    except ProcessDiedError as error:
+        return _no_verdict(str(error))
     except WorkerError as error:
         click.echo(error.said, err=True)
-        code = error.exit_code if error.exit_code in (USAGE, RULES_BROKEN) else USAGE
-    sys.exit(code)
+        return error.exit_code if error.exit_code in (USAGE, HARNESS_ERROR) else HARNESS_ERROR
+    except NoProgramError as error:
+        return _no_verdict(str(error), USAGE)
+    except Exception:  # noqa: BLE001 - trouble of its own must not look like "found"
+        return _no_verdict("internal error:\n" + traceback.format_exc().rstrip())
+
+
+def _no_verdict(text: str, code: int = HARNESS_ERROR) -> int:
+    click.echo(f"explore: {text}", err=True)
+    return code
 
 
 def _explore(reference: str, options: dict[str, Any]) -> int:
     seed = options["seed"] if options["seed"] is not None else int.from_bytes(os.urandom(4), "big")
+    load_program(reference)
+    before = look() if options["confirm"] else {}
     if options["workers"] > 1:
         report = _with_workers(reference, seed, options)
         if report["found"]:
@@ -88,9 +120,14 @@ def _explore(reference: str, options: dict[str, Any]) -> int:
         if exploration.counterexample is not None:
             _write(exploration.counterexample.recording(), exploration.counterexample.trace, options)
         if not options["as_json"]:
-            _tell(reference, exploration)
+            _print(reference, exploration)
+            if exploration.counterexample is not None and options["confirm"]:
+                click.echo(_confirmation(reference, exploration.counterexample.plan, before)[1])
             return FOUND if exploration.found else NOTHING_FOUND
         report = exploration.to_json()
+    if report["found"] and options["confirm"]:
+        plan = Plan.from_json(report["counterexample"]["plan"])
+        report["counterexample"]["confirmed"], _ = _confirmation(reference, plan, before)
     if options["as_json"]:
         click.echo(json.dumps(report, indent=1))
     elif report["found"]:
@@ -115,6 +152,8 @@ def _alone(reference: str, seed: int, options: dict[str, Any]) -> Exploration:
         leftovers=options["leftovers"],
         lost=options["lost"],
         shard=options["shard"],
+        isolate=options["isolate"],
+        seconds=options["seconds"],
         corpus=Corpus(options["corpus"]) if options["corpus"] else None,
     )
 
@@ -140,6 +179,9 @@ def _asked_of_workers(reference: str, seed: int, options: dict[str, Any]) -> dic
     for name in ("max_virtual_s", "max_steps", "leftovers", "lost"):
         words += ["--" + name.replace("_", "-"), str(options[name])]
     words += ["--reorder"] if options["reorder"] else []
+    words += ["--isolate"] if options["isolate"] else []
+    words += ["--seconds", str(options["seconds"])] if options["seconds"] else []
+    words += ["--step-seconds", str(options["step_seconds"]), "--no-confirm"]
     return explore_with_workers(reference, options["workers"], Shard.parse(options["shard"]), words)
 
 
@@ -150,7 +192,21 @@ def _write(recording: Recording, trace: Trace, options: dict[str, Any]) -> None:
         options["svg"].write_text(lanes(trace))
 
 
-def _tell(reference: str, exploration: Exploration) -> None:
+def _confirmation(reference: str, plan: Plan, before: dict[str, str]) -> tuple[bool, str]:
+    """Whether a fresh process fails in the same schedule, and the line that says so."""
+    command = [sys.executable, "-m", "hardening.commands.explore", reference, "--replay", str(plan), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == FOUND:
+        same = json.loads(done.stdout)["same_trace"]
+        return True, "confirmed: it fails in a fresh process too" + ("" if same else ", with another trace")
+    said = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"it ended with {done.returncode}"
+    why = "passes there" if done.returncode == NOTHING_FOUND else f"gave no verdict there ({said})"
+    lines = [f"NOT confirmed: the same schedule {why}. What this process kept from run to run:"]
+    lines += [f"  {line}" for line in differences(before, look())] or ["  nothing that can be seen"]
+    return False, "\n".join([*lines, "  --isolate gives each run a process of its own"])
+
+
+def _print(reference: str, exploration: Exploration) -> None:
     found = exploration.counterexample
     counts = _counts(exploration.runs, exploration.steps, exploration.virtual_s, exploration.cpu_s, exploration.seed)
     if found is None:

@@ -125,6 +125,10 @@ class Threads:
                 self.blocked.remove(thread)
                 self._loop.call_later(0.0, self._resume, thread, context=beside_of(thread.host))
 
+    def idents(self) -> list[int]:
+        """Identifiers of the threads that have begun and not ended."""
+        return list(self._by_ident)
+
     def waits(self) -> list[Wait]:
         """What each blocked thread waits for."""
         return [Wait(f"thread {thread.name}", *thread.on) for thread in self.blocked if thread.host.alive]

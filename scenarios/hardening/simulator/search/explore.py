@@ -35,6 +35,8 @@ def explore(
     corpus: PlanStore | None = None,
     shard: Shard | str = "1/1",
     shrink_runs_max: int = 400,
+    isolate: bool = False,
+    seconds: float | None = None,
 ) -> Exploration:
     """Run ``program`` under many schedules, a fresh loop for each, until one fails.
 
@@ -53,6 +55,8 @@ def explore(
         corpus: stored plans; tried first, and a new failure is added.
         shard: part ``i/n`` of the search.
         shrink_runs_max: how many runs shrinking may take.
+        isolate: give each run a forked process, so that nothing lives on from one to the next.
+        seconds: real seconds after which no further schedule is begun.
 
     Raises:
         RuleBrokenError: when the program reached for a real socket, thread, subprocess or wait.
@@ -66,6 +70,7 @@ def explore(
     known = corpus.plans(name) if corpus is not None else ()
     with sandbox(bounds) as box:
         search = Search(program, box, bounds, chosen, patterns, reorder, shrink_runs_max)
+        search.isolate, search.seconds = isolate, seconds
         report = search.run(runs, part, known)
     if report.counterexample is not None:
         report.counterexample.program = name

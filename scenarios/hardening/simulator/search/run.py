@@ -47,6 +47,7 @@ class Outcome:
     leftovers: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     result: Any = None
+    known_key: tuple[str, str] | None = None
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -56,7 +57,7 @@ class Outcome:
     @property
     def key(self) -> tuple[str, str] | None:
         """What tells this failure from another; None when it passed."""
-        return None if self.error is None else key_of(self.error)
+        return None if self.error is None else self.known_key or key_of(self.error)
 
 
 def key_of(error: BaseException) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from hardening.simulator.core.choices import Choices, SeededChoices, SparseChoic
 from hardening.simulator.core.plan import Bounds, Decision, Plan, PlanError
 from hardening.simulator.core.trace import Trace, name_of
 from hardening.simulator.search.counterexample import Counterexample, Exploration
+from hardening.simulator.search.isolated import isolated
 from hardening.simulator.search.run import Outcome, run_once, run_traced
 from hardening.simulator.search.shrink import Attempt, shrink
 
@@ -70,6 +71,8 @@ class Search:
         reorder: whether ready callbacks may change places.
         shrink_runs_max: how many runs shrinking may take; 0 leaves the plan as found.
         collect_every_runs: how often the cyclic collector runs, between two runs.
+        isolate: whether each run has a process of its own.
+        seconds: real seconds after which no further schedule is begun.
     """
 
     program: Callable[[], Any]
@@ -80,6 +83,8 @@ class Search:
     reorder: bool = False
     shrink_runs_max: int = 400
     collect_every_runs: int = COLLECT_EVERY_RUNS
+    isolate: bool = False
+    seconds: float | None = None
     _span: int = field(default=0, init=False)
     _first: Outcome | None = field(default=None, init=False)
 
@@ -95,7 +100,7 @@ class Search:
 
     def _known(self, known: Iterable[Plan], report: Exploration) -> tuple[Outcome, int] | None:
         for plan in known:
-            outcome = run_once(self.program, Choices(replace(plan, bounds=self.bounds)), self.bounds, self.box)
+            outcome = self._run(Choices(replace(plan, bounds=self.bounds)))
             report.count(outcome)
             if outcome.error is not None:
                 report.from_corpus = True
@@ -103,6 +108,7 @@ class Search:
         return None
 
     def _numbers(self, numbers: Iterator[int], report: Exploration) -> tuple[Outcome, int] | None:
+        began_s = self.box.monotonic()
         self._default(report)
         done = 0
         for number in numbers:
@@ -110,6 +116,8 @@ class Search:
             if outcome.error is not None:
                 return outcome, number
             done += 1
+            if self.seconds is not None and self.box.monotonic() - began_s >= self.seconds:
+                break
             if not done % self.collect_every_runs:
                 gc.collect()
         if not done:
@@ -133,7 +141,7 @@ class Search:
     def _default(self, report: Exploration) -> Outcome:
         """The default schedule, run once: how many steps it takes is what cancellations are spread over."""
         if self._first is None:
-            first = self._first = run_once(self.program, Choices(Plan()), self.bounds, self.box, look_back=True)
+            first = self._first = self._run(Choices(Plan()), look_back=True)
             self._span = first.steps + max(4, first.steps // 4)
             report.leftovers, report.lost = first.leftovers, first.lost
         return self._first
@@ -143,7 +151,7 @@ class Search:
         if number:
             rng = random.Random((self.seed << 40) + number)
             choices = SeededChoices(rng, self.clients, self._span, reorder=self.reorder)
-            outcome = run_once(self.program, choices, self.bounds, self.box)
+            outcome = self._run(choices)
         report.count(outcome)
         return outcome
 
@@ -156,7 +164,7 @@ class Search:
         def attempt(decisions: tuple[Decision, ...]) -> tuple[Decision, ...] | None:
             nonlocal tries
             tries += 1
-            again = run_once(self.program, Choices(Plan(decisions)), self.bounds, self.box)
+            again = self._run(Choices(Plan(decisions)))
             return again.decisions if again.key == key else None
 
         decisions = found
@@ -193,7 +201,7 @@ class Search:
             share = 0.0 if known else min(1.0, (number % 3) * 1.2 / drawn)
             few = 2.5 / max(1, len(known))
             choices = SparseChoices(rng, self.clients, self._span, share, min(cancels, 1 + number % 2), known, few)
-            again = run_once(self.program, choices, self.bounds, self.box)
+            again = self._run(choices)
             if again.key == outcome.key:
                 smaller = shrink(again.decisions, attempt, runs_max=self.shrink_runs_max // 4)
                 best = min(best, smaller, key=len)
@@ -202,7 +210,18 @@ class Search:
         return best
 
     def _traced(self, plan: Plan) -> tuple[Outcome, Trace]:
-        return run_traced(self.program, Choices(plan), self.bounds, self.box)
+        def run() -> tuple[Outcome, Trace | None]:
+            return run_traced(self.program, Choices(plan), self.bounds, self.box)
+
+        outcome, trace = isolated(run) if self.isolate else run()
+        assert trace is not None
+        return outcome, trace
+
+    def _run(self, choices: Choices, *, look_back: bool = False) -> Outcome:
+        def run() -> tuple[Outcome, Trace | None]:
+            return run_once(self.program, choices, self.bounds, self.box, look_back=look_back), None
+
+        return (isolated(run) if self.isolate else run())[0]
 
 
 def name_of_program(program: Any) -> str:
