@@ -17,7 +17,7 @@ from hardening.worlds.live.world import LiveWorld
 pytestmark = [pytest.mark.live, pytest.mark.asyncio]
 
 
-async def test_a_fault_bites_inside_its_block_and_is_healed_after_it(
+async def test_a_fault_has_its_effect_inside_its_block_and_is_healed_after_it(
     live_world: LiveWorld, inject: Callable[[dict[str, Any]], Injection]
 ) -> None:
     async with inject({"kind": "redis_killed"}) as injection:
@@ -25,8 +25,8 @@ async def test_a_fault_bites_inside_its_block_and_is_healed_after_it(
         answer = await live_world.client.send(signal(0, "AAPL"))
         assert answer is not None
         assert answer[0] == 200
-    assert injection.bite is not None
-    assert injection.bite.bit
+    assert injection.effect is not None
+    assert injection.effect.effective
     assert await live_world.redis.alive()
 
 
@@ -42,11 +42,11 @@ async def test_a_fault_is_healed_when_its_block_is_cancelled(
 
     task = asyncio.create_task(hold())
     await entered.wait()
-    assert await live_world.service.stopped()
+    assert live_world.service.stopped()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not await live_world.service.stopped()
+    assert not live_world.service.stopped()
 
 
 async def test_redis_keeps_what_it_acknowledged_over_a_kill(redis_server: ValkeyServer) -> None:
