@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import strategies as st
 
-from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.pieces import schedule
 from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Verdict
 from hardening.history.events import History

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from hardening.catalogue.live_catalogue import live_scenarios, startup_cases
 from hardening.catalogue.scenario import Reload, Scenario
 from hardening.catalogue.scenario_json import (
     SessionError,
@@ -21,14 +20,16 @@ from hardening.catalogue.scenario_json import (
     startup_from_json,
     startup_to_json,
 )
+from hardening.catalogue.selection import live_scenarios
+from hardening.catalogue.starts import startup
 from hardening.history.events import Header, History
 from hardening.history.workload import Operation, Workload
 from hardening.sessions.session import SCHEMA_PATH, Judged, Session, Target, session_schema, stored_history
 from hardening.worlds.shared.keys import Secrets
 
 SEED = 11
-SCENARIOS = {scenario.name: scenario for scenario in live_scenarios(SEED)}
-CASES = startup_cases()
+SCENARIOS = {name: one for name, one in live_scenarios(SEED).items() if isinstance(one, Scenario)}
+CASES = startup(SEED)
 NUMBERS = st.floats(0, 1e9, allow_nan=False)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

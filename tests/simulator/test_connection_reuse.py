@@ -2,14 +2,15 @@
 
 from collections import Counter
 
-from hardening.catalogue.live_catalogue import live_scenarios
+from hardening.catalogue.selection import simulated_scenarios
 from hardening.runs.runner import spec_of
 from hardening.runs.simulated import run_simulated
+from hardening.worlds.spec import RunContext
 
 
 def test_the_service_reuses_its_connections_to_redis_and_to_its_downstreams():
-    scenario = next(one for one in live_scenarios(seed=0) if one.name == "redis-outage")
-    trace = run_simulated(scenario, spec_of(scenario, seed=0, commit="none")).trace
+    scenario = simulated_scenarios(0)["redis-outage"]
+    trace = run_simulated(scenario, spec_of(scenario, RunContext())).trace
     made = Counter(e.who.split(" ")[0] for e in trace.events if e.kind == "net" and e.text == "connected")
     sent = Counter(e.who.split(" ")[0] for e in trace.events if e.kind == "send" and b"HTTP/1.1" in e.text.encode())
     for name, requests in sent.items():

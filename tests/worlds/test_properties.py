@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
-from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.pieces import schedule
 from hardening.catalogue.scenario import Scenario
 from hardening.claims.verdict import Outcome, Verdict
 from hardening.history.events import History

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from simulated_stage import in_world, leftovers, process_states, some_load, statuses
 
-from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.pieces import schedule
 from hardening.catalogue.scenario import Reload, Scenario
 from hardening.history.workload import Operation
 from hardening.history.workload import alert as posted

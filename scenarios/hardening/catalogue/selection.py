@@ -1,47 +1,59 @@
-"""Which scenarios there are, in which world each runs, which show a claim, and how long a live one takes."""
+"""Which scenarios there are, in which world each runs, and how long a live one takes.
+
+Out: the catalogue by name, collected from its modules in their order; programs built from a seed. Times in seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
 
-from hardening.catalogue.live_catalogue import live_scenarios, startup_cases
-from hardening.catalogue.scenario import Scenario, StartupCase
-from hardening.catalogue.sim_catalogue import sim_scenarios, sim_startup_cases
-from hardening.claims.claims import CLAIMS
+from hardening.catalogue import crowds, entries, leaks, operations, outages, starts
+from hardening.catalogue.pieces import Entry
+from hardening.catalogue.scenario import Program, Scenario
 
-SimScenario = Scenario | tuple[StartupCase, ...]
+THEMES = (starts, outages, crowds, entries, operations, leaks)
 
-REAL_TIME_ONLY = frozenset({"hostile-lines"})
-"""They measure what only real time can show."""
+JOBS: Mapping[str, float] = MappingProxyType({"deployment": 20.0, "gate": 15.0, "soak": 45.0})
+"""Jobs of the live world that are no scenario, and about how long each takes; they run whatever the budget."""
 
 OVERHEAD_S = 6.0
 """What a live scenario takes beside its own phases: boot, probes, drain, end; measured on two busy cores."""
 
-UNSCRIPTED_S: Mapping[str, float] = {"startup": 45.0, "deployment": 20.0, "gate": 15.0, "soak": 45.0}
-"""Estimates of those that are no ``Scenario``, in seconds."""
+
+@functools.cache
+def catalogue() -> Mapping[str, Entry]:
+    """Every scenario by name."""
+    found = [one for theme in THEMES for one in vars(theme).values() if isinstance(one, Entry)]
+    return MappingProxyType({one.name: one for one in found})
 
 
-def simulated_scenarios(seed: int) -> dict[str, SimScenario]:
+def simulated_scenarios(seed: int) -> dict[str, Program]:
     """Every scenario that the simulated world can run, by name, in the order in which they run."""
-    found: dict[str, SimScenario] = {"startup": startup_cases()}
-    found |= {one.name: one for one in live_scenarios(seed) if one.name not in REAL_TIME_ONLY}
-    found |= {one.name: one for one in sim_scenarios(seed)}
-    found["startup-unscaled"] = sim_startup_cases()
-    return found
+    return {name: one(seed) for name, one in catalogue().items() if one.where != "live"}
 
 
-def live_names(seed: int) -> list[str]:
+def live_scenarios(seed: int) -> dict[str, Program]:
+    """Every scenario of the live world, by name."""
+    return {name: one(seed) for name, one in catalogue().items() if one.where != "simulated"}
+
+
+def live_only() -> frozenset[str]:
+    """What only real processes and real time show: it runs whatever the budget."""
+    return frozenset(JOBS) | {name for name, one in catalogue().items() if one.where == "live"}
+
+
+def live_names() -> list[str]:
     """Every job of the live world, by name."""
-    return ["deployment", "gate", "soak", "startup", *(one.name for one in live_scenarios(seed))]
+    return [*JOBS, *(name for name, one in catalogue().items() if one.where != "simulated")]
 
 
-def shows(claims: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Of the scenarios ``names`` those that exercise one of the claims by design."""
-    wanted = {name for claim in claims for name in CLAIMS[claim].shown_by}
-    return [name for name in names if name in wanted]
-
-
-def estimate_s(scenario: Scenario) -> float:
+def estimate_s(program: Program, entry: Entry | None = None) -> float:
     """About how long it takes in the live world, in seconds."""
-    broken_s = max(scenario.workload.duration_s, scenario.schedule.last_heal_s)
-    return 2 * scenario.steady.duration_s + broken_s + min(scenario.recovery_s, 3.0) + OVERHEAD_S
+    if entry is not None and entry.takes_s is not None:
+        return entry.takes_s
+    if not isinstance(program, Scenario):
+        return OVERHEAD_S * len(program)
+    broken_s = max(program.workload.duration_s, program.schedule.last_heal_s)
+    return 2 * program.steady.duration_s + broken_s + min(program.recovery_s, 3.0) + OVERHEAD_S

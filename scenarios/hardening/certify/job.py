@@ -15,12 +15,12 @@ from typing import Literal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from hardening.catalogue.selection import simulated_scenarios
+from hardening.catalogue.selection import live_only, simulated_scenarios
 from hardening.certificate.baseline import Baseline
 from hardening.certificate.conclude import Judged, Outcome, Ran, Terms, clear, conclude, utc
 from hardening.certificate.provenance import Provenance, provenance
 from hardening.certificate.waivers import Waiver
-from hardening.certify.live_jobs import LIVE_ONLY, LiveJob, LiveRuns, live_jobs, replay_job
+from hardening.certify.live_jobs import LiveJob, LiveRuns, live_jobs, replay_job
 from hardening.certify.load_evidence import LoadEvidence, LoadEvidenceError, adopt_load, gather_load, nothing_from
 from hardening.certify.progress import Progress
 from hardening.certify.prove import Proof, prove
@@ -193,7 +193,7 @@ class _Certification:
             return []
 
         def required(name: str) -> bool:
-            return options.world == "live" or bool(options.only) or name in LIVE_ONLY
+            return options.world == "live" or bool(options.only) or name in live_only()
 
         again = [replay_job(stored.session, self.context, self.progress) for stored in options.replayed("live")]
         return again + [job for job in live_jobs(self.context, required, self.progress) if options.wants(job.name)]

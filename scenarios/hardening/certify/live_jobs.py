@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hardening.catalogue.live_catalogue import live_scenarios, startup_cases
-from hardening.catalogue.scenario import Scenario
-from hardening.catalogue.selection import UNSCRIPTED_S, estimate_s
+from hardening.catalogue.pieces import LAST
+from hardening.catalogue.selection import JOBS, catalogue, estimate_s, live_scenarios
 from hardening.certify.progress import Progress, Seen
 from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Outcome
@@ -19,20 +18,13 @@ from hardening.history.events import History
 from hardening.runs.deployment import run_deployments
 from hardening.runs.gate import run_gates
 from hardening.runs.phases import OnPhase, Run
-from hardening.runs.runner import run_live
 from hardening.runs.soak import run_soak
-from hardening.runs.startup import run_program, run_startups
+from hardening.runs.startup import run_program
 from hardening.sessions.session import Session
 from hardening.worlds.spec import RunContext
 
 AT_ONCE = 4
 """Scenarios that run side by side: they wait more than they compute, and two cores carry four."""
-
-LIVE_ONLY = frozenset({"deployment", "gate", "hostile-lines", "soak"})
-"""Their claims are shown by real processes or in real time alone, so they run whatever the budget."""
-
-FIRST = ("service-killed", "redis-outage", "signals", "pressure", "ticker-outage", "cancelled-herd", "burst")
-"""Confirmed first, when the budget does not allow all: where processes, kernels and clocks matter most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +37,26 @@ class LiveJob:
     required: bool
 
 
-UNSCRIPTED: Mapping[str, Callable[[RunContext, OnPhase], Awaitable[Run]]] = {
+RUNS: Mapping[str, Callable[[RunContext, OnPhase], Awaitable[Run]]] = {
     "soak": run_soak,
     "deployment": run_deployments,
     "gate": run_gates,
-    "startup": lambda context, on_phase: run_startups(startup_cases(), context, on_phase),
 }
-"""Jobs that are no ``Scenario``."""
+"""How the jobs run that are no scenario."""
 
 
 def live_jobs(context: RunContext, required: Callable[[str], bool], progress: Progress) -> list[LiveJob]:
-    """Every job of the live world: the required ones first, then those most worth confirming."""
+    """Every job of the live world: the required ones first, then those that are confirmed first, then the longest."""
 
     def job(name: str, run: Callable[[RunContext, OnPhase], Awaitable[Run]], takes_s: float) -> LiveJob:
         return LiveJob(name, lambda: run(context, partial(progress.phase, name)), takes_s, required(name))
 
-    jobs = [job(name, run, UNSCRIPTED_S[name]) for name, run in UNSCRIPTED.items()]
-    jobs += [job(one.name, partial(run_live, one), estimate_s(one)) for one in live_scenarios(context.seed)]
-    rank = {name: i for i, name in enumerate(FIRST)}
-    return sorted(jobs, key=lambda job: (not job.required, rank.get(job.name, len(FIRST))))
+    jobs = [job(name, run, JOBS[name]) for name, run in RUNS.items()]
+    known = catalogue()
+    for name, program in live_scenarios(context.seed).items():
+        jobs.append(job(name, partial(run_program, program), estimate_s(program, known[name])))
+    turn = {name: one.confirm for name, one in known.items()}
+    return sorted(jobs, key=lambda job: (not job.required, turn.get(job.name, LAST), -job.estimate_s))
 
 
 def replay_job(session: Session, context: RunContext, progress: Progress) -> LiveJob:
@@ -75,8 +68,7 @@ def replay_job(session: Session, context: RunContext, progress: Progress) -> Liv
     def run() -> Awaitable[Run]:
         return run_program(program, today, partial(progress.phase, name))
 
-    takes_s = estimate_s(program) if isinstance(program, Scenario) else UNSCRIPTED_S["startup"]
-    return LiveJob(name, run, takes_s, required=True)
+    return LiveJob(name, run, estimate_s(program), required=True)
 
 
 def seen_in(name: str, history: History) -> Seen:

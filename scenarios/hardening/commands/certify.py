@@ -82,7 +82,7 @@ def _check_files(sabotage: str, candles: Path | None) -> str:
 
 
 def _names(seed: int, world: World) -> list[str]:
-    live = live_names(seed) if world != "simulated" else []
+    live = live_names() if world != "simulated" else []
     simulated = list(simulated_scenarios(seed)) if world != "live" else []
     return sorted({*live, *simulated})
 

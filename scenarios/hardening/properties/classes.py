@@ -8,8 +8,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from hardening.catalogue.live_catalogue import KEEP, planted_secrets
-from hardening.catalogue.live_outages import schedule
+from hardening.catalogue.leaks import KEEP, planted_secrets
+from hardening.catalogue.pieces import schedule
 from hardening.catalogue.scenario import Reload, Scenario, StartupCase
 from hardening.history.workload import Operation, Workload, alert, herd, invalidate, signal
 from hardening.properties.faults import DOWNSTREAMS, MACHINE, http, schedules

@@ -34,7 +34,7 @@ OPEN_S = 1.0
 SETTINGS: Mapping[str, Any] = {
     "downstreams": {name: {"breaker": {"open_s": OPEN_S}} for name in ("ticker", "user", "alert", "comms")}
 }
-"""Breakers that close within a small scenario; their unscaled times have scenarios of their own (sim_catalogue)."""
+"""Breakers that close within a small scenario; their unscaled times have scenarios of their own (catalogue)."""
 
 Operations = SearchStrategy[list[Operation]]
 

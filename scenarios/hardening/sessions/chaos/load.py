@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from hardening.catalogue.live_outages import SYMBOLS
+from hardening.catalogue.pieces import SYMBOLS
 from hardening.history.workload import Operation, Priority, Workload, alert, signal
 
 COLD_SHARE = 0.4
