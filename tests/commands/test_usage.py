@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +50,24 @@ def test_an_output_that_is_a_file_is_refused_and_kept(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "allowed: a directory" in done.stderr
     assert out.read_text() == "kept"
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_is_started() -> None:
+    done = run("certify", "--out", "/proc/certificate")
+    assert done.returncode == 2
+    assert "--out is '/proc/certificate', allowed: a directory that can be written" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_output_in_which_another_certify_is_at_work_is_refused(tmp_path: Path) -> None:
+    lock = os.open(tmp_path, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = run("certify", "--out", str(tmp_path))
+    finally:
+        os.close(lock)
+    assert done.returncode == 2
+    assert "where another certify is at work" in done.stderr
 
 
 @pytest.mark.parametrize("name", sorted(hardening.commands))

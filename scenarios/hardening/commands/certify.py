@@ -1,9 +1,17 @@
-"""``hardening certify``: progress while it runs, a table when it is done, the exit code of the *Result* table."""
+"""``hardening certify``: shows progress while it runs, a table when it is done, and exits as the *Result* table says.
+
+In come options, checked before anything is started; out come the certificate's directory and an exit code.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -81,16 +89,18 @@ def _check_files(sabotage: str, candles: Path | None) -> str:
         raise click.UsageError(str(error)) from None
 
 
-def _names(seed: int, world: World) -> list[str]:
+def _check_only(only: tuple[str, ...], seed: int, world: World) -> None:
     live = live_names() if world != "simulated" else []
     simulated = list(simulated_scenarios(seed)) if world != "live" else []
-    return sorted({*live, *simulated})
+    for name in only:
+        if name not in {*live, *simulated}:
+            raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(sorted({*live, *simulated}))}")
 
 
 def _with_terms(
     options: CertifyOptions, waivers: Path | None, sign_key: Path | None, baseline: Path | None
 ) -> CertifyOptions:
-    """Add the files that say how the outcome is to be taken, each checked before anything is started.
+    """Add the files with the terms of the result, each checked before anything is started.
 
     Raises:
         click.UsageError: naming the option or the waiver, the value and what is allowed.
@@ -176,7 +186,7 @@ def _check_load(options: CertifyOptions) -> None:
     metavar="MUTANT",
     help="NAME or FILE.py:NAME breaks the service; the run must turn red.",
 )
-@click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the ticker's stand-in.")
+@click.option("--candles", type=click.Path(path_type=Path), help="CSV of candles for the fake ticker.")
 @click.option("--load", "load", type=click.Choice(tuple(USUAL)), help="Load the service as well; its budgets count.")
 @click.option("--load-duration", type=Duration(), help="How long --load starts requests; default: the shape's own.")
 @click.option("--load-dir", type=click.Path(path_type=Path), help="Take a run of `hardening load` as evidence instead.")
@@ -189,7 +199,31 @@ def _check_load(options: CertifyOptions) -> None:
     help="Directory of adopted sessions that are replayed first  [default: the shipped ones and ./regressions]",
 )
 @click.option("--json", "as_json", is_flag=True, help="The certificate on stdout, nothing else.")
-def certify_command(
+def certify_command(*, as_json: bool, **given: Any) -> None:
+    """Run the service through faults, judge what was recorded, write the certificate.
+
+    The whole service runs in virtual time under many schedules, and as real processes on loopback (a real Valkey,
+    fake downstreams, the service). It needs neither root nor Docker, and leaves nothing running. Exit 0 PASSED or
+    WARNED, 1 a claim failed or a sabotage went undetected, 3 a claim is unknown that may not be, 2 bad input, 4 the
+    harness itself failed.
+
+    \b
+    Example:
+      hardening certify --out certificate --budget-s 60
+    """
+    options = _options(**given)
+    console = Console(stderr=True, soft_wrap=True) if as_json else Console()
+    try:
+        with _reserved(options.out), Board(Console(stderr=True)) as board:
+            outcome = run(certify(options, board))
+    except InterruptedRunError as error:
+        click.echo(f"certify: {error}", err=True)
+        sys.exit(Exit.HARNESS)
+    _show(outcome, options.out, console, as_json=as_json)
+    sys.exit(outcome.exit_code)
+
+
+def _options(
     *,
     out: Path,
     seed: int,
@@ -204,34 +238,17 @@ def certify_command(
     load: str | None,
     load_duration: float | None,
     load_dir: Path | None,
-    waivers: Path | None,
-    sign_key: Path | None,
-    baseline: Path | None,
     regressions: Path | None,
-    as_json: bool,
-) -> None:
-    """Run the service through faults, judge what was recorded, write the certificate.
+    **terms: Path | None,
+) -> CertifyOptions:
+    """What is to be run, everything checked before anything is started.
 
-    The whole service runs in virtual time under many schedules, and as real processes on loopback (a real Valkey,
-    stand-ins for the downstreams, the service). It needs neither root nor Docker, and leaves nothing running. Exit 0
-    PASSED or WARNED, 1 a claim failed or a sabotage went undetected, 3 a claim is unknown that may not be, 2 bad
-    input, 4 the harness itself failed.
-
-    \b
-    Example:
-      hardening certify --out certificate --budget-s 60
+    Raises:
+        click.UsageError: naming the option, the value and what is allowed.
     """
+    _check_out(out)
     allowed, sabotage = read_allow_list(allow), _check_files(sabotage, candles)
-    names = _names(seed, world)
-    for name in only:
-        if name not in names:
-            raise click.UsageError(f"--only is {name!r}, allowed: {', '.join(names)}")
-    if out.exists() and not out.is_dir():
-        raise click.UsageError(f"--out is {str(out)!r}, allowed: a directory")
-    if foreign(out):
-        raise click.UsageError(
-            f"--out is {str(out)!r}, which holds {foreign(out)[0]!r}, allowed: a new or empty directory"
-        )
+    _check_only(only, seed, world)
     options = CertifyOptions(
         out=out,
         context=RunContext(seed, sabotage=sabotage, candles=str(candles.resolve()) if candles else ""),
@@ -247,16 +264,37 @@ def certify_command(
         load_dir=load_dir,
     )
     _check_load(options)
-    options = _with_terms(options, waivers, sign_key, baseline)
-    console = Console(stderr=True, soft_wrap=True) if as_json else Console()
+    return _with_terms(options, **terms)
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise click.UsageError(f"--out is {str(out)!r}, allowed: a directory")
+    if found := foreign(out):
+        raise click.UsageError(f"--out is {str(out)!r}, which holds {found[0]!r}, allowed: a new or empty directory")
+
+
+@contextmanager
+def _reserved(out: Path) -> Iterator[None]:
+    """Inside, the directory is there and belongs to this process alone; children do not inherit the lock."""
     try:
-        with Board(Console(stderr=True)) as board:
-            outcome = run(certify(options, board))
-    except InterruptedRunError as error:
-        click.echo(f"certify: {error}", err=True)
-        sys.exit(Exit.HARNESS)
-    _show(outcome, out, console, as_json=as_json)
-    sys.exit(outcome.exit_code)
+        out.mkdir(parents=True, exist_ok=True)
+        if not os.access(out, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        lock = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise click.UsageError(
+            f"--out is {str(out)!r}, allowed: a directory that can be written ({error.strerror})"
+        ) from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            said = f"--out is {str(out)!r}, where another certify is at work, allowed: another directory"
+            raise click.UsageError(said) from None
+        yield
+    finally:
+        os.close(lock)
 
 
 def _show(outcome: Outcome, out: Path, console: Console, *, as_json: bool) -> None:
