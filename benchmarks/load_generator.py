@@ -91,8 +91,8 @@ def plain(url: str, for_s: float, folder: Path) -> float:
 
 def _environment(out: Path, **plan: Any) -> dict[str, str]:
     keys = {name: {"key": "sk_benchmark", "user": "u", "priority": "normal"} for name in ("demo", "high", "low")}
-    told = {"abort_error_share": 1.0, "lone_client": False, **plan}
-    return {**os.environ, "LOAD_PLAN": json.dumps(told), "LOAD_KEYS": json.dumps(keys), "LOAD_OUT": str(out)}
+    whole = {"abort_error_share": 1.0, "lone_client": False, **plan}
+    return {**os.environ, "LOAD_PLAN": json.dumps(whole), "LOAD_KEYS": json.dumps(keys), "LOAD_OUT": str(out)}
 
 
 def _ours(url: str, out: Path, **plan: Any) -> tuple[list[list[Any]], float]:

@@ -31,7 +31,7 @@ def test_each_change_is_a_line_and_what_stayed_is_none(tmp_path: Path) -> None:
     assert changes(old, new)["changes"] == [
         "result: FAILED -> WARNED",
         "C1.2 Legal transitions, one probe: FAIL -> PASS",
-        "fault redis_killed: bit -> did not bite",
+        "fault redis_killed: effective -> without effect",
         "sabotage no_jitter: not there -> detected",
         "C1.3 Neutral calls: UNKNOWN -> not there",
     ]

@@ -184,7 +184,7 @@ def test_a_verdict_that_other_code_judges_differently_is_said_to_come_from_other
 
 def test_a_failing_history_dressed_up_as_a_passing_one_is_found(tmp_path: Path) -> None:
     forge(tmp_path / "x", Provenance(HERE.code_digest, "a" * 40), NOW)
-    broken(verify(tmp_path / "x", HERE), "verdicts", "claims[C7.2].verdict states 'PASS', made again it is 'FAIL'")
+    broken(verify(tmp_path / "x", HERE), "verdicts", "claims[C7.2].verdict states 'PASS', recomputed it is 'FAIL'")
 
 
 def test_an_edit_signed_by_another_key_is_found_by_the_key_alone(certificate: Certificate, keys: Path) -> None:

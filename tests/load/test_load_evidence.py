@@ -1,4 +1,4 @@
-"""A load run becomes evidence of a certificate: its budgets count, its claims are judged anew from what was stored."""
+"""A load run becomes evidence of a certificate: its budgets count, its claims are judged again from what was stored."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_budget_that_was_missed_turns_the_certificate_red_and_verify_judges_it
     report = verify(out, Demands(now=datetime.now(UTC), code_digest=CODE.code_digest, release=stated["release"]))
     assert report.intact, report
     assert report.certified_exit == 1
-    assert "judged anew: 1 FAIL" in json.dumps(report.to_json())
+    assert "judged again: 1 FAIL" in json.dumps(report.to_json())
 
 
 def test_a_missed_budget_alone_is_enough(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_a_worker_that_was_told_another_plan_ends_the_run(service: dict[str, str
         process.wait(60)
     errors = verdicts(hardening("judge", str(out), "--json"))["errors.share"]
     assert errors["verdict"] == "FAIL"
-    assert "worker 0 was told another plan: rate_per_s is 3.0 there, 4.0 here" in errors["reason"]
+    assert "worker 0 has another plan: rate_per_s is 3.0 there, 4.0 here" in errors["reason"]
 
 
 def test_a_stop_signal_ends_a_run_whose_service_is_then_looked_at_in_rest(
@@ -116,7 +116,7 @@ def test_a_stop_signal_ends_a_run_whose_service_is_then_looked_at_in_rest(
     process.terminate()
     assert process.wait(40) == 0
     done = hardening("judge", str(tmp_path), "--json")
-    assert "somebody asked for it" in json.loads(done.stdout)["ended_early"]
+    assert "a person asked for it" in json.loads(done.stdout)["ended_early"]
     assert verdicts(done)["in_flight.at_rest"]["verdict"] == "PASS"
 
 

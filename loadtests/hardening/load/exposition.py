@@ -1,4 +1,4 @@
-"""Reads the text that Prometheus reads, as far as a load run needs it. Pure."""
+"""Reads Prometheus' text format, as far as a load run needs it: text in, numbers by series out; pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the pictures show: a run cut into bins of time, and the knee. Pure."""
+"""Computes what the pictures show: a run cut into bins of time, and the knee.
+
+In comes a ``Run``, out come series of numbers (seconds since the load began, requests a second, milliseconds); pure.
+"""
 
 from __future__ import annotations
 

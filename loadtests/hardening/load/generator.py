@@ -1,7 +1,9 @@
-"""One load generator: the plan, the keys, the log, and who is told how it goes. One per Locust process.
+"""One load generator per Locust process: its plan, its keys, its log, and its lines of progress.
 
-Alone it writes its rows to a file; as a worker it sends them to the master, which writes one file per worker, so
-that all raw latencies are in one place whatever the machines.
+In comes the environment (``LOAD_PLAN``, ``LOAD_KEYS`` ...), out come rows and records in files and, where asked for,
+progress as JSON lines on stdout; a plan that cannot be is a ``ValueError``. Alone it writes its rows to a file; as a
+worker it sends them to the master, which writes one file per worker, so that all raw latencies are in one place
+whatever the machines.
 """
 
 from __future__ import annotations
@@ -195,7 +197,7 @@ class Generator:
         self.write(f"requests-{data['worker']}", json.loads(data["rows"]), data["clock"])
         self._late(int(data["worker"]), data["lags"], data["clock"])
         if (said := self.plan.differs_from(data["plan"])) and not self.stopping:
-            self.abort(f"worker {data['worker']} was told another plan: {said}")
+            self.abort(f"worker {data['worker']} has another plan: {said}")
 
     def _late(self, worker: int, lags: Sequence[Sequence[float]], clock: dict[str, Any] | None = None) -> None:
         if lags:
@@ -226,18 +228,18 @@ class Generator:
             gevent.spawn(self.runner.quit)
 
     def stop_early(self) -> None:
-        """End the test now, because somebody asked for it; what was asked of the service is still answered.
+        """End the test now, because a person asked for it; requests under way are still answered.
 
         Asked twice, it ends without looking back.
         """
         if self.asked_to_stop:
             os._exit(1)
         self.asked_to_stop = self.stopping = True
-        self.observe("observed", {"type": "stopped", "t_s": time.monotonic(), "why": "somebody asked for it"})
+        self.observe("observed", {"type": "stopped", "t_s": time.monotonic(), "why": "a person asked for it"})
         gevent.spawn(self.runner.quit)
 
     def say(self, record: Mapping[str, Any]) -> None:
-        """A line of progress for whoever started us."""
+        """A line of progress for the parent process."""
         if self._speaks and self.collects:
             sys.stdout.write(json.dumps(record) + "\n")
             sys.stdout.flush()

@@ -25,13 +25,13 @@ CLAIMS = ("C2", "C6.2", "C6.4")
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a run came to.
+    """The verdicts on a run, and its exit code.
 
     Attributes:
         run: what was judged.
         lines: the verdict of each budget, then of each claim that failed or passed.
         verdicts: the claims, in the format of the certificate.
-        exit_code: 0 all held, 1 one did not, 3 one that this shape is there for could not be told.
+        exit_code: 0 all held, 1 one did not, 3 one that this shape exists for was not exercised.
         missing: names of those.
         history_digest: ``sha256:...`` of the file that was judged; empty when it was none.
     """
@@ -102,7 +102,7 @@ def ended_early(run: Run) -> str:
     """Why and when the run was ended before its time, empty when it was not."""
     if run.aborted:
         return run.aborted
-    return "" if run.stopped_s is None else f"after {run.stopped_s:.0f} s, for somebody asked for it"
+    return "" if run.stopped_s is None else f"after {run.stopped_s:.0f} s, because a person asked for it"
 
 
 def lag_s(run: Run) -> tuple[float, float]:

@@ -1,4 +1,7 @@
-"""Judges of time: percentiles per endpoint, the longest request, errors, and the way back after a spike."""
+"""Budgets of time: percentiles per endpoint, the longest request, errors, and the recovery after a spike.
+
+In come a run and the limits, out come verdicts; latencies in seconds inside, in milliseconds in figures.
+"""
 
 from __future__ import annotations
 

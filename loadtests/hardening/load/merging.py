@@ -1,7 +1,8 @@
-"""Puts the raw files of a run together to one history, which any judge can read. Pure but for reading the files.
+"""Merges the raw files of a run into one history, which any judge can read.
 
-``world.jsonl`` is what the live world recorded when it booted the service for the run; without it (somebody's own
-service) the history holds what clients and ``/metrics`` said.
+In comes the directory, out comes a ``History`` (seconds since the world began); errors name the file. ``world.jsonl``
+is what the live world recorded when it booted the service for the run; without it (somebody's own service) the history
+holds what clients and ``/metrics`` said.
 """
 
 from __future__ import annotations

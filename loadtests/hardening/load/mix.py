@@ -1,4 +1,7 @@
-"""Who asks for what: six kinds of user, each drawing operations of the shared workload model from a seed. Pure."""
+"""The mix of users: six kinds, each drawing operations of the shared workload model from a seed.
+
+In come a seed and a persona, out come operations in order; pure, and the same seed gives the same operations.
+"""
 
 from __future__ import annotations
 

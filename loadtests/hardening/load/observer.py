@@ -69,8 +69,8 @@ class Observer:
         if row[13] != 200 or not texts:
             return False
         self.last = parse(texts[0].decode("utf-8", "replace"))
-        told = {name: value for name, value in self.last.items() if not name.startswith(HISTOGRAM)}
-        own.observe("observed", {"type": "metrics", "begin_s": row[10], "end_s": row[11], "series": told})
+        shown = {name: value for name, value in self.last.items() if not name.startswith(HISTOGRAM)}
+        own.observe("observed", {"type": "metrics", "begin_s": row[10], "end_s": row[11], "series": shown})
         return True
 
     def rest(self) -> None:
@@ -89,9 +89,9 @@ class Observer:
         if not self._own.can(asked):
             return
         first = self._send(asked, "lone")
-        told_s = first[15].get("retry_after_header_s", first[15].get("retry_after_s"))
-        if first[13] != 429 or told_s is None or float(told_s) > WAIT_S_MAX:
+        wait_s = first[15].get("retry_after_header_s", first[15].get("retry_after_s"))
+        if first[13] != 429 or wait_s is None or float(wait_s) > WAIT_S_MAX:
             return
-        progress(f"a client alone waits {float(told_s):g} s, as the 429 told it")
-        gevent.sleep(float(told_s))
+        progress(f"a client alone waits {float(wait_s):g} s, as the 429 asked")
+        gevent.sleep(float(wait_s))
         self._send(asked, "lone")

@@ -1,4 +1,7 @@
-"""Judges of fairness: critical requests are served, the unimportant go first, every accepted alert arrives once."""
+"""Budgets of fairness: critical requests are served, low priorities are shed first, each accepted alert arrives once.
+
+In come a run and the limits, out come verdicts.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ def judge_critical(run: Run, limits: Limits) -> Verdict:
 
 def _turned_away(one: Sent) -> bool:
     if one.problem == "connections":
-        return False  # told before its head was read: nobody could know that it was critical
+        return False  # answered before its head was read: the service could not know that it was critical
     # /ready may truthfully say no: that is an answer.
     return one.refused or (one.status == UNAVAILABLE and one.operation != "ready")
 
@@ -110,7 +113,7 @@ def judge_alerts_lost(run: Run, limits: Limits) -> Verdict:
 
 @budget("alerts.twice", {"alerts.twice_max": COUNT}, "alerts")
 def judge_alerts_twice(run: Run, limits: Limits) -> Verdict:
-    """One idempotency key is one alert, and no alert is delivered that nobody was told of."""
+    """One idempotency key is one alert, and no alert is delivered that was never accepted."""
     limit = limits.get("alerts.twice_max")
     ids: dict[str, set[str]] = {}
     for one in run.sent:
@@ -121,6 +124,6 @@ def judge_alerts_twice(run: Run, limits: Limits) -> Verdict:
     twice = sum(len(found) - 1 for found in ids.values())
     found = post(run.history)
     invented = {key for _, key in found.taken if key not in found.accepted}
-    # A delivery may be tried again under its key, and the receiver knows it by that: a key nobody was given is new.
+    # A delivery may be tried again under its key, and the receiver knows it by that; a key of no client is new.
     twice += max(0, len(invented) - len(found.uncertain))
     return at_most(twice, limit, len(ids), f"{twice} alerts more than keys")

@@ -1,7 +1,7 @@
 """Draws the pictures of a load run: lines, stacked bars and dots over labelled axes.
 
 In come series of numbers, out comes inline SVG with its legend as ``Markup``: no script, no font, nothing from
-elsewhere. Series are told apart by CSS classes ``c0`` ... whose colours the page decides.
+elsewhere. Series differ by CSS classes ``c0`` ... whose colours the page decides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What a load run is to do, as plain data: it travels from the command line to Locust and into the report."""
+"""The plan of a load run, as plain data: it travels from the command line to Locust and into the report.
+
+In comes JSON, out comes a ``Plan`` (seconds, requests a second); ``PlanError`` names the field, its value and what is
+allowed.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any, Self
 from hardening.load.shapes import SHAPES, Profile, profile
 
 BUDGET_PER_S = 5.0
-"""300 a minute: what ``steady`` offers unless told otherwise."""
+"""300 a minute: what ``steady`` offers by default."""
 
 LOADS: Mapping[str, tuple[float, float]] = {
     "steady": (BUDGET_PER_S, 60.0),
@@ -25,7 +29,7 @@ LOADS: Mapping[str, tuple[float, float]] = {
 
 
 SHARED = ("shape", "rate_per_s", "duration_s", "seed", "workers", "pace_s")
-"""What all processes of a run must have been told alike, or they offer something else than is judged."""
+"""Fields that must be the same in all processes of a run, or they offer something else than is judged."""
 
 
 class PlanError(ValueError):

@@ -1,4 +1,7 @@
-"""Judges of what the service takes: permits, memory, CPU; and whether its counters agree with what clients saw."""
+"""Budgets of resources: permits, memory, CPU; and the agreement of the service's counters with what clients saw.
+
+In come a run and the limits, out come verdicts.
+"""
 
 from __future__ import annotations
 
@@ -82,10 +85,10 @@ def _growth(points: Sequence[tuple[float, float]], scale: float, limit: float, u
         return at_most(least, limit, len(points), f"it grew by {said}")
     if most <= limit:
         return at_most(most, limit, len(points))
-    return unknown(f"too unsure to tell: {said}", figure=figure)
+    return unknown(f"too uncertain: {said}", figure=figure)
 
 
-NO_SOAK = "a young process grows until its caches are full: only a soak tells"
+NO_SOAK = "a young process grows until its caches are full: only a soak shows it"
 
 
 @budget("memory.growth", {"memory.growth_mb_max": (0.0, 1e6), "memory.warmup_share": (0.0, 0.9)}, "MB")

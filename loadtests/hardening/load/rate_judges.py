@@ -1,4 +1,7 @@
-"""Judges of admission: how many are accepted in a window, who is refused, and what they are told."""
+"""Budgets of admission: accepted requests in a window, refusals, and the waits that refusals name.
+
+In come a run and the limits, out come verdicts; times in seconds since the run began.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,7 @@ def judge_retry_after(run: Run, limits: Limits) -> Verdict:
     window_s, places = limits.get("rate.window_s"), int(limits.get("rate.accepted_max"))
     if not any(one.status == RATE_LIMITED for one in run.sent):
         return unknown("nobody was refused by rate")
-    silent = next((one for one in run.sent if one.status == RATE_LIMITED and one.told_s is None), None)
+    silent = next((one for one in run.sent if one.status == RATE_LIMITED and one.wait_s is None), None)
     if silent is not None:
         return missed("a 429 named no moment", 1)
     window, worst, judged = Window.of(run), 0.0, 0
@@ -134,9 +137,9 @@ def judge_retry_after(run: Run, limits: Limits) -> Verdict:
         judged += 1
         soonest_s, latest_s = low + window_s - one.end_t, high + window_s - one.begin_t
         header_s = one.value.get("retry_after_header_s")
-        for told_s, rounding_s in ((one.told_s, 0.001), (header_s, 1.0)):
-            if told_s is not None:
-                worst = max(worst, soonest_s - float(told_s), float(told_s) - latest_s - rounding_s)
+        for wait_s, rounding_s in ((one.wait_s, 0.001), (header_s, 1.0)):
+            if wait_s is not None:
+                worst = max(worst, soonest_s - float(wait_s), float(wait_s) - latest_s - rounding_s)
     if not judged:
         return unknown(f"no 429 with {places} known admissions before it")
     return at_most(worst, slack_s, judged, f"a 429 was {worst:.3f} s off the next free slot")
@@ -149,13 +152,13 @@ def judge_wait_503(run: Run, limits: Limits) -> Verdict:
     found = [one for one in run.sent if one.status == UNAVAILABLE and one.operation != "ready"]
     if not found:
         return unknown("there was no 503")
-    longest = max((one.told_s or 0.0) for one in found)
-    bad = next((one for one in found if one.told_s is None or one.told_s <= 0), None)
+    longest = max((one.wait_s or 0.0) for one in found)
+    bad = next((one for one in found if one.wait_s is None or one.wait_s <= 0), None)
     line = at_most(longest, limit, len(found))
     if bad is None:
         return line
-    reason = f"a 503 ({bad.problem or bad.operation}) named the wait {bad.told_s}"
-    return missed(reason, len(found), figure=bad.told_s)
+    reason = f"a 503 ({bad.problem or bad.operation}) named the wait {bad.wait_s}"
+    return missed(reason, len(found), figure=bad.wait_s)
 
 
 @budget("lone_client.admitted", {"lone_client.turned_away_max": COUNT}, "refusals")
@@ -167,4 +170,4 @@ def judge_lone_client(run: Run, limits: Limits) -> Verdict:
     if not again:
         return unknown("a client alone was not refused, or did not ask")
     turned_away = sum(one.status == RATE_LIMITED for one in again)
-    return at_most(turned_away, limit, len(again), "it waited as told and was refused again")
+    return at_most(turned_away, limit, len(again), "it waited as the 429 asked and was refused again")

@@ -1,7 +1,8 @@
-"""What a load generator writes down: one line for each request, raw and unrounded, on the monotonic clock.
+"""Writes what a load generator records: one line for each request, raw and unrounded, on the monotonic clock.
 
-A line is a JSON array in the order of ``FIELDS``; arrays, because at thousands a second every microsecond counts.
-The first line of a file is the writer's clock, so that files of several machines can be laid side by side.
+In come rows, out come files of JSON lines. A line is a JSON array in the order of ``FIELDS``; arrays, because at
+thousands a second every microsecond counts. The first line of a file is the writer's clock, so that files of several
+machines can be laid side by side.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Log:
         self.rows.append(row)
 
     def flush(self, clock: dict[str, Any] | None = None) -> None:
-        """Write; the first time with the clock on top (``clock``: of whoever measured, else ours)."""
+        """Write; the first time with the clock on top (``clock``: of the measuring machine, else ours)."""
         if not self.rows:
             return
         rows, self.rows = self.rows, []

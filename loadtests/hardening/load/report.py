@@ -21,8 +21,8 @@ COLUMNS = (
     *("status", "problem", "error", "retry_after_s"),
 )
 
-LAG_SHARE_TOLD = 0.02
-"""From this share of the run on it is said that the generator had no time."""
+LAG_SHARE_SHOWN = 0.02
+"""From this share of the run on the report says that the generator had no time."""
 
 
 def number(value: float | None) -> str:
@@ -49,7 +49,7 @@ def lines_of(judgement: Judgement) -> Iterator[str]:
     for line in judgement.lines:
         yield line_text(line, width)
     total_s, longest_s = lag_s(judgement.run)
-    if total_s > LAG_SHARE_TOLD * judgement.run.plan.duration_s:
+    if total_s > LAG_SHARE_SHOWN * judgement.run.plan.duration_s:
         yield f"the machine was busy: the generator itself had no time for {total_s:.1f} s, {longest_s:.2f} s at once"
     run = judgement.run
     if found := knee(run, judgement.limits.get("rate.window_s")):
@@ -59,7 +59,7 @@ def lines_of(judgement: Judgement) -> Iterator[str]:
     if early := ended_early(judgement.run):
         yield f"ended early: {early}"
     if judgement.missing:
-        yield f"could not be told, and this shape is there for it: {', '.join(judgement.missing)}"
+        yield f"not exercised, though this shape exists for it: {', '.join(judgement.missing)}"
 
 
 def cases(judgement: Judgement) -> Iterator[Case]:
@@ -79,7 +79,7 @@ def write_csv(judgement: Judgement, path: Path) -> None:
                 (
                     *(one.id, one.persona, one.operation, one.priority, one.intended_t, one.begin_t, one.end_t),
                     *(one.latency_s * 1000, one.status, one.problem, one.error),
-                    "" if one.told_s is None else one.told_s,
+                    "" if one.wait_s is None else one.wait_s,
                 )
             )
 

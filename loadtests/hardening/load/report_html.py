@@ -1,4 +1,7 @@
-"""One page that holds everything: figures, verdicts, pictures; nothing is fetched. Pure."""
+"""Writes a load run as one self-contained page: figures, verdicts, pictures; nothing is fetched.
+
+In comes a ``Judgement``, out comes HTML in which every text from outside is escaped.
+"""
 
 from __future__ import annotations
 

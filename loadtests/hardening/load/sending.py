@@ -1,6 +1,8 @@
-"""Sends one operation through the client that Locust's ``FastHttpUser`` is made of, and writes down what came of it.
+"""Sends one operation through the HTTP client of Locust's ``FastHttpUser``, and returns its row for the log.
 
-Without that user's own layer: it parses each URL four times and keeps cookies, which the service has none of.
+In come an operation, a key and the intended start (monotonic seconds), out comes a row in the order of ``FIELDS``;
+failures of the connection are part of the row. Without that user's own layer: it parses each URL four times and keeps
+cookies, which the service has none of.
 """
 
 from __future__ import annotations
@@ -166,9 +168,9 @@ def encode(body: Any) -> bytes | None:
 def said(answer: Any, content: bytes) -> dict[str, Any]:
     """What an answer says beyond its status, for the history."""
     value: dict[str, Any] = {}
-    told = answer.get("retry-after", "")
-    if told.isdigit():
-        value["retry_after_s"] = float(told)
+    wait = answer.get("retry-after", "")
+    if wait.isdigit():
+        value["retry_after_s"] = float(wait)
     generation = answer.get("x-config-generation")
     if generation is not None:
         value["generation"] = generation
@@ -178,8 +180,8 @@ def said(answer: Any, content: bytes) -> dict[str, Any]:
         except ValueError:
             return value
         value |= {there: data[here] for here, there in SAID.items() if data.get(here) is not None}
-        if told.isdigit() and "retry_after_s" in data:
-            value["retry_after_header_s"] = float(told)
+        if wait.isdigit() and "retry_after_s" in data:
+            value["retry_after_header_s"] = float(wait)
     return value
 
 

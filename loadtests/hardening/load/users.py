@@ -127,7 +127,7 @@ class OpenArrivals(User):
                 break
             if own.can(operation):
                 self._air.spawn(own.send, operation, persona, intended_s)
-        while not own.stopping:  # Locust would begin the task anew
+        while not own.stopping:  # Locust would begin the task again
             gevent.sleep(0.1)
 
     def on_stop(self) -> None:

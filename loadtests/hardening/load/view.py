@@ -1,4 +1,7 @@
-"""A load run as its judges see it: requests, scrapes, samples, and what stood in the way. Pure; it judges nothing."""
+"""A load run as its judges see it: requests, scrapes, samples, and disturbances by faults and by the machine.
+
+In comes a history, out come plain values (seconds since the run began); pure, and it judges nothing.
+"""
 
 from __future__ import annotations
 
@@ -96,10 +99,10 @@ class Sent:
         return not (self.left or self.expected or self.status in {RATE_LIMITED, UNAVAILABLE})
 
     @property
-    def told_s(self) -> float | None:
+    def wait_s(self) -> float | None:
         """The wait that a refusal named."""
-        told = self.value.get("retry_after_s")
-        return None if told is None else float(told)
+        wait = self.value.get("retry_after_s")
+        return None if wait is None else float(wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ class Run:
 
     @cached_property
     def restarted(self) -> bool:
-        """True when the service had more than one life: its counters began anew."""
+        """True when the service had more than one life: its counters began again."""
         return len(lives(self.history)) > 1
 
     @cached_property
@@ -205,7 +208,7 @@ class Run:
 
     @cached_property
     def stopped_s(self) -> float | None:
-        """How long after its begin somebody asked for its end; ``None`` when nobody did."""
+        """How long after its begin a person asked for its end; ``None`` when nobody did."""
         found = self.history.states("probe", probe="stopped")
         return found[0].t - self.began_t if found else None
 
@@ -220,7 +223,7 @@ class Run:
 
     @cached_property
     def disk_waits(self) -> list[tuple[float, float]]:
-        """When the store may have waited for the disk of the machine, so that whoever needed it waited too."""
+        """When the store may have waited for the disk of the machine, so that its callers waited too."""
         found = []
         for event in self.history.states("probe", probe="disk_waits"):
             found += [(float(begin), float(end)) for begin, end in event.value["spans"]]

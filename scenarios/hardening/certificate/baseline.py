@@ -1,4 +1,8 @@
-"""What changed since an older certificate: verdicts, faults, sabotages, load budgets, the result."""
+"""Compares a certificate with an older one: verdicts, faults, sabotages, load budgets, the result.
+
+In come the older ``certificate.json`` and the new certificate, out comes a line for each change. A file that is no
+certificate is a ``BaselineError``.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +64,7 @@ def _table(predicate: Mapping[str, Any]) -> dict[str, str]:
         verdict, standing = str(claim["verdict"]), str(claim["standing"])
         table[f"{claim['id']} {claim['title']}"] = f"{verdict} (waived)" if standing == "waived" else verdict
     for entry in predicate["faults"]:
-        table[f"fault {entry['kind']}"] = "bit" if entry["bit"] else "did not bite"
+        table[f"fault {entry['kind']}"] = "effective" if entry["bit"] else "without effect"
     for row in predicate["sabotage"]:
         table[f"sabotage {row['name']}"] = "detected" if row.get("detected") is True else "unnoticed"
     for row in predicate["load"]:

@@ -1,6 +1,7 @@
-"""The end of a certification: judge the histories that were stored, write the certificate and what goes with it.
+"""Judges the stored histories of a run, and writes the certificate and its reports beside them.
 
-Nothing runs here. What ran is handed over as plain data (``Ran``), and how it is to be taken as ``Terms``.
+In come the directory, what ran (``Ran``) and the terms (``Terms``), as plain data; out come files and an ``Outcome``.
+Nothing runs here. Times are ISO 8601 in UTC; errors are those of damaged histories and of files.
 """
 
 from __future__ import annotations
@@ -73,13 +74,13 @@ class Ran:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How it is to be taken.
+    """The terms under which a result is reached.
 
     Attributes:
         allowed_unknown: claims that may still be UNKNOWN.
         claims: only these are judged; empty means all.
         partial: only some of the scenarios ran.
-        waivers: claims excused, by whom, why and until when.
+        waivers: claims that are excused for a time.
         sign_key: signs the certificate and the manifest.
         baseline: an older certificate to compare with.
     """
@@ -94,11 +95,11 @@ class Terms:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the job came to.
+    """The certificate of a run and its exit code.
 
     Attributes:
         digest: of the whole directory, as ``digest.txt`` states it.
-        key_id: of the key that signed; empty when nobody did.
+        key_id: of the key that signed; empty without a signature.
     """
 
     certificate: Mapping[str, Any]
@@ -117,7 +118,7 @@ def conclude(out: Path, ran: Ran, terms: Terms, *, finished_at: str = "", judged
     Args:
         out: the certificate's directory, with the histories in it.
         ran: what ran.
-        terms: how it is to be taken.
+        terms: under which the result is reached.
         finished_at: wall time, ISO 8601, UTC; now when left out.
         judged: what is stored there, if it was read and judged already and nothing was added since.
     """

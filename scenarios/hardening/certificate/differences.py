@@ -1,4 +1,4 @@
-"""Where two JSON values first differ, said so that a reader finds the place."""
+"""Finds where two JSON values first differ: two values in, one sentence out that names the place; empty when equal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def first_difference(stated: Any, rebuilt: Any, where: str = "") -> str:
         return _of_lists(stated, rebuilt, where)
     if _equal(stated, rebuilt):
         return ""
-    return f"{where or 'the whole'} states {_shown(stated)}, made again it is {_shown(rebuilt)}"
+    return f"{where or 'the whole'} states {_shown(stated)}, recomputed it is {_shown(rebuilt)}"
 
 
 def _of_mappings(stated: Mapping[str, Any], rebuilt: Mapping[str, Any], where: str) -> str:
@@ -45,7 +45,7 @@ def _of_lists(stated: list[Any], rebuilt: list[Any], where: str) -> str:
         if found:
             return found
     if len(stated) != len(rebuilt):
-        return f"{where} states {len(stated)} entries, made again there are {len(rebuilt)}"
+        return f"{where} states {len(stated)} entries, recomputed there are {len(rebuilt)}"
     return ""
 
 

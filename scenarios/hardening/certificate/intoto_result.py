@@ -1,4 +1,4 @@
-"""The certificate once more as in-toto's own ``test-result/v0.1``, for tools that know that predicate and not ours."""
+"""Writes the certificate as in-toto's own ``test-result/v0.1``, for tools that know that predicate and not ours."""
 
 from __future__ import annotations
 

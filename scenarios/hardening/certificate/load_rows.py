@@ -1,4 +1,4 @@
-"""What became of one load budget, read from its row in the certificate."""
+"""Reads from the row of a load budget in a certificate whether it was held, missed, unknown or not exercised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gate lets through: said by whoever runs the gate, never by the certificate that it judges.
+"""The terms of a gate: its caller sets them, the certificate that it judges never does.
 
 In come verdicts and facts of a verified certificate, and the moment of the decision (UTC); out comes a ``Decision``.
 A waiver or an allowance that a certificate brings along counts for nothing here.

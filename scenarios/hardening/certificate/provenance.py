@@ -1,4 +1,8 @@
-"""What code runs: the digest of the installed packages, and the git commit when it provably is that code."""
+"""Finds out what code runs: the digest of the installed packages, and the git commit when it provably is that code.
+
+In come the installed files and the checkout around them, out comes ``Provenance``; where git or the installation says
+nothing, the commit is ``unknown``. Nothing is raised.
+"""
 
 from __future__ import annotations
 

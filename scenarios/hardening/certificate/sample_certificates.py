@@ -97,9 +97,9 @@ def make(
 
 
 def forge(out: Path, code: Provenance, now: datetime, *, seed: int = 0) -> None:
-    """A failing run dressed up as a passing one, with every digest and every report made anew.
+    """A failing run presented as a passing one, with every digest and every report recomputed.
 
-    Only judging the history can tell: the certificate says of it what it would have to say of a passing one.
+    Only judging the history shows it: the certificate states what it would have to state of a passing one.
     """
     certificate = make(SAMPLES["passing"], out, code, now, seed=seed)
     guilty = deployments(seed, code.commit, let_through=SAMPLES["failing"].let_through)

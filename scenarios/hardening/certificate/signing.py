@@ -1,8 +1,9 @@
-"""DSSE envelopes with an Ed25519 key: who made a certificate is proven by this and by nothing else.
+"""Signs and checks DSSE envelopes with Ed25519 keys: the only proof of who made a certificate.
 
-An envelope signs the type of the payload together with its bytes ("pre-authentication encoding"), so that a signed
-file cannot be passed off as another kind of file. Keys are PEM files, as ``openssl genpkey -algorithm ed25519`` and
-``hardening keygen`` make them.
+In come bytes, their type and a key; out come envelopes as JSON, or ``EnvelopeError`` and ``KeyFileError``. An envelope
+signs the type of the payload together with its bytes ("pre-authentication encoding"), so that a signed file cannot be
+passed off as another kind of file. Keys are PEM files, as ``openssl genpkey -algorithm ed25519`` and ``hardening
+keygen`` make them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The certificate: an in-toto Statement that says what was proven, from which histories, and what was not.
+"""The certificate: an in-toto Statement of what was proven, from which histories, and what was not.
 
-Pure: facts in, JSON out. ``result`` and exit code come from the *Result* table (``verdict.result_of``) alone, and the
-whole predicate from the verdicts and ``Facts``, so that it can be made again from what is stored. Its fields are
-described in ``docs/CERTIFICATE.md``.
+In come verdicts and ``Facts`` (times in ISO 8601, UTC), out comes JSON; pure. A bad allow-list is an
+``AllowListError``. ``result`` and exit code come from the *Result* table (``verdict.result_of``) alone, and the whole
+predicate from the verdicts and ``Facts``, so that it can be made again from what is stored. Its fields are described in
+``docs/CERTIFICATE.md``.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class AllowListError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class HistoryFile:
-    """One stored history: scenario, path relative to the certificate, ``sha256:`` of its bytes, fault bites."""
+    """One stored history: scenario, path relative to the certificate, ``sha256:`` of its bytes, effects of faults."""
 
     scenario: str
     path: str
@@ -53,7 +54,7 @@ class HistoryFile:
             "sha256:" + hashlib.sha256(data).hexdigest(),
             history.header.world,
             len(history.events),
-            {kind: bool(entry["bit"]) for kind, entry in _bites({scenario: history}).items()},
+            {kind: bool(entry["bit"]) for kind, entry in _effects({scenario: history}).items()},
             history.header.seed,
             extra.get("schedules", 1),
             extra.get("plan"),
@@ -80,7 +81,7 @@ class Facts:
         waivers: as they were given; whether they count is decided at ``finished_at``.
         sabotages: rows of the sabotage table, with ``name`` and ``detected``.
         loads: load budgets, with ``name`` and what ``load_state`` reads.
-        faults: per kind how often it was injected and bit, see ``fault_table``.
+        faults: per kind how often it was injected and had an effect, see ``fault_table``.
         since: what changed since an older certificate.
     """
 
@@ -110,7 +111,7 @@ def is_clean(commit: str) -> bool:
     return commit not in {"", "unknown"} and not commit.endswith("-dirty")
 
 
-def _bites(histories: Mapping[str, History]) -> dict[str, dict[str, Any]]:
+def _effects(histories: Mapping[str, History]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for name, history in histories.items():
         for event in history.events:
@@ -131,8 +132,8 @@ def _bites(histories: Mapping[str, History]) -> dict[str, dict[str, Any]]:
 
 
 def fault_table(histories: Mapping[str, History]) -> list[dict[str, Any]]:
-    """Per kind of fault, by name: how often it was injected, how often it bit, its bites added up, and where."""
-    return [entry for _, entry in sorted(_bites(histories).items())]
+    """Per kind of fault, by name: how often it was injected and had an effect, the effects added up, and where."""
+    return [entry for _, entry in sorted(_effects(histories).items())]
 
 
 def tally_of(verdicts: Sequence[Verdict], facts: Facts) -> Tally:

@@ -77,7 +77,7 @@ class Demands:
 
 @dataclass(slots=True)
 class Report:
-    """What came of it: the checks in their order with what each found, and the first that did not hold."""
+    """The checks in their order with what each found, and the first that did not hold."""
 
     checks: list[tuple[str, str]] = field(default_factory=list)
     first: str = ""
@@ -241,7 +241,7 @@ class Verification:
         return f"{len(self.evidence.files)} histories"
 
     def verdicts(self) -> str:
-        """Judged anew, the histories give this very certificate."""
+        """Judged again, the histories give this very certificate."""
         verdicts, facts = self.judged_again()
         difference = first_difference(self.certificate, json.loads(as_text(statement(verdicts, facts))))
         if difference:
@@ -254,7 +254,7 @@ class Verification:
         self.report.broken_gates, self.report.warnings = list(decided.broken_gates), list(decided.warnings)
         self.report.notes += policy.ignored(facts)
         counts = ", ".join(f"{number} {verdict}" for verdict, number in self.predicate["counts"].items())
-        return f"judged anew: {counts}"
+        return f"judged again: {counts}"
 
     def judged_again(self) -> tuple[list[Verdict], Facts]:
         """Verdicts and facts as they follow from the histories and from what the run states of itself."""

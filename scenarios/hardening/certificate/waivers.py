@@ -1,4 +1,6 @@
-"""Waivers: somebody takes the responsibility for a claim that does not hold, for a reason and until a day.
+"""Waivers: a named owner answers for a claim that does not hold, for a reason and until a day (UTC).
+
+In comes TOML or mappings, out come ``Waiver``s; ``WaiverError`` names the entry, the field and what is allowed.
 
 A waiver never turns anything into a pass: it lets the result be WARNED where it would have been FAILED. One that has
 expired is a failure of its own, whether or not its claim holds, so that no list of forgotten excuses builds up.

@@ -81,11 +81,11 @@ def chaos_command(**given: Any) -> None:
     """Measure the steady state, break things under load, heal them, await recovery, judge what was recorded.
 
     On our own service and all it needs (the default), or on a staging stack behind a Toxiproxy: then only the
-    links, clients of ill will and (with --redis) Redis by commands can be hurt, and no process is touched.
+    links, abusive clients and (with --redis) Redis by commands can be hurt, and no process is touched.
     Too many errors, too much latency, the key q, Ctrl-C and SIGTERM heal everything and end it.
 
     Exit codes: 0 nothing failed, 1 a claim failed or a limit was exceeded, 2 bad input, 3 nothing was shown (no
-    steady state, no fault bit, or the world cannot do a fault), 4 stopped by a signal, or trouble of the harness.
+    steady state, no fault had an effect, or the world cannot do a fault), 4 stopped by a signal, or a harness error.
 
     \b
     Profiles: redis-storm, flaky-network, slow-downstreams, process-signals, pressure, clock, everything.
@@ -278,7 +278,7 @@ def _show(done: Done, *, as_json: bool) -> None:
             click.echo(f"{judged.claim:5} {judged.verdict:8} {judged.reason}".rstrip())
     for bite, bit in session.figures["bites"].items():
         if not bit:
-            click.echo(f"did not bite: {bite}")
+            click.echo(f"no effect: {bite}")
     for phase, figures in session.figures["phases"].items():
         if figures["latency_s_p50"] is not None:
             times = f"p50 {figures['latency_s_p50'] * 1000:.0f} ms, p99 {figures['latency_s_p99'] * 1000:.0f} ms"

@@ -83,7 +83,7 @@ def screen(facts: Facts, watch: Watch) -> RenderableType:
         wait_s = coming.at_s - max(spent, 0.0)
         table.add_row("next", f"{coming.fault.kind} {coming.fault.target} in {wait_s:.0f} s")
     healed = watch.healed[-3:]
-    past = ", ".join(f"{one.kind} {one.target}{'' if one.bit else ' (did not bite)'}" for one in healed)
+    past = ", ".join(f"{one.kind} {one.target}{'' if one.bit else ' (no effect)'}" for one in healed)
     table.add_row("healed", f"{len(watch.healed)} of {len(facts.schedule.faults)}{': ' if past else ''}{past}")
     table.add_row("level", Text(watch.level or "none", style=_LEVEL_STYLES.get(watch.level or "none", "")))
     breakers = Text("  ").join(
@@ -131,7 +131,7 @@ class LineView:
         if event.type == "fault" and event.f == "inject":
             self._line(f"broken: {value['kind']} {value['target']}")
         elif event.type == "fault":
-            self._line(f"healed: {value['kind']} {value['target']}{'' if value['bit'] else ' (it did not bite)'}")
+            self._line(f"healed: {value['kind']} {value['target']}{'' if value['bit'] else ' (it had no effect)'}")
         elif event.type == "state" and event.f == "phase":
             reason = f": {value['reason']}" if "reason" in value else ""
             self._line(f"phase: {value['phase']}{reason}")

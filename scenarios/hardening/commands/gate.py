@@ -1,6 +1,6 @@
 """``hardening gate``: the one command that a workflow calls to let a deployment through or not.
 
-In come a certificate and the terms of whoever runs the gate; out comes one line and an exit code. Nothing in the
+In come a certificate and the terms of the caller; out comes one line and an exit code. Nothing in the
 certificate can change the terms.
 """
 

@@ -1,4 +1,7 @@
-"""``hardening load``: Locust as a subprocess, with progress; then the judge, a line per budget, an exit code."""
+"""``hardening load``: runs Locust as a subprocess with progress, then judges the run.
+
+In come options and files, out come a line per budget and an exit code. Locust and the judge are never imported here.
+"""
 
 from __future__ import annotations
 
@@ -55,12 +58,14 @@ def _print_locustfile(context: click.Context, _option: click.Parameter, asked: b
 
 @click.group("load", invoke_without_command=True)
 @click.option("--shape", type=click.Choice(SHAPES), help="How the rate changes over time.")
-@click.option("--host", default="", help="Somebody's service; without it one is booted here.")
+@click.option("--host", default="", help="URL of a running service; without it one is booted here.")
 @click.option("--api-key-env", default="", metavar="NAME", help="Variable that holds the users' API key (with --host).")
 @click.option("--operator-key-env", default="", metavar="NAME", help="Variable that holds a key for /metrics.")
 @click.option("--duration", type=Duration(), help="How long requests are started; default: the shape's own.")
 @click.option("--rate", type=click.FloatRange(0.01, 100_000), help="Product requests a second to draw it around.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Who asks what, when.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Every request is drawn from it."
+)
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Locust processes here.")
 @click.option("--master", is_flag=True, help="Wait for --workers on other machines instead of starting them.")
 @click.option("--worker", is_flag=True, help="Work for a master elsewhere.")
@@ -93,9 +98,9 @@ def _print_locustfile(context: click.Context, _option: click.Parameter, asked: b
 def load_command(context: click.Context, /, **given: Any) -> None:
     """Load the service with Locust, watch it, and judge what was recorded against its budgets.
 
-    Without --host a service with all it needs is booted on loopback for the run. Against somebody's own (--host)
+    Without --host a service with all it needs is booted on loopback for the run. Against a running service (--host)
     rate and duration are capped, and no fault is ever injected. On a terminal, q ends a run early. Exit 0 every
-    budget held, 1 one did not, 2 bad input, 3 one that the shape is there for could not be told, 4 harness error.
+    budget held, 1 one did not, 2 bad input, 3 one that the shape exists for was not exercised, 4 harness error.
 
     \b
     Example:
@@ -124,7 +129,7 @@ def load_command(context: click.Context, /, **given: Any) -> None:
 @click.option("--budgets", type=click.Path(path_type=Path), help="TOML laid over the default budgets.")
 @click.option("--json", "as_json", is_flag=True, help="load.json on stdout, nothing else.")
 def judge_command(directory: Path, budgets: Path | None, *, as_json: bool) -> None:
-    """Judge the raw files that a run, or plain Locust, left in DIRECTORY; write the reports anew.
+    """Judge the raw files that a run, or plain Locust, left in DIRECTORY; write the reports again.
 
     \b
     Example:

@@ -131,7 +131,7 @@ def shrink_command(
     *,
     as_json: bool,
 ) -> None:
-    """Leave out of SESSION whatever its failure does not need, and tell the story of what is left.
+    """Leave out of SESSION what its failure does not need, and write the story of the rest.
 
     Faults, reloads, requests and (simulated) decisions go by delta debugging; then everything moves to the beginning.
 

@@ -35,7 +35,7 @@ def request(number: int, t: float, latency_s: float, status: int) -> list[Event]
 
 
 def outage(text: str = "ticker", requests: int = 40) -> History:
-    """Two faults (one without bite), a level, a breaker, served and refused requests and one that failed."""
+    """Two faults (one without effect), a level, a breaker, served and refused requests and one that failed."""
     events = [event(0.5, "state", "phase", "", "harness", phase="steady")]
     events.append(event(1.0, "state", "phase", "", "harness", phase="faults"))
     for number in range(requests):

@@ -167,8 +167,8 @@ def test_the_matrix_shows_an_unnoticed_sabotage_first() -> None:
 def test_the_timeline_says_in_words_what_it_draws() -> None:
     text = page().text
     assert "41 requests, 8 refused on purpose, 1 errors." in text
-    assert "Fault http_fault on ticker from 1.2 to 2.2 s, bit." in text
-    assert "Fault net_down on user from 2.5 to 3.0 s, did not bite." in text
+    assert "Fault http_fault on ticker from 1.2 to 2.2 s, had an effect." in text
+    assert "Fault net_down on user from 2.5 to 3.0 s, had no effect." in text
     assert "Highest level: heavy." in text
     assert "Breaker ticker: closed, open, half_open, closed." in text
 

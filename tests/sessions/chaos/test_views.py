@@ -87,7 +87,7 @@ def test_lines_say_what_changed() -> None:
         "    4.0 s  phase: faults",
         "    4.0 s  broken: net_down user",
         "    4.0 s  breaker: user closed -> open",
-        "    4.0 s  healed: net_down user (it did not bite)",
+        "    4.0 s  healed: net_down user (it had no effect)",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Figures of a verdict as a line of text, the same in every report."""
+"""Writes the figures of a verdict as one line of text, the same in every report."""
 
 from __future__ import annotations
 

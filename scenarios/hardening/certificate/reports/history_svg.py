@@ -118,16 +118,16 @@ def description(timeline: Timeline) -> str:
         said.append(f"{total.requests} requests, {total.refused} refused on purpose, {total.errors} errors.")
     for window in timeline.windows:
         span = f"from {window.start_s:.1f} to {window.end_s:.1f} s"
-        said.append(f"Fault {window.kind} on {window.target} {span}, {bite_in_words(window)}.")
+        said.append(f"Fault {window.kind} on {window.target} {span}, {effect_in_words(window)}.")
     highest = max((LEVELS.index(s.state) for s in timeline.levels if s.state in LEVELS), default=0)
     said.append(f"Highest level: {LEVELS[highest]}.")
     said += [f"Breaker {name}: {', '.join(s.state for s in spans)}." for name, spans in timeline.breakers.items()]
     return " ".join(said)
 
 
-def bite_in_words(window: Window) -> str:
-    """Whether a fault bit."""
-    return {True: "bit", False: "did not bite", None: "was not healed in this history"}[window.bit]
+def effect_in_words(window: Window) -> str:
+    """Whether a fault had an effect."""
+    return {True: "had an effect", False: "had no effect", None: "was not healed in this history"}[window.bit]
 
 
 def _cut(text: str, length: int) -> str:
@@ -155,7 +155,7 @@ def _faults(drawing: _Drawing) -> None:
     drawing.name("faults", drawing.y + 12)
     rows: list[float] = []
     for window in drawing.timeline.windows:
-        label = _cut(f"{window.kind} → {window.target}: {bite_in_words(window)}", BAND_LABEL_CHARS)
+        label = _cut(f"{window.kind} → {window.target}: {effect_in_words(window)}", BAND_LABEL_CHARS)
         width = 6.4 * len(label) + 12
         start, end = drawing.x(window.start_s), drawing.x(window.end_s)
         inside = end - start > width

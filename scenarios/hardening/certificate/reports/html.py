@@ -17,7 +17,7 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Template
 from markupsafe import Markup
 
 from hardening.certificate.reports.figures_shown import figures_shown
-from hardening.certificate.reports.history_svg import bite_in_words
+from hardening.certificate.reports.history_svg import effect_in_words
 from hardening.certificate.reports.page_view import STANDINGS, anchor, page_view
 from hardening.history.events import History
 
@@ -67,7 +67,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {"STANDINGS": STANDINGS, "bite_in_words": bite_in_words, "figures_shown": figures_shown}
+    environment.globals |= {"STANDINGS": STANDINGS, "effect_in_words": effect_in_words, "figures_shown": figures_shown}
     environment.filters |= {"ms": _milliseconds, "rest": _rest, "anchor": anchor}
     return environment.get_template("page.html.jinja")
 

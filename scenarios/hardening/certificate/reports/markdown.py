@@ -174,7 +174,7 @@ def _loads(predicate: Mapping[str, Any]) -> list[str]:
 
 
 def _not_exercised(predicate: Mapping[str, Any]) -> list[str]:
-    """Claims without a verdict, waivers, and faults that did not bite: what nobody should read as shown."""
+    """Claims without a verdict, waivers, and faults without effect: all that was not shown."""
     found = [
         f"- {claim['id']} {_line(claim['title'])} ({claim['standing']}): {_line(claim['reason'])}"
         for claim in predicate["claims"]
@@ -201,7 +201,7 @@ def _faults(predicate: Mapping[str, Any]) -> list[str]:
         (entry["kind"], entry["injected"], entry["bit"], figures_shown(entry["bite"]), ", ".join(entry["histories"]))
         for entry in predicate["faults"]
     ]
-    return ["## Faults", "", *_table(("kind", "injected", "bit", "how much", "in"), rows), ""] if rows else []
+    return ["## Faults", "", *_table(("kind", "injected", "effective", "how much", "in"), rows), ""] if rows else []
 
 
 def _histories(predicate: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
-"""What the page says, made from a certificate's predicate: plain values that the template only has to lay out.
+"""Turns a certificate and its histories into plain values that the page's template only has to lay out.
 
-Certificates of older versions lack fields; what is missing is empty here, and never made up.
+Nothing is raised for what a certificate lacks: certificates of older versions lack fields; what is missing is empty
+here, and never made up.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _STORED = re.compile(r"histories/[\w.-]+\.jsonl")
 
 @dataclass(frozen=True, slots=True)
 class ClaimRow:
-    """One claim as a row of the table; ``told`` says that the page has a story of it."""
+    """One claim as a row of the table; ``failed`` says that the page shows its failure."""
 
     id: str
     component: str
@@ -49,11 +50,11 @@ class ClaimRow:
     seen: str
     figures: Sequence[tuple[str, str, bool]]
     histories: Sequence[tuple[str, bool]]
-    told: bool
+    failed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Failure:
     """A failure: the claim, its evidence, and the smallest runs that still fail."""
 
     key: str
@@ -93,7 +94,7 @@ class PageView:
     components: Sequence[tuple[str, str, Sequence[ClaimRow]]]
     counts: Sequence[tuple[str, int]]
     gates: Sequence[Mapping[str, Any]]
-    told: Sequence[Told]
+    failures: Sequence[Failure]
     histories: Sequence[HistoryView]
     matrix: Mapping[str, Any]
     facts: Sequence[tuple[str, str, bool]] = field(default=())
@@ -103,8 +104,8 @@ def page_view(certificate: Mapping[str, Any], histories: Mapping[str, History]) 
     """Make the view of a certificate and of the histories that it was made from, by the names of their files."""
     p = _whole(certificate.get("predicate") or {})
     keys = {name: f"history-{anchor(name)}" for name in sorted({*histories, *(h["scenario"] for h in p["histories"])})}
-    told = _told(p, keys)
-    rows = [_claim(claim, keys, told) for claim in p["claims"]]
+    failures = _failures(p, keys)
+    rows = [_claim(claim, keys, failures) for claim in p["claims"]]
     rows += [_not_run(claim) for claim in p["not_run"]]
     present = [
         (name, title, [row for row in rows if row.component == name])
@@ -119,7 +120,7 @@ def page_view(certificate: Mapping[str, Any], histories: Mapping[str, History]) 
         components=[entry for entry in present if entry[2]],
         counts=[(standing, sum(row.standing == standing for row in rows)) for standing in STANDINGS],
         gates=p["gates"] or _gates(rows),
-        told=told,
+        failures=failures,
         histories=_histories(p, histories, keys),
         matrix=_matrix(p["sabotage"]),
         facts=_facts(p),
@@ -183,7 +184,7 @@ def _gates(rows: Sequence[ClaimRow]) -> list[dict[str, Any]]:
 
 
 def anchor(text: str) -> str:
-    """Letters, digits, dots and hyphens: safe in an id. What it changes is told apart by its code point."""
+    """Letters, digits, dots and hyphens: safe in an id. A character that it replaces becomes its code point."""
     return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else f"_{ord(c):x}" for c in text)
 
 
@@ -191,7 +192,7 @@ def _split(names: object) -> list[str]:
     return [name.strip() for name in str(names or "").split(",") if name.strip()]
 
 
-def _claim(claim: Mapping[str, Any], keys: Mapping[str, str], told: Sequence[Told]) -> ClaimRow:
+def _claim(claim: Mapping[str, Any], keys: Mapping[str, str], failures: Sequence[Failure]) -> ClaimRow:
     figures = claim["figures"]
     nested = {name: value for name, value in figures.items() if isinstance(value, Mapping)}
     flat = {name: value for name, value in figures.items() if name not in nested}
@@ -209,7 +210,7 @@ def _claim(claim: Mapping[str, Any], keys: Mapping[str, str], told: Sequence[Tol
         seen=str(claim["reason"]),
         figures=shown,
         histories=[(name, name in keys) for name in _split(claim["history"]) if name not in nested],
-        told=any(story.claim == claim["id"] for story in told),
+        failed=any(story.claim == claim["id"] for story in failures),
     )
 
 
@@ -217,11 +218,11 @@ def _not_run(claim: Mapping[str, Any]) -> ClaimRow:
     known = CLAIMS.get(str(claim.get("id")))
     promise, premise = (known.promise, known.premise) if known else ("", "")
     head = (str(claim.get("id", "")), str(claim.get("component", "")), str(claim.get("title", "")))
-    return ClaimRow(*head, "not_run", "", promise, premise, None, "not asked for in this run", (), (), told=False)
+    return ClaimRow(*head, "not_run", "", promise, premise, None, "not asked for in this run", (), (), failed=False)
 
 
-def _told(p: Mapping[str, Any], keys: Mapping[str, str]) -> list[Told]:
-    """A story for each claim that failed, waived or not; then those whose claim is no failed one."""
+def _failures(p: Mapping[str, Any], keys: Mapping[str, str]) -> list[Failure]:
+    """Each claim that failed, waived or not; then the stories of claims that did not."""
     failed = [claim for claim in p["claims"] if claim["verdict"] == "FAIL"]
     ids = {claim["id"] for claim in failed}
     found = [_story(claim, p, keys) for claim in sorted(failed, key=lambda claim: claim["standing"] == "waived")]
@@ -237,11 +238,11 @@ def _told(p: Mapping[str, Any], keys: Mapping[str, str]) -> list[Told]:
     return found
 
 
-def _story(claim: Mapping[str, Any], p: Mapping[str, Any], keys: Mapping[str, str], key: str = "") -> Told:
+def _story(claim: Mapping[str, Any], p: Mapping[str, Any], keys: Mapping[str, str], key: str = "") -> Failure:
     evidence = claim["evidence"][:EVIDENCE_MAX]
     shrunk = [s for s in p["stories"] if str(s.get("claim") or "") == str(claim["id"])]
     history = str(claim["history"])
-    return Told(
+    return Failure(
         key=key or f"story-{anchor(str(claim['id']))}",
         claim=str(claim["id"]),
         title=str(claim["title"]),

@@ -1,7 +1,7 @@
-"""What a history's timeline shows, as numbers: requests, fault windows, level, breakers, phases, probes. Pure.
+"""Reads from a history what its timeline shows: requests, fault windows, level, breakers, phases, probes.
 
-Nothing is drawn here. Many requests are thinned by bucketed percentiles, never by chance, so that the same history
-always gives the same page.
+In comes a history, out comes a ``Timeline`` of numbers (seconds since the run began); pure, and nothing is drawn here.
+Many requests are thinned by bucketed percentiles, never by chance, so that the same history always gives the same page.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A fault from inject to heal; ``bit`` is ``None`` when it was never healed within the history."""
+    """A fault from inject to heal; ``bit`` (it had an effect) is ``None`` when it was never healed."""
 
     id: str
     kind: str
