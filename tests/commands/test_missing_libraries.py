@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +66,37 @@ def test_a_module_of_nobody_is_trouble_of_the_harness(
         main()
     assert ended.value.code == 4
     assert "harness error: ModuleNotFoundError" in capsys.readouterr().err
+
+
+ROOT = Path(__file__).parents[2]
+BROUGHT_BY_OTHERS = {"pytest", "pytest_asyncio", "anyio"}
+"""The plugin runs where pytest is, and the adapter for anyio where the simulated program uses that."""
+
+
+def imported() -> dict[str, str]:
+    """Every module of others that our code imports, and a file that does."""
+    found: dict[str, str] = {}
+    for root in ("service", "faults", "scenarios/hardening", "loadtests"):
+        for path in (ROOT / root).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+                if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    names = [node.module]
+                found |= {name.partition(".")[0]: str(path.relative_to(ROOT)) for name in names}
+    ours = {"hardening", "signal_service", *sys.stdlib_module_names}
+    return {name: where for name, where in sorted(found.items()) if name not in ours}
+
+
+def test_every_library_that_we_import_is_of_the_core_or_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    stated = [f"{one}; extra == '{extra}'" for extra, all_ in project["optional-dependencies"].items() for one in all_]
+    monkeypatch.setattr(extras.metadata, "requires", lambda _: [*project["dependencies"], *stated])
+    core = {extras.library_of(one) for one in project["dependencies"]}
+    lost = {
+        name: where
+        for name, where in imported().items()
+        if name not in BROUGHT_BY_OTHERS
+        and extras.library_with(name) not in core
+        and not extras.what_to_install(ModuleNotFoundError(name=name))
+    }
+    assert not lost

@@ -11,10 +11,18 @@ import re
 from importlib import metadata
 
 PACKAGE = "signal-hardening"
-EXTRAS = ("certify", "service", "load")
+EXTRAS = ("certify", "service", "load", "all")
 """The extras that may be named to a user; of several that bring a library, the first is."""
 
-_LIBRARIES = {"toxiproxy": "toxiproxy-python", "yaml": "pyyaml", "gevent": "locust", "geventhttpclient": "locust"}
+_LIBRARIES = {
+    "gevent": "locust",
+    "geventhttpclient": "locust",
+    "markupsafe": "jinja2",
+    "re2": "google-re2",
+    "starlette": "fastapi",
+    "toxiproxy": "toxiproxy-python",
+    "yaml": "pyyaml",
+}
 """Import names that are not their library's own name, or come with another library."""
 
 
@@ -31,18 +39,26 @@ def needs(*modules: str) -> None:
 
 def what_to_install(error: ModuleNotFoundError) -> str:
     """``needs locust: pip install "signal-hardening[load]"``; empty when no extra brings what is missing."""
-    top = (error.name or "").partition(".")[0]
-    library = _normal(_LIBRARIES.get(top, top))
-    brought_by = {extra for extra in EXTRAS if library in _libraries_of(extra)}
-    extra = next((one for one in EXTRAS if one in brought_by), "")
+    library = library_with((error.name or "").partition(".")[0])
+    extra = next((one for one in EXTRAS if library in _libraries_of(one)), "")
     return f'needs {library}: pip install "{PACKAGE}[{extra}]"' if extra else ""
 
 
+def library_with(module: str) -> str:
+    """The library that brings a top-level module."""
+    return _normal(_LIBRARIES.get(module, module))
+
+
+def library_of(requirement: str) -> str:
+    """The library that a requirement such as ``redis[hiredis]>=8.1`` names."""
+    return _normal(re.split(r"[\s\[<>=!~(;]", requirement, maxsplit=1)[0])
+
+
 def _libraries_of(extra: str) -> set[str]:
-    """The libraries that an extra adds, by their normalised names."""
+    """The libraries that an extra adds."""
     stated = [one.partition(";") for one in metadata.requires(PACKAGE) or ()]
     marker = re.compile(rf"""extra\s*==\s*['"]{extra}['"]""")
-    return {_normal(re.split(r"[\s\[<>=!~(]", name, maxsplit=1)[0]) for name, _, when in stated if marker.search(when)}
+    return {library_of(name) for name, _, when in stated if marker.search(when)}
 
 
 def _normal(name: str) -> str:

@@ -24,9 +24,10 @@ _APART = (MANIFEST_FILE, ENVELOPE_FILE, DIGEST_FILE)
 
 
 FILES_MAX = 10_000
-FILE_BYTES_MAX = 128 * 2**20
-WHOLE_BYTES_MAX = 512 * 2**20
-"""What is larger is not read: the author of a certificate must not choose how much memory its reader needs."""
+FILE_BYTES_MAX = 64 * 2**20
+WHOLE_BYTES_MAX = 192 * 2**20
+"""What is larger is not read: the author of a certificate must not choose how much memory its reader needs.
+A history takes about ten times its size while it is judged."""
 
 
 class ManifestError(ValueError):

@@ -1,4 +1,7 @@
-"""``hardening chaos``: a session of faults under load, watched, healed, judged and kept."""
+"""``hardening chaos``: runs a session of faults under load, heals it, judges it and stores it.
+
+In come options or a schedule (seconds), out come lines or a board, the stored session, and an exit code.
+"""
 
 from __future__ import annotations
 

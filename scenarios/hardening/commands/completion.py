@@ -1,4 +1,4 @@
-"""``hardening completion``: the script with which a shell completes our commands and options."""
+"""``hardening completion``: prints the script with which a shell completes commands and options; its name comes in."""
 
 from __future__ import annotations
 

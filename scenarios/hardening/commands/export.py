@@ -1,4 +1,7 @@
-"""``hardening export``: a session for other people's tools."""
+"""``hardening export``: writes a session as an experiment of the Chaos Toolkit or as manifests of Chaos Mesh.
+
+In come a session's name or file and options, out come text in a file or on stdout, and an exit code.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs ``hardening`` in this process after a sabotage was applied: for what is broken in it and not in the service.
+"""Runs ``hardening`` in this process after a mutant was applied: for mutants of the harness, not of the service.
 
 ``python -m hardening.commands.sabotaged NAME WORDS OF HARDENING...``
 """

@@ -1,4 +1,7 @@
-"""``hardening serve``: the Signal Service and all it needs, until Ctrl-C; ``hardening preflight``."""
+"""``hardening serve`` runs the Signal Service and its dependencies; ``hardening preflight`` checks a configuration.
+
+In come options and variables of the environment, out come addresses and keys as lines or JSON, and an exit code.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +107,7 @@ async def _serve(spec: WorldSpec, env_file: Path | None, *, as_json: bool) -> in
 def serve_command(
     port: int, seed: int, candles: Path | None, sabotage: str, env_file: Path | None, *, logs: bool, as_json: bool
 ) -> None:
-    """Start the service with a real Valkey and stand-ins for its downstreams; print how to use it.
+    """Start the service with a real Valkey and fake downstreams; print how to use it.
 
     REDIS_URL, TICKER_SERVICE_URL, USER_SERVICE_URL, ALERT_SERVICE_URL and COMMS_SERVICE_URL name real ones to use
     instead. No root, no Docker; Ctrl-C stops all, in order, and leaves nothing. While it runs, another terminal

@@ -1,4 +1,7 @@
-"""``hardening session``, ``replay`` and ``shrink``: what became of sessions, run again, made smaller, kept."""
+"""``hardening session``, ``replay`` and ``shrink``: show, compare, repeat, reduce and adopt stored sessions.
+
+In come names or files of sessions, out come lines or JSON, new sessions, and an exit code.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that say how a certificate is to be taken: waivers, and claims that may be UNKNOWN.
+"""Reads the terms of a result: files of waivers, files of claims that may be UNKNOWN, and names of claims.
 
 In come paths as options give them, out come their contents, checked; what cannot be is a ``click.UsageError`` that
 names the option, the value and what is allowed.
