@@ -13,7 +13,7 @@ import pytest
 from hardening.faults.base import UnsupportedTargetError
 from hardening.faults.http_faults import HOW, HttpFault
 from hardening.faults.schedule import Injection
-from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.downstreams import FakeDownstream
 from hardening.worlds.shared.market import SeededMarket
 from hardening.worlds.shared.misbehaviour import KINDS, Misbehaviour
 
@@ -80,7 +80,7 @@ def test_the_stand_in_takes_what_the_fault_sends(how: str) -> None:
 class WireDownstream:
     """The ``Downstream`` target over a stand-in in this process, behind a real socket."""
 
-    def __init__(self, stand_in: StandIn) -> None:
+    def __init__(self, stand_in: FakeDownstream) -> None:
         self._stand_in = stand_in
         self._before = 0
 
@@ -97,7 +97,7 @@ class WireDownstream:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("how", OVER_THE_WIRE)
 async def test_each_way_hurts_over_the_wire_and_is_healed(how: str) -> None:
-    stand_in = StandIn("ticker", lambda *_: None, SeededMarket(0))
+    stand_in = FakeDownstream("ticker", lambda *_: None, SeededMarket(0))
     server = stand_in.server()
     url = f"http://127.0.0.1:{await server.start()}/candles/AAPL?timeframe=1m&limit=3"
     injection = Injection(HttpFault(how=how, latency_ms=1), OneDownstream(WireDownstream(stand_in)))
@@ -119,7 +119,7 @@ async def test_each_way_hurts_over_the_wire_and_is_healed(how: str) -> None:
     "fault", [HttpFault(path_prefix="/users"), HttpFault(spare_health=True)], ids=["path", "health"]
 )
 async def test_other_paths_and_spared_health_are_left_alone(fault: HttpFault) -> None:
-    stand_in = StandIn("ticker", lambda *_: None, SeededMarket(0))
+    stand_in = FakeDownstream("ticker", lambda *_: None, SeededMarket(0))
     server = stand_in.server()
     path = "/health" if fault.spare_health else "/candles/AAPL?timeframe=1m&limit=3"
     url = f"http://127.0.0.1:{await server.start()}{path}"
@@ -136,7 +136,7 @@ async def test_other_paths_and_spared_health_are_left_alone(fault: HttpFault) ->
 @pytest.mark.live
 @pytest.mark.asyncio
 async def test_latency_over_the_wire_is_as_long_as_was_asked_for() -> None:
-    stand_in = StandIn("ticker", lambda *_: None, SeededMarket(0))
+    stand_in = FakeDownstream("ticker", lambda *_: None, SeededMarket(0))
     server = stand_in.server()
     url = f"http://127.0.0.1:{await server.start()}/candles/AAPL?timeframe=1m&limit=3"
     loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""The stand-ins answer as good downstreams do, keep a diary, and misbehave exactly as told."""
+"""The fake downstreams answer as good ones do, record requests, and misbehave exactly as set."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.downstreams import FakeDownstream
 from hardening.worlds.shared.market import SeededMarket
 from hardening.worlds.shared.misbehaviour import KINDS, Misbehaviour
 
@@ -20,9 +20,9 @@ Diary = list[tuple[str, str, str, Mapping[str, Any], str]]
 
 
 @asynccontextmanager
-async def serving(name: str) -> AsyncIterator[tuple[StandIn, httpx.AsyncClient, Diary]]:
+async def serving(name: str) -> AsyncIterator[tuple[FakeDownstream, httpx.AsyncClient, Diary]]:
     diary: Diary = []
-    stand_in = StandIn(name, lambda *event: diary.append(event), SeededMarket(0))
+    stand_in = FakeDownstream(name, lambda *event: diary.append(event), SeededMarket(0))
     server = stand_in.server()
     port = await server.start()
     try:
@@ -55,7 +55,7 @@ async def test_an_effect_happens_once_for_each_idempotency_key() -> None:
         assert list(stand_in.effects) == ["k"]
 
 
-async def _ask(kind: str) -> tuple[StandIn, httpx.Response | Exception]:
+async def _ask(kind: str) -> tuple[FakeDownstream, httpx.Response | Exception]:
     async with serving("user") as (stand_in, client, _):
         stand_in.misbehaviour = Misbehaviour(kind, latency_s=0.001)
         try:

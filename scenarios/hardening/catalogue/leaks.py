@@ -70,7 +70,7 @@ def secrets(seed: int) -> Scenario:
     canaries = planted_secrets(seed)
     own = [canary for canary in Secrets.draw(seed).canaries() if canary["kind"] == "own"]
     query, password, wrong, card, email = (canary["value"] for canary in canaries[:5])
-    rude = [
+    misplaced = [
         Operation(0.1, "signal", path=f"/v2/signals/AAPL?api_key={query}&timeframe=1m", key="demo"),
         Operation(0.2, "signal", path=f"/v2/signals/AAPL?timeframe={query}", key="demo"),
         Operation(0.3, "signal", path="/v2/signals/AAPL", headers={"X-API-Key": wrong}, sends="wrong"),
@@ -92,9 +92,9 @@ def secrets(seed: int) -> Scenario:
         ),
     ]
     closed = ("/docs", "/openapi.json", "/metrics", "/admin/state", "/admin/config")
-    rude += [Operation(1.5 + i * 0.02, "other", path=path, sends="none") for i, path in enumerate(closed)]
+    misplaced += [Operation(1.5 + i * 0.02, "other", path=path, sends="none") for i, path in enumerate(closed)]
     changing = ("/admin/reload", "/admin/rollback", "/admin/cache/invalidate", "/v2/alerts", "/v2/signals/batch")
-    rude += [
+    misplaced += [
         Operation(1.6 + i * 0.02, "other", "POST", path, body={"symbol": "AAPL"}, sends="none")
         for i, path in enumerate(changing)
     ]
@@ -104,7 +104,7 @@ def secrets(seed: int) -> Scenario:
         name="secrets",
         summary="secrets where they do not belong, wrong keys, wrong scopes",
         steady=calm(seed, "secrets", for_s=1.0),
-        workload=Workload.of([*rude, *good, *admin]),
+        workload=Workload.of([*misplaced, *good, *admin]),
         canaries=canaries,
         keep=KEEP,
         environment=leaky_library.variables([*canaries, *own], KEEP),

@@ -106,7 +106,7 @@ def refused_alerts(seed: int) -> Scenario:
 
 @listed("simulated")
 def volatile_store(seed: int) -> Scenario:
-    """Redis is told to evict under the service, which cannot keep its word any more and has to say so; and back."""
+    """Redis is set to evict for a while: the service cannot keep its promise of alerts, and has to say so."""
     asked = [Operation(1.0 + i, "ready", path="/ready", key="operator", priority="critical") for i in range(45)]
     return Scenario(
         name="volatile-store",

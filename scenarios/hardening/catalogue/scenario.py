@@ -41,8 +41,8 @@ class Scenario:
         schedule: the faults.
         reloads: configurations swapped while the workload runs.
         recovery_s: bound for the way back to steady state after the last heal.
-        latency_s: how long each stand-in takes to answer.
-        absent: stand-ins that are not there.
+        latency_s: how long each fake downstream takes to answer.
+        absent: fake downstreams that are not there.
         durable: the store keeps what it acknowledged.
         term_at_s: send SIGTERM at this moment of the workload instead of after it (C6.1).
         canaries: planted secrets, which may stand nowhere; ``keep``: harmless texts, which must stand unchanged.

@@ -84,7 +84,7 @@ class LiveRuns:
 
     Attributes:
         out: directory of the histories.
-        progress: told of each.
+        progress: called with each.
         budget_s: wall seconds since ``began_s`` within which optional jobs must be expected to end.
         problems: by job, what cut it short.
         skipped: jobs for which no time was left.

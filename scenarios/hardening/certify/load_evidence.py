@@ -1,6 +1,6 @@
 """A load run as evidence of a certificate: its budgets as rows, and its history, which the judges read as any other.
 
-The rows are what the run says of itself. Of its claims only the history is taken, so that they are judged anew from
+The rows are what the run says of itself. Of its claims only the history is taken, so that they are judged again from
 the stored file, now and whenever the certificate is verified.
 """
 
@@ -64,7 +64,7 @@ async def gather_load(
         seed: who asks what, and when.
         duration_s: how long requests are started; ``None`` for the shape's own.
         sabotage: the mutant that breaks the service first (a name or ``FILE.py:NAME``).
-        on_phase: told what happens.
+        on_phase: called with each phase.
 
     A run that came to nothing leaves one row that is UNKNOWN and may not be.
     """

@@ -31,7 +31,7 @@ from hardening.runs.interrupt import InterruptedRunError, run
 from hardening.sessions.chaos.conduct import Done, Facts, conduct
 from hardening.sessions.chaos.draw import SHORTEST_S, TAIL_S, NothingToDrawError, draw
 from hardening.sessions.chaos.ingredients import PROFILES
-from hardening.sessions.chaos.order import Order, scenario_of
+from hardening.sessions.chaos.session_plan import SessionPlan, scenario_of
 from hardening.sessions.chaos.support import Support, live_support, staging_support
 from hardening.sessions.chaos.watch import Limits, Watch
 from hardening.sessions.store import DEFAULT, Store
@@ -134,7 +134,7 @@ def order_of(
     links: tuple[str, ...],
     ask: tuple[str, ...],
     sabotage: str,
-) -> Order:
+) -> SessionPlan:
     """The order that the options give; whatever is wrong with them is said here.
 
     Raises:
@@ -153,7 +153,7 @@ def order_of(
         cut = tuple(timed.fault.target for timed in schedule.faults if timed.fault.kind == "net_down")
         staging = dataclasses.replace(staging, cut=cut, scenario=name, context=RunContext(seed))
     limits = Limits(abort_errors, abort_latency)
-    return Order(scenario, seed, for_s, limits, staging, api_key_env, _sabotage(sabotage))
+    return SessionPlan(scenario, seed, for_s, limits, staging, api_key_env, _sabotage(sabotage))
 
 
 def _sabotage(given: str) -> str:
@@ -251,7 +251,7 @@ def _refuse(text: str) -> None:
     sys.exit(Exit.UNKNOWN)
 
 
-def _conducted(order: Order, store: Store, *, as_json: bool) -> Done:
+def _conducted(order: SessionPlan, store: Store, *, as_json: bool) -> Done:
     watch = Watch(limits=order.limits)
     world = order.staging.url if order.staging else "the live world"
     facts = Facts(order.scenario.name, world, order.duration_s, order.scenario.schedule)

@@ -124,16 +124,16 @@ class _Checks:
             before = len(self._reloads())
             service.write_config(merge(service.settings, _nonsense(name)))
             await service.signal(signal.SIGHUP)
-            told = functools.partial(self._told_of, field, before)
-            await until(lambda told=told: told() is not None, REFUSAL_S_MAX)  # type: ignore[misc]
-            last = told() or next(iter(self._reloads()[before:][-1:]), {})
+            outcome = functools.partial(self._outcome_of, field, before)
+            await until(lambda outcome=outcome: outcome() is not None, REFUSAL_S_MAX)  # type: ignore[misc]
+            last = outcome() or next(iter(self._reloads()[before:][-1:]), {})
             line = f"{last.get('field', '')}: {last.get('error', '')}"
             refused = last.get("outcome") == "refused"
             self._probe(probe="refused_setting", field=field, when="reload", refused=refused, line=line)
             await asyncio.sleep(0)
 
-    def _told_of(self, field: str, before: int) -> Mapping[str, Any] | None:
-        """The outcome that names ``field``: signal and watch both reload, and the one before may be told late."""
+    def _outcome_of(self, field: str, before: int) -> Mapping[str, Any] | None:
+        """The outcome that names ``field``: signal and watch both reload, so an earlier one may be reported late."""
         return next((value for value in self._reloads()[before:] if value.get("field") == field), None)
 
     def _reloads(self) -> list[Mapping[str, Any]]:

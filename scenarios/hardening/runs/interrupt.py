@@ -31,7 +31,7 @@ def run(work: Coroutine[object, object, T], gently: Callable[[int], None] | None
 
     Args:
         work: what runs.
-        gently: told of the first signal, and trusted to bring ``work`` to its end; the second one cancels it.
+        gently: called with the first signal, and expected to bring ``work`` to its end; the second one cancels it.
 
     Raises:
         InterruptedRunError: when SIGINT or SIGTERM ended it.

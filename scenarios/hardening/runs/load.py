@@ -321,12 +321,12 @@ class _Embedded:
             steady = is_steady(await probe_ready(self.world))
         self.phase("quiet")
 
-    def _note(self, what: str, fault_id: str, fault: Fault, bite: Effect | None, _: Mapping[str, Any]) -> None:
+    def _note(self, what: str, fault_id: str, fault: Fault, effect: Effect | None, _: Mapping[str, Any]) -> None:
         value: dict[str, Any] = {"kind": fault.kind, "target": fault.target}
-        if bite is None:
+        if effect is None:
             value["parameters"] = fault.to_json()
         else:
-            value |= {"bit": bite.bit, "bite": dict(bite.counts), "verified": True}
+            value |= {"bit": effect.bit, "bite": dict(effect.counts), "verified": True}
         self.world.recorder.add(self.world.now(), "harness", "fault", what, value, fault_id)
         self.on_progress({"state": "fault", "what": what, "kind": fault.kind, "target": fault.target})
 

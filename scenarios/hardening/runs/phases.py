@@ -167,13 +167,13 @@ class Phases:
             group.create_task(self.world.client.run(self.scenario.workload, self._stopped))
             self._breaking = [faults, *(group.create_task(work) for work in self.beside())]
 
-    def fault(self, what: str, fault_id: str, fault: Fault, bite: Effect | None, details: Mapping[str, Any]) -> None:
-        """A fault was injected, or (with its bite) healed."""
+    def fault(self, what: str, fault_id: str, fault: Fault, effect: Effect | None, details: Mapping[str, Any]) -> None:
+        """A fault was injected, or (with its effect) healed."""
         value: dict[str, Any] = {"kind": fault.kind, "target": fault.target}
-        if bite is None:
+        if effect is None:
             value["parameters"] = fault.to_json()
         else:
-            value |= {"bit": bite.bit, "bite": dict(bite.counts), "verified": True}
+            value |= {"bit": effect.bit, "bite": dict(effect.counts), "verified": True}
         self.world.recorder.add(self.world.now(), "harness", "fault", what, value, fault_id)
         for key, kind in details.get("entries", {}).items():
             planted = {"probe": "planted_entry", "key": key, "kind": kind}

@@ -103,17 +103,17 @@ async def probe_metrics(world: Stage) -> dict[str, Any]:
 
 LAG_EVERY_S = 0.02
 
-RUDE_KINDS = {
+ABUSIVE_KINDS = {
     "slow_head": "slow_head",
     "slow_body": "slow_body",
     "connection_flood": "flood",
     "descriptors_exhausted": "descriptors",
 }
-"""Faults that are clients of ill will, and their names in the ``rude_clients`` probe."""
+"""Faults that are abusive clients, and their names in the ``rude_clients`` probe."""
 
 
-def probe_rude_clients(world: Stage, kind: str, counts: Mapping[str, float], since_s: float) -> None:
-    """What a crowd of ill will got, from its bite, and what everybody else got meanwhile, from the record so far."""
+def probe_abusive_clients(world: Stage, kind: str, counts: Mapping[str, float], since_s: float) -> None:
+    """Record what abusive clients got (the fault's effect) and what other clients got meanwhile (the record so far)."""
     now = world.now()
     recorded = world.recorder.history().events
     events = [event for event in recorded if since_s <= event.t <= now]
@@ -125,7 +125,7 @@ def probe_rude_clients(world: Stage, kind: str, counts: Mapping[str, float], sin
     accepted = [int(e.value.get("connections", 0)) for e in events if e.f == "sample"]
     value = {
         "probe": "rude_clients",
-        "kind": RUDE_KINDS[kind],
+        "kind": ABUSIVE_KINDS[kind],
         "connections": int(counts.get("connections_opened", 0)),
         "cut": int(counts.get("connections_cut", 0)),
         "longest_s": round(counts.get("longest_lived_ms", 0) / 1000, 3),

@@ -17,16 +17,16 @@ from hardening.faults.base import Effect, Fault
 from hardening.history.workload import Operation
 from hardening.runs.phases import Guard, OnPhase, Phases, Run, endured, no_phase
 from hardening.runs.probes import (
-    RUDE_KINDS,
+    ABUSIVE_KINDS,
     Lateness,
     hostile_lines,
+    probe_abusive_clients,
     probe_after_end,
     probe_hostile_lines,
     probe_idle,
     probe_metrics,
     probe_outbox,
     probe_ready,
-    probe_rude_clients,
     watch_lag,
 )
 from hardening.worlds.live.processes import until
@@ -40,7 +40,7 @@ EXIT_S_MAX = 20.0
 HOSTILE_S_MAX = 30.0
 WARM_UP_S_MAX = 25.0
 CALM_S = 2.0
-"""So long the service must be at rest before its steady state is measured."""
+"""How long the service must be at rest before its steady state is measured."""
 
 
 def spec_of(program: Program, context: RunContext, name: str = "startup") -> WorldSpec:
@@ -167,7 +167,7 @@ class _Run(Phases):
     async def _reload(self, reload: Reload) -> None:
         service = self.stage.service
         if service.address is None:
-            return  # nobody reloads, and whoever is starting would rightly refuse to start on a broken file
+            return  # a service that starts on a broken file would rightly refuse to start
         fresh: Any = reload.settings
         if not isinstance(fresh, str) and reload.by != "rollback":
             fresh = merge(service.settings, fresh)
@@ -182,22 +182,22 @@ class _Run(Phases):
             path = "/admin/reload" if reload.by == "admin" else "/admin/rollback"
             await self.world.client.send(Operation(0, "admin", "POST", path, "operator", "critical"))
 
-    def fault(self, what: str, fault_id: str, fault: Fault, bite: Effect | None, details: Mapping[str, Any]) -> None:
+    def fault(self, what: str, fault_id: str, fault: Fault, effect: Effect | None, details: Mapping[str, Any]) -> None:
         now = self.world.now()
-        if bite is None:
+        if effect is None:
             self._since_s[fault_id] = now
         elif fault.kind == "descriptors_exhausted":
             # Nobody new can be served while there are none: what counts is that it goes on afterwards.
-            self._at_the_end.append(functools.partial(self._rude, fault, bite, fault_id))
-        elif fault.kind in RUDE_KINDS:
-            self._rude(fault, bite, fault_id)
-        if bite is None and fault.kind == "dns_failure":
+            self._at_the_end.append(functools.partial(self._abusive, fault, effect, fault_id))
+        elif fault.kind in ABUSIVE_KINDS:
+            self._abusive(fault, effect, fault_id)
+        if effect is None and fault.kind == "dns_failure":
             probe = {"probe": "unresolved_name", "downstream": fault.target}
             self.world.recorder.add(now, "harness", "state", "probe", probe)
-        super().fault(what, fault_id, fault, bite, details)
+        super().fault(what, fault_id, fault, effect, details)
 
-    def _rude(self, fault: Fault, bite: Effect, fault_id: str) -> None:
-        probe_rude_clients(self.stage, fault.kind, bite.counts, self._since_s[fault_id])
+    def _abusive(self, fault: Fault, effect: Effect, fault_id: str) -> None:
+        probe_abusive_clients(self.stage, fault.kind, effect.counts, self._since_s[fault_id])
 
     async def warm_up(self) -> None:
         """Await that the service is at rest: its own start-up counts as load, on a busy machine more than a little."""

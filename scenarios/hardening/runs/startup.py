@@ -28,7 +28,7 @@ OVERTIME_S = 6.0
 RECOVERY_S_MAX = 12.0
 FLAPS = 2
 FLAP_S = 0.05
-"""So long a flapping dependency is there before it goes again: too short to start on, long enough to be seen."""
+"""How long a flapping dependency is there before it goes again: too short to start on, long enough to be seen."""
 
 
 @dataclass(slots=True)
@@ -203,12 +203,12 @@ class _Start:
             await self._restart_stand_ins(NAMES)
 
     async def _restart_stand_ins(self, names: Sequence[str]) -> None:
-        stand_ins = self.world.downstreams
-        kept = dict(stand_ins.ports)
-        await stand_ins.stop()
-        stand_ins.only = tuple(names)
-        await stand_ins.start()
-        stand_ins.ports.update({name: kept[name] for name in NAMES if name not in names})
+        fakes = self.world.downstreams
+        kept = dict(fakes.ports)
+        await fakes.stop()
+        fakes.only = tuple(names)
+        await fakes.start()
+        fakes.ports.update({name: kept[name] for name in NAMES if name not in names})
 
 
 def _missing_in(ready: dict[str, Any]) -> list[str]:

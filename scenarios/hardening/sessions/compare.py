@@ -30,11 +30,11 @@ def lines(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """For a person: an area, then what differs in it."""
     if not found:
         return ["the sessions do not differ"]
-    told = []
+    shown = []
     for area, entries in found.items():
-        told.append(f"{area}:")
-        told += [f"  {name}: {_shown(before)} -> {_shown(after)}" for name, (before, after) in entries.items()]
-    return told
+        shown.append(f"{area}:")
+        shown += [f"  {name}: {_shown(before)} -> {_shown(after)}" for name, (before, after) in entries.items()]
+    return shown
 
 
 def _shown(value: object) -> str:
@@ -52,7 +52,7 @@ def _session(one: Session, other: Session) -> dict[str, list[Any]]:
 
 
 def _scenario(one: Session, other: Session) -> dict[str, list[Any]]:
-    def told(session: Session) -> dict[str, Any]:
+    def shown(session: Session) -> dict[str, Any]:
         scenario = session.scenario
         plain = {f.name: encode(getattr(scenario, f.name)) for f in dataclasses.fields(scenario)}
         for name in (*ASKED, "schedule", "environment"):
@@ -61,7 +61,7 @@ def _scenario(one: Session, other: Session) -> dict[str, list[Any]]:
         same = {f"{name} digest": hash(getattr(scenario, name).dumps()) for name in ASKED}
         return {**plain, **counts, **same}
 
-    found = _of(told(one), told(other))
+    found = _of(shown(one), shown(other))
     for name in ASKED:
         # Equal counts with other requests are said as such; a hash means nothing to anybody.
         if found.pop(f"{name} digest", None) and f"{name} requests" not in found:
@@ -70,7 +70,7 @@ def _scenario(one: Session, other: Session) -> dict[str, list[Any]]:
 
 
 def _faults(one: Session, other: Session) -> dict[str, list[Any]]:
-    def told(session: Session) -> dict[str, str]:
+    def shown(session: Session) -> dict[str, str]:
         rows: dict[str, str] = {}
         for timed in session.scenario.schedule.faults:
             data = timed.fault.to_json()
@@ -78,7 +78,7 @@ def _faults(one: Session, other: Session) -> dict[str, list[Any]]:
             rows[name] = f"for {timed.for_s:g} s {data or ''}".rstrip()
         return rows
 
-    return _of(told(one), told(other))
+    return _of(shown(one), shown(other))
 
 
 def _verdicts(session: Session) -> dict[str, str]:

@@ -113,7 +113,7 @@ def _differs(session: Session) -> str:
 def replay(
     session: Session, runner: Runner, times: int, on_run: Callable[[int, Tried], None] = lambda _number, _tried: None
 ) -> Replayed:
-    """Run it ``times`` times; ``on_run`` is told of each, by number from 1."""
+    """Run it ``times`` times; ``on_run`` is called with each, by number from 1."""
     attempts = []
     for number in range(1, times + 1):
         tried = runner.run(session)

@@ -1,7 +1,7 @@
 """A session: everything that is needed to run again what once ran, as one JSON file.
 
 The format is described in ``docs/SESSION.md``; ``session.schema.json`` beside this file is its schema, which
-``python -m hardening.sessions.session`` writes anew. Secrets of the world are never written: they are drawn from the
+``python -m hardening.sessions.session`` regenerates. Secrets of the world are never written: they are drawn from the
 seed, and stand in the file as ``{{own:NAME}}``.
 """
 
@@ -73,7 +73,7 @@ class Session:
         verdicts: what the judge said of every claim.
         problem: trouble of the harness that cut the run short, else empty.
         aborted: why somebody or a limit cut it short, else empty.
-        figures: what clients saw by phase, and which faults bit.
+        figures: what clients saw by phase, and which faults had an effect.
         created_at: ISO 8601, UTC.
         target: the staging stack of world ``target``.
         startup: starts under difficulties, instead of the scenario's workload.

@@ -151,7 +151,7 @@ def shrink(
         runner: runs candidates.
         runs_max: runs in all.
         tries: how often a candidate may be run before it counts as not failing (live failures come and go).
-        on_run: told of each run: its number, the candidate's sizes, whether it failed.
+        on_run: called with each run: its number, the candidate's sizes, whether it failed.
 
     Raises:
         NotFailingError: when the session itself does not fail.

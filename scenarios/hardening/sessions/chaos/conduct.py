@@ -1,4 +1,4 @@
-"""Conducts a session: runs the order on its world, watched, shows it, judges it, and stores what came of it."""
+"""Conducts a session: runs its plan, watched, shows it, judges it, and stores what came of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hardening.runs.phases import Run
 from hardening.runs.runner import run_live
 from hardening.runs.staging import run_staging
 from hardening.sessions.chaos.keyboard import stop_key
-from hardening.sessions.chaos.order import Order, session_name
+from hardening.sessions.chaos.session_plan import SessionPlan, session_name
 from hardening.sessions.chaos.watch import Figures, Watch
 from hardening.sessions.session import Session, Target
 from hardening.sessions.store import Store, Stored
@@ -74,7 +74,7 @@ class Done:
 
 
 async def conduct(
-    order: Order, watch: Watch, facts: Facts, view: View, store: Store, *, commit: str, at: datetime
+    plan: SessionPlan, watch: Watch, facts: Facts, view: View, store: Store, *, commit: str, at: datetime
 ) -> Done:
     """Run it to its end, however it ends.
 
@@ -83,19 +83,19 @@ async def conduct(
     """
     with stop_key(lambda: watch.stop(KEY_STOP)) as has_key:
         facts.keys = "q or Ctrl-C heals and stops" if has_key else facts.keys
-        run = await _beside(_run(order, watch, commit), [view.show(), _judge_so_far(watch, facts)])
-    verdicts = tuple(judge_all({order.scenario.name: run.history}))
+        run = await _beside(_run(plan, watch, commit), [view.show(), _judge_so_far(watch, facts)])
+    verdicts = tuple(judge_all({plan.scenario.name: run.history}))
     facts.verdicts = verdicts
-    session = _session(order, watch, run, verdicts, commit, at)
+    session = _session(plan, watch, run, verdicts, commit, at)
     stored = store.save(session, run.history)
     code, why = conclude(stored.session, run.history)
     return Done(stored, verdicts, code, why)
 
 
-def _run(order: Order, watch: Watch, commit: str) -> Coroutine[Any, Any, Run]:
-    if order.staging is not None:
-        return run_staging(order.scenario, order.staging, guard=watch)
-    return run_live(order.scenario, RunContext(order.seed, commit, order.sabotage), guard=watch)
+def _run(plan: SessionPlan, watch: Watch, commit: str) -> Coroutine[Any, Any, Run]:
+    if plan.staging is not None:
+        return run_staging(plan.scenario, plan.staging, guard=watch)
+    return run_live(plan.scenario, RunContext(plan.seed, commit, plan.sabotage), guard=watch)
 
 
 async def _beside(work: Coroutine[Any, Any, Run], others: Sequence[Coroutine[Any, Any, None]]) -> Run:
@@ -148,20 +148,22 @@ def so_far(history: History) -> History | None:
     return History(history.header, events) if events else None
 
 
-def _session(order: Order, watch: Watch, run: Run, verdicts: Sequence[Verdict], commit: str, at: datetime) -> Session:
-    staging = order.staging
+def _session(
+    plan: SessionPlan, watch: Watch, run: Run, verdicts: Sequence[Verdict], commit: str, at: datetime
+) -> Session:
+    staging = plan.staging
     target = None
     if staging is not None:
-        target = Target(staging.url, staging.toxiproxy, without_password(staging.redis), order.key_env)
+        target = Target(staging.url, staging.toxiproxy, without_password(staging.redis), plan.key_env)
     bites = {f"{broken.inject.id} {broken.kind} {broken.target}": broken.bit for broken in faults(run.history)}
     figures = {phase: asdict(Figures.of(rows)) for phase, rows in watch.answered.items()}
     return Session(
-        session_name(order.scenario.name, order.seed, at),
+        session_name(plan.scenario.name, plan.seed, at),
         "target" if staging else "live",
-        order.scenario,
-        order.seed,
+        plan.scenario,
+        plan.seed,
         settings=run.history.header.settings,
-        sabotage=order.sabotage,
+        sabotage=plan.sabotage,
         commit=commit,
         versions=run.history.header.versions,
         problem=run.problem,
@@ -193,9 +195,10 @@ def conclude(session: Session, history: History) -> tuple[Exit, str]:
         return Exit.FAILED, worse
     bites = [broken.bit for broken in faults(history)]
     if not any(bites):
-        return Exit.UNKNOWN, "no fault bit: nothing was shown" if bites else "nothing was broken: nothing was shown"
+        why = "no fault had an effect" if bites else "nothing was broken"
+        return Exit.UNKNOWN, f"{why}: nothing was shown"
     held = sum(judged.verdict == Outcome.PASS for judged in session.verdicts)
-    said = f"{sum(bites)} of {len(bites)} faults bit, {held} claims held, none failed"
+    said = f"{sum(bites)} of {len(bites)} faults had an effect, {held} claims held, none failed"
     return Exit.OK, f"{said} (stopped by {session.aborted})" if session.aborted else said
 
 

@@ -12,10 +12,10 @@ from hardening.sessions.chaos.ingredients import VARIANTS, Profile
 from hardening.sessions.chaos.support import Support
 
 LEAD_S = 1.0
-"""Load runs for so long before the first fault."""
+"""How long load runs before the first fault."""
 
 TAIL_S = 2.0
-"""And for so long after the last one."""
+"""How long load runs after the last fault."""
 
 SHORTEST_S = 8.0
 """A session in which less time than this is given to faults and load shows nothing."""
@@ -78,7 +78,7 @@ def _variants(kind: str) -> Iterator[Fault]:
 
 
 def in_the_way(one: TimedFault, other: TimedFault) -> bool:
-    """True when two faults overlap and act on the same thing, so that neither could be told from the other.
+    """True when two faults overlap and act on the same thing, so that their effects could not be told apart.
 
     Toxics are kept apart by their names: on a link only two of a kind are too many, and a link that is down.
     """
@@ -88,7 +88,7 @@ def in_the_way(one: TimedFault, other: TimedFault) -> bool:
     kinds = {one.fault.kind, other.fault.kind}
     if one.fault.protocol == other.fault.protocol == "link":
         return one.fault.target == other.fault.target and (len(kinds) == 1 or "net_down" in kinds)
-    # Whatever is done inside the service's process ends when a signal ends the process, and a crowd of rude clients
+    # Whatever is done inside the service's process ends when a signal ends the process, and a crowd of abusive clients
     # shows nothing of a service that cannot answer anybody.
     inside = {"process", "resources", "clock", "event_loop", "files", "listener"}
     if {one.fault.protocol, other.fault.protocol} <= inside:

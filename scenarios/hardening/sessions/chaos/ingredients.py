@@ -82,7 +82,7 @@ PROFILES: Mapping[str, Profile] = MappingProxyType(
             ),
             Profile(
                 "pressure",
-                "memory, processor, descriptors, event loop and rude clients",
+                "memory, processor, descriptors, event loop and abusive clients",
                 (
                     *("memory_pressure", "cpu_pressure", "noisy_neighbour", "descriptors_exhausted"),
                     *("event_loop_stall", "slow_head", "slow_body", "connection_flood", "disconnect_mid_answer"),

@@ -68,7 +68,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """A fault that is gone, and whether it did anything."""
+    """A fault that is gone, and whether it had an effect."""
 
     kind: str
     target: str
@@ -113,7 +113,7 @@ class Watch:
         answered: by phase.
         aborted: why it was cut short, else empty.
         recorder: of the run; ``None`` before it began.
-        on_event: told of each event, after it was taken in.
+        on_event: called with each event, after it was taken in.
     """
 
     now: Callable[[], float] = lambda: 0.0

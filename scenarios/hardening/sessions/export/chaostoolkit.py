@@ -41,11 +41,11 @@ def experiment(session: Session, links: Mapping[str, str]) -> dict[str, Any]:
     scenario = session.scenario
     summary = scenario.summary or scenario.name
     failed = [f"{judged.claim}: {judged.reason}" for judged in session.failures]
-    told = f" It failed {'; '.join(failed)}." if failed else ""
+    failure = f" It failed {'; '.join(failed)}." if failed else ""
     return {
         "version": "1.0.0",
         "title": f"{session.name}: the service stays useful",
-        "description": f"{summary}. Exported from a session of the {session.world} world, seed {session.seed}.{told}",
+        "description": f"{summary}. A session of the {session.world} world, seed {session.seed}.{failure}",
         "tags": ["signal-hardening", *sorted({timed.fault.kind for timed in scenario.schedule.faults})],
         "configuration": {
             "service_url": {"type": "env", "key": "SERVICE_URL", "default": SERVICE_URL},

@@ -117,7 +117,7 @@ class WorldControl:
 
     @contextlib.contextmanager
     def _alone(self, fault: Fault) -> Iterator[None]:
-        """Two of a kind on one target would heal each other and take each other's bite for their own."""
+        """Two of a kind on one target would heal each other and count each other's effect as their own."""
         key = (fault.kind, fault.target)
         if key in self._held:
             raise FaultError("fault.kind", fault.kind, f"one at a time on {fault.target}, and another holds it now")

@@ -1,4 +1,8 @@
-"""The stand-ins' process in the live world, its diary turned into history, its misbehaviour set by faults."""
+"""The process of the fake downstreams in the live world.
+
+In: which of them, where, from which seed; the lines that it writes. Out: events of the history, in seconds since the
+run began, and ``Downstream`` targets of faults. ``ProcessError`` when it does not come up or does not answer.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ START_S_MAX = 15.0
 
 @dataclass(slots=True)
 class DownstreamProcess:
-    """All four stand-ins in one process; ports stay the same over a restart."""
+    """All four fake downstreams in one process; ports stay the same over a restart."""
 
     run: RunDirectory
     recorder: Recorder
@@ -46,7 +50,7 @@ class DownstreamProcess:
         child = self._child
         if not await until(lambda: bool(self.ports) or not child.running(), START_S_MAX) or not self.ports:
             self.ports.update(known)
-            raise ProcessError(f"the stand-ins did not come up: {' | '.join(child.tail[-2:])}")
+            raise ProcessError(f"the fake downstreams did not come up: {' | '.join(child.tail[-2:])}")
 
     def _line(self, text: str) -> None:
         with contextlib.suppress(ValueError):
@@ -64,7 +68,7 @@ class DownstreamProcess:
             )
 
     def url(self, name: str) -> str:
-        """Address of one stand-in."""
+        """Address of one fake downstream."""
         return f"http://127.0.0.1:{self.ports[name]}"
 
     async def stop(self) -> None:
@@ -73,10 +77,10 @@ class DownstreamProcess:
             await self._child.stop(5)
 
     async def control(self, name: str, fault: Mapping[str, Any] | None, *, put: bool) -> int:
-        """Set or read the misbehaviour of one stand-in; returns how often the one before hurt.
+        """Set or read the misbehaviour of one fake downstream; returns how often the one before hurt.
 
         Raises:
-            ProcessError: when the stand-ins do not answer.
+            ProcessError: when the fake downstreams do not answer.
         """
         async with httpx.AsyncClient(trust_env=False, timeout=5, verify=False) as client:  # noqa: S501 - plain http
             url = f"http://127.0.0.1:{self.ports['control']}/{name}"
@@ -85,11 +89,11 @@ class DownstreamProcess:
                 answer = await (client.put(url, content=json.dumps(fault)) if put else client.get(url))
                 answer.raise_for_status()
             except httpx.HTTPError as error:
-                raise ProcessError(f"the stand-ins' control port failed: {error}") from error
+                raise ProcessError(f"the control port of the fake downstreams failed: {error}") from error
             return int(answer.json()["hurt"])
 
     def target(self, name: str) -> DownstreamTarget:
-        """The ``Downstream`` target of one stand-in."""
+        """The ``Downstream`` target of one fake downstream."""
         return DownstreamTarget(self, name)
 
 

@@ -115,7 +115,7 @@ class Client:
             gone = operation.disconnect_after_s is not None and operation.disconnect_after_s < operation.timeout_s
             self._failed("indeterminate", "disconnected" if gone else "timeout", began, request_id)
         except asyncio.CancelledError:
-            # Whoever runs us took the client away: for the service that is a client that hangs up.
+            # The simulator cancelled the client: for the service that is a client that hangs up.
             self._failed("indeterminate" if connected[0] else "fail", "disconnected", began, request_id)
             raise
         except OSError as error:

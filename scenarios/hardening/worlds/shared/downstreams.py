@@ -1,8 +1,8 @@
-"""Stand-ins for the four downstreams (ticker, user, alert, comms) as real HTTP servers that keep a diary.
+"""Fake downstreams for the four downstreams (ticker, user, alert, comms) as real HTTP servers that record requests.
 
-``python -m hardening.worlds.shared.downstreams --spec JSON`` runs all four and a control port in one process. Each
-arrival and each answer is one history event on stdout. The stand-ins de-duplicate by ``Idempotency-Key`` as a good
-receiver does, and misbehave on request: see ``Misbehaviour``.
+``python -m hardening.worlds.shared.downstreams --spec JSON`` runs all four and a control port in one process.
+Each arrival and each answer is one history event on stdout. They de-duplicate by ``Idempotency-Key`` as a good receiver
+does, and misbehave on request: see ``Misbehaviour``.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Market(Protocol):
 
 
 @dataclass(slots=True)
-class StandIn:
-    """One downstream: answers well unless told to misbehave, and writes down what arrived.
+class FakeDownstream:
+    """One downstream: answers well unless a fault has it misbehave, and records what arrived.
 
     Attributes:
         name: ``ticker``, ``user``, ``alert`` or ``comms``.
@@ -144,19 +144,19 @@ def _json(status: int, value: object) -> Answer:
     return Answer(status, body, (("Content-Type", "application/json"),))
 
 
-def _control(stand_ins: Mapping[str, StandIn]) -> HttpServer:
+def _control(fakes: Mapping[str, FakeDownstream]) -> HttpServer:
     """``PUT /name`` sets a misbehaviour (``null`` heals) and answers how often the last one hurt; ``GET`` reads."""
 
     async def handle(request: Request) -> Answer:
-        stand_in = stand_ins.get(request.path.strip("/"))
-        if stand_in is None:
-            return _json(404, {"error": f"no stand-in {request.path!r}, allowed: {', '.join(stand_ins)}"})
-        hurt = stand_in.hurt
+        fake = fakes.get(request.path.strip("/"))
+        if fake is None:
+            return _json(404, {"error": f"no fake downstream {request.path!r}, allowed: {', '.join(fakes)}"})
+        hurt = fake.hurt
         if request.method == "PUT":
             data = json.loads(request.body)
-            stand_in.misbehaviour = None if data is None else Misbehaviour.from_json(data)
-            stand_in.hurt = 0
-        return _json(200, {"hurt": hurt, "effects": len(stand_in.effects)})
+            fake.misbehaviour = None if data is None else Misbehaviour.from_json(data)
+            fake.hurt = 0
+        return _json(200, {"hurt": hurt, "effects": len(fake.effects)})
 
     return HttpServer(handle)
 
@@ -178,12 +178,12 @@ async def serve(spec: Mapping[str, Any], write: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     latency_s = spec.get("latency_s", {})
-    stand_ins = {n: StandIn(n, record, market, latency_s=latency_s.get(n, 0.0)) for n in spec.get("only", NAMES)}
-    servers = {name: stand_in.server() for name, stand_in in stand_ins.items()}
+    fakes = {n: FakeDownstream(n, record, market, latency_s=latency_s.get(n, 0.0)) for n in spec.get("only", NAMES)}
+    servers = {name: fake.server() for name, fake in fakes.items()}
     wanted = spec.get("ports", {})
     host = spec.get("host", "127.0.0.1")
     ports = {name: await server.start(host, wanted.get(name, 0)) for name, server in servers.items()}
-    control = _control(stand_ins)
+    control = _control(fakes)
     ports["control"] = await control.start(port=wanted.get("control", 0))
     write(json.dumps({"ports": ports}))
     await stop.wait()
@@ -192,7 +192,7 @@ async def serve(spec: Mapping[str, Any], write: Callable[[str], None]) -> None:
 
 
 def main() -> None:
-    """Entry point of the stand-ins' process."""
+    """Entry point of the fake downstreams' process."""
     spec = json.loads(sys.argv[sys.argv.index("--spec") + 1])
     # SIGINT at a terminal reaches the whole group; the owner stops us, in order, by SIGTERM.
     if spec.get("ignore_sigint"):

@@ -1,6 +1,6 @@
 """A small HTTP/1.1 server on h11 over asyncio streams, with every byte under our control.
 
-The stand-ins need what a web server rightly refuses: bodies that stop in the middle, that drip, that lie about
+The fake downstreams need what a web server rightly refuses: bodies that stop in the middle, that drip, that lie about
 their length. It uses only ``asyncio.start_server`` and runs on any event loop, the simulated one included.
 """
 
@@ -64,7 +64,7 @@ Handler = Callable[[Request], Awaitable[Answer]]
 class HttpServer:
     """Listens on one port and answers each request with what the handler says.
 
-    ``on_gone`` is told when the caller went away before its answer was out.
+    ``on_gone`` is called when the caller went away before its answer was out.
     """
 
     handler: Handler

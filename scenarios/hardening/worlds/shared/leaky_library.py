@@ -91,7 +91,7 @@ def start_simulated(environment: Mapping[str, str]) -> asyncio.TimerHandle:
 
 def _leak_simulated(plan: Mapping[str, Any]) -> None:
     with warnings.catch_warnings():
-        # Filters of whoever runs the simulation are none of the service's: a test run may turn warnings into errors.
+        # The service has filters of its own: a test run around the simulation may turn warnings into errors.
         warnings.simplefilter("always")
         _leak_plan(plan)
 

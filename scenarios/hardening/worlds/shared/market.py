@@ -1,4 +1,4 @@
-"""Candles for the ticker's stand-in: a seeded generator with gaps and missing bars, or a user's CSV."""
+"""Candles for the ticker's fake downstream: a seeded generator with gaps and missing bars, or a user's CSV."""
 
 from __future__ import annotations
 

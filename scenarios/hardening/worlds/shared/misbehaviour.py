@@ -1,4 +1,4 @@
-"""How a stand-in misbehaves: HTTP faults as data, applied to the answer that it would have given."""
+"""How a fake downstream misbehaves: HTTP faults as data, applied to the answer that it would have given."""
 
 from __future__ import annotations
 

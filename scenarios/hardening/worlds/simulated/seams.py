@@ -22,7 +22,7 @@ RSS_BYTES = 70 << 20
 
 FDS_IDLE = 16
 WATCH_S = 0.2
-"""How long a watcher gathers changes before it tells."""
+"""How long a watcher gathers changes before it calls."""
 
 
 def _full(path: Path) -> OSError:
@@ -189,7 +189,7 @@ class SignalTable:
 
 @dataclass(slots=True)
 class WatchedFile:
-    """The configuration file, in memory; who watches is told of each change."""
+    """The configuration file, in memory; a watcher is called at each change."""
 
     text: str = ""
     _changed: asyncio.Event = field(default_factory=asyncio.Event)

@@ -15,7 +15,7 @@ from typing import Any
 from hardening.faults.base import UnsupportedTargetError
 from hardening.simulator.adapters.redis_server import SimRedis, SimRedisSession
 from hardening.simulator.net.network import NameFault
-from hardening.worlds.shared.downstreams import StandIn
+from hardening.worlds.shared.downstreams import FakeDownstream
 from hardening.worlds.shared.misbehaviour import Misbehaviour
 from hardening.worlds.shared.service_target import ServiceListener, ServiceTarget
 from hardening.worlds.simulated.layout import HOST, SimMachines
@@ -170,7 +170,7 @@ class SimFilesTarget:
 class SimDownstream:
     """``Downstream``: a fake downstream in this process."""
 
-    def __init__(self, fake: StandIn) -> None:
+    def __init__(self, fake: FakeDownstream) -> None:
         self._fake = fake
         self._before = 0
 
@@ -278,7 +278,7 @@ def sim_targets(
     service: SimService,
     files: SimFiles,
     redis: RecordedRedis,
-    fakes: Mapping[str, StandIn],
+    fakes: Mapping[str, FakeDownstream],
     key: str,
 ) -> dict[tuple[str, str], object]:
     """Every target but links, by protocol and name; made once per world. Clients of the listener send ``key``."""

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hardening.simulator.core.machines import EPOCH_S
-from hardening.worlds.shared.downstreams import NAMES, Market, StandIn
+from hardening.worlds.shared.downstreams import NAMES, FakeDownstream, Market
 from hardening.worlds.shared.market import CsvMarket, SeededMarket
 from hardening.worlds.shared.pool_slots import slots_in_use
 from hardening.worlds.simulated.layout import SimMachines
@@ -70,7 +70,7 @@ class SimDownstreams:
         self.ports: dict[str, int] = dict(PORTS)
         self._network = machines.network
         self.by_name = {
-            name: StandIn(
+            name: FakeDownstream(
                 name,
                 machines.record,
                 market,

@@ -1,4 +1,4 @@
-"""An order for a session: what will be asked, what will break and when, before anything is touched."""
+"""The plan of a session: what will be asked, what will break and when, before anything is touched."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIVE_SETTINGS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SessionPlan:
     """A session to be.
 
     Attributes:
@@ -52,7 +52,7 @@ class Order:
 
     def lines(self) -> list[str]:
         """The plan, a line each."""
-        where = self.staging.url if self.staging else "the live world (our own service, Valkey and stand-ins)"
+        where = self.staging.url if self.staging else "the live world (our own service, Valkey and fake downstreams)"
         asked = len(self.scenario.workload.operations)
         lines = [
             f"session {self.scenario.name} on {where}, seed {self.seed}",
