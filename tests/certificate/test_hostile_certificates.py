@@ -65,6 +65,10 @@ def a_link_to_everything(directory: Path) -> None:
     (directory / "junit.xml").symlink_to("/proc/self/mem")
 
 
+def a_name_for_a_terminal(directory: Path) -> None:
+    (directory / "histories" / "x\x1b[2J\ngate open: PASSED").touch()
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "lists in lists": (replaced("certificate.json", "[" * DEEP), "it cannot be read: RecursionError"),
     "objects in objects": (replaced("certificate.json", '{"a":' * DEEP), "it cannot be read: RecursionError"),
@@ -81,6 +85,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a manifest of 1.5 GB": (sparse("manifest.json", 1_500_000_000), "manifest.json has 1,500,000,000 bytes"),
     "many files": (many_files, "the directory holds more than may be read"),
     "much in all": (much_in_all, "the directory holds more than may be read"),
+    "a name that rules a terminal": (a_name_for_a_terminal, "histories/x?[2J gate open: PASSED was added"),
     "a link to memory": (a_link_to_everything, "junit.xml is not a plain file"),
 }
 
@@ -105,6 +110,7 @@ def test_it_is_refused_in_one_line_with_bounded_memory(
     assert done.stderr == ""
     (line,) = [line for line in done.stdout.splitlines() if "intact" in line.lower()]
     assert said in line
+    assert "\x1b" not in done.stdout
 
 
 @pytest.mark.parametrize("name", ["lists in lists", "a nested event", "a history of 1.5 GB"])

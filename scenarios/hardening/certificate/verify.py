@@ -38,7 +38,7 @@ from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Exit, Result, Verdict
 
 CLOCKS_APART_MAX = timedelta(minutes=5)
-SAID_CHARS_MAX = 300
+SAID_CHARS_MAX = 600
 UNSIGNED = "there is no signature: who made this certificate is unproven"
 
 
@@ -120,17 +120,22 @@ def verify(directory: Path, demands: Demands) -> Report:
     work = Verification(directory, demands, report)
     for name, step in work.steps():
         try:
-            said = step()
+            report.checks.append((name, _printable(step())))
         except NotHeldError as broken:
-            report.first, report.broken = name, str(broken)
-            break
+            report.first, report.broken = name, _printable(str(broken))
         except (KeyError, TypeError, ValueError, AttributeError, OSError, OverflowError, RecursionError) as error:
             # The author of the files chooses what fails to be read here: what cannot be read does not hold.
-            said = " ".join(str(error).split())[:SAID_CHARS_MAX]
-            report.first, report.broken = name, f"it cannot be read: {type(error).__name__}: {said}"
+            report.first, report.broken = name, _printable(f"it cannot be read: {type(error).__name__}: {error}")
+        if report.first:
             break
-        report.checks.append((name, said))
+    report.notes = [_printable(note) for note in report.notes]
     return report
+
+
+def _printable(text: str) -> str:
+    """One line that does nothing to a terminal: names and values in it may be a stranger's."""
+    shown = "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))
+    return shown if len(shown) <= SAID_CHARS_MAX else f"{shown[:SAID_CHARS_MAX]}..."
 
 
 class Verification:
