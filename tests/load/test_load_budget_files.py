@@ -50,6 +50,7 @@ def test_a_file_is_laid_over_the_defaults(tmp_path: Path) -> None:
         ('[required]\nsteady = ["rate.acepted"]', r"budgets\.required\.steady is 'rate.acepted', allowed: rate"),
         ("[required]\nsquare = []", r"budgets\.required\.square is \[\], allowed: steady"),
         ("[rate", r"budgets\.file is .*allowed: TOML"),
+        ("x = " + "[" * 100_000, r"budgets\.file is .*allowed: TOML"),
     ],
 )
 def test_bad_budgets_are_refused_in_one_line(tmp_path: Path, text: str, said: str) -> None:

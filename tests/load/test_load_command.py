@@ -99,3 +99,9 @@ def test_the_locustfile_is_named_for_plain_locust_wherever_it_is_installed() -> 
     assert done.exit_code == 0
     assert Path(done.output.strip()) == locustfile()
     assert "LoadTestShape" in locustfile().read_text(encoding="utf-8")
+
+
+def test_settings_of_lists_in_lists_are_refused_in_one_line(tmp_path: Path) -> None:
+    settings = tmp_path / "settings.json"
+    settings.write_text("[" * 100_000, encoding="utf-8")
+    assert "allowed: a JSON file" in refused("--shape", "steady", "--settings", str(settings))

@@ -174,3 +174,9 @@ def test_certify_makes_a_run_of_its_own(tmp_path: Path) -> None:
     history = read(out / "histories" / "load-steady.jsonl")
     assert len(history.states("admitted")) > 10
     assert judge_all({"load": history}, ["C2.2"])[0].outcome is not Outcome.FAIL
+
+
+def test_a_report_of_lists_in_lists_is_no_evidence(tmp_path: Path) -> None:
+    (tmp_path / "load.json").write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(LoadEvidenceError, match="holds no intact load run"):
+        read_load(tmp_path, CODE)

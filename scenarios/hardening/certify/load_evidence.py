@@ -125,7 +125,7 @@ def read_load(directory: Path, code: Provenance, sabotage: str = "") -> tuple[di
         raise LoadEvidenceError(f"{error.filename} cannot be read ({error.strerror})") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise LoadEvidenceError(f"{directory / LOAD_FILE} is no report of a load run ({error})") from None
-    except (ValueError, HistoryError) as error:
+    except (ValueError, HistoryError, RecursionError) as error:
         raise LoadEvidenceError(f"{directory} holds no intact load run ({error})") from None
     if stated["digest"] != digest_of_bytes(data):
         raise LoadEvidenceError(f"{directory / HISTORY_FILE} is not the history that {LOAD_FILE} was judged from")

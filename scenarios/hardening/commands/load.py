@@ -249,7 +249,7 @@ def _spec(given: Mapping[str, Any], plan: Mapping[str, Any], commit: str) -> Wor
     if given["settings"]:
         try:
             settings = json.loads(given["settings"].read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise click.UsageError(
                 f"--settings is {str(given['settings'])!r}, allowed: a JSON file ({error})"
             ) from None
