@@ -15,9 +15,6 @@ from anyio._backends import _asyncio as backend
 from anyio._core import _eventloop as eventloop
 
 from hardening.simulator.adapters.stdlib import Sandbox
-from hardening.simulator.core.errors import RuleBrokenError
-from hardening.simulator.core.waits import call_site
-from hardening.simulator.net.sim_loop import SimLoop
 
 
 @contextlib.contextmanager
@@ -25,8 +22,6 @@ def inline_threads(box: Sandbox) -> Iterator[None]:
     """Patch AnyIO's asyncio backend while the context lasts; outside a run it behaves as always."""
     kind = backend.AsyncIOBackend
     real = kind.__dict__["run_sync_in_worker_thread"]
-    real_run = kind.__dict__["run_async_from_thread"]
-    real_run_sync = kind.__dict__["run_sync_from_thread"]
 
     # What makes ``anyio.from_thread`` know that it is asked from a worker; older versions of AnyIO do without.
     claim: Any = getattr(eventloop, "claim_worker_thread", contextlib.nullcontext)
@@ -47,28 +42,8 @@ def inline_threads(box: Sandbox) -> Iterator[None]:
             with backend.CancelScope(shield=not abandon_on_cancel):
                 return await loop.run_in_executor(None, claimed, cls, loop, func, args)
 
-    def from_thread_async(cls: Any, func: Any, args: Any, token: Any) -> Any:
-        if box.loop is None:
-            return real_run.__func__(cls, func, args, token)
-        raise _refused(box.loop)
-
-    def from_thread_sync(cls: Any, func: Any, args: Any, token: Any) -> Any:
-        if box.loop is None:
-            return real_run_sync.__func__(cls, func, args, token)
-        return func(*args)
-
     kind.run_sync_in_worker_thread = classmethod(in_thread)  # type: ignore[assignment]
-    kind.run_async_from_thread = classmethod(from_thread_async)  # type: ignore[assignment]
-    kind.run_sync_from_thread = classmethod(from_thread_sync)  # type: ignore[assignment]
     try:
         yield
     finally:
         kind.run_sync_in_worker_thread = real  # type: ignore[method-assign]
-        kind.run_async_from_thread = real_run  # type: ignore[method-assign]
-        kind.run_sync_from_thread = real_run_sync  # type: ignore[method-assign]
-
-
-def _refused(loop: SimLoop) -> RuleBrokenError:
-    error = RuleBrokenError("anyio.from_thread.run", call_site(), "a worker runs inline and can not wait for the loop")
-    loop.fail(error)
-    return error

@@ -28,6 +28,7 @@ from hardening.simulator.core.errors import RuleBrokenError
 from hardening.simulator.core.hosts import current_host
 from hardening.simulator.core.loop import START_S
 from hardening.simulator.core.machines import EPOCH_S, PID
+from hardening.simulator.core.sync import check_seconds
 from hardening.simulator.core.task_names import TaskNames
 from hardening.simulator.core.waits import call_site, importing
 from hardening.simulator.net.sim_loop import SimLoop
@@ -142,6 +143,9 @@ class Sandbox:
     def _sleep(self, seconds: float) -> None:
         if self.loop is None or not self.loop.is_here():
             REAL_SLEEP(seconds)
+        elif not isinstance(seconds, int | float) or seconds != seconds:
+            check_seconds(seconds)
+            self.loop.sleep_here(float(seconds))
         elif seconds < 0:
             raise ValueError("sleep length must be non-negative")
         else:

@@ -25,6 +25,8 @@ class SimLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take it; false when it is not free in time."""
+        if timeout != -1:
+            check_seconds(timeout, blocking=blocking)
         if self._real.acquire(blocking=False):
             self._taken_at = _caller()
             return True
@@ -71,6 +73,17 @@ class SimLock:
         self._real = _thread.allocate_lock()
 
     acquire_lock, release_lock, locked_lock = acquire, release, locked
+
+
+def check_seconds(seconds: Any, *, blocking: bool = True) -> None:
+    """Refuse what the interpreter refuses as a number of seconds, with its words: a free lock is asked.
+
+    Raises:
+        TypeError: no number.
+        ValueError: none that can be waited for.
+        OverflowError: too large.
+    """
+    _thread.allocate_lock().acquire(blocking, seconds)
 
 
 def _caller() -> tuple[CodeType, int] | None:

@@ -194,7 +194,13 @@ class Network:
     # --- connecting ------------------------------------------------------------------------------------------
 
     def listen(
-        self, factory: Callable[[], Any] | None, host: str | None, port: Any, sock: SimSocket | None = None
+        self,
+        factory: Callable[[], Any] | None,
+        host: str | None,
+        port: Any,
+        sock: SimSocket | None = None,
+        *,
+        begin: bool = True,
     ) -> SimServer:
         """Open a listener on the machine that runs the caller, for protocols or (without a factory) for a socket.
 
@@ -206,8 +212,13 @@ class Network:
         self.address(where.name)
         bound = self.reserve((host or "0.0.0.0", port or 0))
         server = SimServer(self, factory, where, bound, sock)
-        self._listeners[where.name, bound[1]] = server
+        if begin:
+            server.begin()
         return server
+
+    def enlist(self, server: SimServer) -> None:
+        """A listener takes connections from now on."""
+        self._listeners[server.host.name, server.port] = server
 
     def reserve(self, address: Any) -> Any:
         """Bind an address of the caller's machine; a port 0 becomes a free one.

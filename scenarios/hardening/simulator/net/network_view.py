@@ -108,6 +108,9 @@ class NetworkView(Protocol):
     def forget(self, connection: Any) -> None:
         """Both ends of a connection are closed."""
 
+    def enlist(self, server: Any) -> None:
+        """A listener takes connections from now on."""
+
     def unlisten(self, server: Any) -> None:
         """Close a listener."""
 

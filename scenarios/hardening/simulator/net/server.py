@@ -37,6 +37,7 @@ class SimServer(asyncio.AbstractServer):
         self._sock.state.listener = self
         self._takers: list[asyncio.Future[None]] = []
         self._is_open = True
+        self.is_held = True
         self._order: list[SimTransport] = []
         self._backlog: list[SimTransport] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -53,10 +54,17 @@ class SimServer(asyncio.AbstractServer):
 
     def is_serving(self) -> bool:
         """Whether it listens."""
-        return self._is_open
+        return self._is_open and not self.is_held
+
+    def begin(self) -> None:
+        """Listen from now on."""
+        if self._is_open and self.is_held:
+            self.is_held = False
+            self._network.enlist(self)
 
     async def start_serving(self) -> None:
-        """It does from the beginning."""
+        """Listen; only a server made with ``start_serving=False`` does not yet."""
+        self.begin()
         await asyncio.sleep(0)
 
     async def serve_forever(self) -> None:
@@ -65,6 +73,7 @@ class SimServer(asyncio.AbstractServer):
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         if not self._is_open:
             raise RuntimeError(f"server {self!r} is closed")
+        self.begin()
         self._forever = self._network.loop.create_future()
         try:
             await self._forever

@@ -110,7 +110,8 @@ class SimLoop(VirtualLoop):
             options["sock"] = sock
         self._no_more_than_tcp(options)
         name = host[0] if isinstance(host, list | tuple) and host else host
-        return self.network.listen(protocol_factory, name, port, sock)
+        begin = options.get("start_serving", True)
+        return self.network.listen(protocol_factory, name, port, sock, begin=begin)
 
     # --- sockets ---------------------------------------------------------------------------------------------
 

@@ -12,9 +12,10 @@ import os
 import socket
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from hardening.simulator.core.blocking import Blocking
+from hardening.simulator.core.sync import check_seconds
 from hardening.simulator.net.network_view import NetworkView, RawEnd, RawListener, network_of_loop
 
 FIRST_DESCRIPTOR = 1_000_000
@@ -144,8 +145,10 @@ class SimSocket(socket.socket):
         """Whether calls wait."""
         return self.state.timeout_s != 0.0
 
-    def settimeout(self, value: float | None) -> None:
+    def settimeout(self, value: Any) -> None:
         """How long calls wait, virtual seconds."""
+        if not isinstance(value, int | float | None):
+            check_seconds(value)
         if value is not None and value < 0:
             raise ValueError("Timeout value out of range")
         self.state.timeout_s = None if value is None else float(value)
@@ -258,6 +261,12 @@ class SimSocket(socket.socket):
                 state.listener.close()
             if state.end is not None:
                 state.end.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     def _decref_socketios(self) -> None:
         self._io_refs = max(0, self._io_refs - 1)

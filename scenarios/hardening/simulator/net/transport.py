@@ -294,7 +294,10 @@ class SimTransport(asyncio.Transport):
             loop = self.connection.loop
             message = "Fatal error: protocol call failed."
             loop.call_exception_handler({"message": message, "exception": error, "protocol": protocol})
-            self.abort()
+            if not self._closing:
+                self._closing = True
+                self.connection.send(self.outward, End.RESET if self._unread() else End.CLOSE)
+                loop.call_soon(self._lose, error, context=self.context)
 
     def _hand_over(self, data: bytes) -> None:
         protocol = self.protocol
@@ -308,7 +311,7 @@ class SimTransport(asyncio.Transport):
             protocol.buffer_updated(size)
             data = data[size:]
 
-    def _lose(self, error: Exception | None) -> None:
+    def _lose(self, error: BaseException | None) -> None:
         if self.is_lost:
             return
         self.is_lost = self._closing = True
