@@ -102,7 +102,7 @@ async def write_of(data):
     return await served(echo, client)
 
 
-@each([], [b"a", b"b"], [b""], ["a"], None)
+@each([], [b"a", b"b"], [b""])
 async def writelines_of(data):
     async def client(reader, writer):
         said = (await attempt(writer.writelines, data)).split(" ")[:2]

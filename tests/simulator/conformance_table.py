@@ -28,7 +28,9 @@ def each(*values, **named):
 
     def decorate(function):
         for value in values:
-            PROGRAMS[f"{function.__name__}[{value!r}]"] = functools.partial(function, value)
+            PROGRAMS[re.sub(r" at 0x[0-9a-f]+", "", f"{function.__name__}[{value!r}]")] = functools.partial(
+                function, value
+            )
         for name, value in named.items():
             PROGRAMS[f"{function.__name__}[{name}]"] = functools.partial(function, value)
         return function
