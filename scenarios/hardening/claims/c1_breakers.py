@@ -26,7 +26,7 @@ class Walk:
     ended_s: float = 0.0
 
     def spans(self, state: str) -> Iterator[tuple[Event, float]]:
-        """Each stay in a state: the transition into it, and when it was left."""
+        """Each stay in a state: the transition into it, and when it ended."""
         for number, event in enumerate(self.moves):
             if event.value["new"] == state:
                 yield event, self.moves[number + 1].t if number + 1 < len(self.moves) else self.ended_s
@@ -66,7 +66,7 @@ def judge_breaker_settings(history: History) -> Verdict:
     for probe in tried:
         field_name = str(probe.value.get("field", ""))
         if not probe.value.get("refused"):
-            return failed(len(tried), f"the nonsensical {field_name} was taken", [probe])
+            return failed(len(tried), f"the invalid {field_name} was accepted", [probe])
         if not field_name or field_name not in str(probe.value.get("line", "")):
             return failed(len(tried), f"the refusal does not name the field {field_name!r}", [probe])
     opened = [e for e in history.states("breaker", new="open") if e.value.get("open_s") is not None]
@@ -74,13 +74,13 @@ def judge_breaker_settings(history: History) -> Verdict:
     for event in opened:
         own_s = limit(history, "downstreams", str(event.value["name"]), "breaker", "open_s")
         if not reloaded and abs(float(event.value["open_s"]) - own_s) > CLOCK_SLACK_S:
-            return failed(len(opened), f"it opened for another time than its own {own_s} s", [event])
+            return failed(len(opened), f"it opened for another time than its setting of {own_s} s", [event])
     when = {str(p.value.get("when")) for p in tried}
     names = {part for p in tried for part in str(p.value.get("field", "")).split(".") if part in DOWNSTREAMS}
     if not {"start", "reload"} <= when:
-        return unknown("no nonsensical setting was tried both at start and at reload", tried=len(tried))
+        return unknown("no invalid setting was tried both at start and at reload", tried=len(tried))
     if names != set(DOWNSTREAMS):
-        return unknown("nonsense was not tried on each of the four breakers", tried_names=sorted(names))
+        return unknown("invalid settings were not tried on each of the four breakers", tried_names=sorted(names))
     return passed(len(tried), refused=len(tried), openings_with_own_time=len(opened))
 
 
@@ -159,7 +159,7 @@ def _second_probe(walk: Walk, here: list[Arrival]) -> list[Event]:
 
 
 def _hung_probe(walk: Walk, lease_s: float, end_of_run_s: float) -> list[Event]:
-    """A lease that nobody gave back in its time although the breaker was asked again."""
+    """A lease that was not given back in its time although the breaker refused calls meanwhile."""
     settled = [e for e in (*walk.probes, *walk.moves) if e.value.get("event") != "granted"]
     for grant in walk.probes:
         if grant.value["event"] != "granted":
@@ -172,7 +172,7 @@ def _hung_probe(walk: Walk, lease_s: float, end_of_run_s: float) -> list[Event]:
 
 
 def _probe_outlived(walk: Walk) -> list[Event]:
-    """A probe whose call ended, by cancellation perhaps, and whose lease did not come back with it."""
+    """A probe whose call ended without giving its lease back."""
     settled = [e for e in (*walk.probes, *walk.moves) if e.value.get("event") != "granted"]
     for grant in walk.probes:
         if grant.value["event"] != "granted" or not grant.id:
@@ -257,7 +257,7 @@ def missed_opening(history: History, walk: Walk, *, with_neutral: bool = False) 
 
 
 def _foreign_opening(history: History) -> tuple[int, list[Event]]:
-    """Openings, and the first one at a downstream that nothing had hurt."""
+    """Openings, and the first one at a downstream without a fault."""
     broken = faults(history)
     openings = 0
     for life in lives(history):
@@ -275,7 +275,7 @@ def _foreign_opening(history: History) -> tuple[int, list[Event]]:
 
 
 def _slowed(history: History, rows: list[Asked]) -> tuple[int, float, list[Event]]:
-    """Requests that did not need what was out: their number, their p95 in s, and the slow one that shows harm."""
+    """Requests that did not need the failing downstream: their number, their p95 in s, and a slowed one as evidence."""
     steady = phase_span(history, "steady")
     broken = [b for b in faults(history) if b.target in DOWNSTREAMS]
     if steady is None or not broken or len({b.target for b in broken}) != 1 or len(broken) != len(faults(history)):
@@ -284,7 +284,7 @@ def _slowed(history: History, rows: list[Asked]) -> tuple[int, float, list[Event
     spared = [a for a in rows if a.operation in NEEDS and out not in NEEDS[a.operation] and a.end is not None]
     before = [a.latency_s for a in spared if steady[0] <= a.invoke.t < min(steady[1], broken[0].inject.t)]
     during = [a for a in spared if any(b.inject.t <= a.invoke.t < b.healed_s for b in broken)]
-    if len(before) < 10 or len(during) < 10:  # fewer say nothing about a tail
+    if len(before) < 10 or len(during) < 10:  # fewer have no tail
         return 0, 0.0, []
     usual_s, now_s = percentile(before, 0.95), percentile([a.latency_s for a in during], 0.95)
     if now_s > max(3 * usual_s, usual_s + CROSSING_SLACK_S):
@@ -305,12 +305,14 @@ def judge_isolation(history: History) -> Verdict:
     openings, evidence = _foreign_opening(history)
     if evidence:
         name = evidence[-1].value["name"]
-        return failed(openings, f"the breaker of {name} opened though {name} was well", evidence)
+        return failed(openings, f"the breaker of {name} opened although {name} worked", evidence)
     spared, p95_s, evidence = _slowed(history, asked(history))
     if evidence:
-        return failed(openings, "a request that does not need what was out became slow", evidence, p95_s=p95_s)
+        return failed(
+            openings, "a request that does not need the failing downstream became slow", evidence, p95_s=p95_s
+        )
     if not openings or not any(b.target in DOWNSTREAMS for b in faults(history)):
-        return unknown("no downstream was out with its breaker open")
+        return unknown("no downstream failed with its breaker open")
     if not spared:
-        return unknown("too few requests that do not need what was out, before and during the outage")
+        return unknown("too few requests that do not need the failing downstream, before and during the outage")
     return passed(openings, openings=openings, spared_requests=spared, spared_p95_s=round(p95_s, 4))

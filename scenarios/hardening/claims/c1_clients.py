@@ -13,7 +13,7 @@ from hardening.history.events import Event, History
 
 JITTER_SAMPLES_MIN = 8
 HOT_IN_A_ROW = 5
-"""Failed deliveries without a wait between them: one or two may be an alert that was claimed by another."""
+"""Failed deliveries without a wait between them: one or two may be an alert that another worker claimed."""
 RETRYABLE = frozenset({408, 429})
 
 
@@ -31,11 +31,11 @@ def _too_many_attempts(history: History, name: str, here: list[Arrival]) -> list
         if joint[0]:
             groups.setdefault(joint, []).append(arrival)
     for (mark, path), members in groups.items():
-        said = calls[mark] if path else keyed[mark]
+        logged = calls[mark] if path else keyed[mark]
         firsts = sum(a.attempt == 1 for a in members)
-        # The smaller count of calls holds: numbers of attempts may lie, and a request may call for several things.
-        # A killed process does not tell its last calls; then the attempts' own numbers have to do.
-        allowed = most * max(firsts if killed or not said else min(said, max(firsts, 1)), 1)
+        # The smaller count of calls holds: attempt numbers may be wrong, and a request may make several calls.
+        # A killed process does not log its last calls; then only the attempt numbers are left.
+        allowed = most * max(firsts if killed or not logged else min(logged, max(firsts, 1)), 1)
         if len(members) > allowed:
             return [a.invoke for a in members[: allowed + 1]]
     for event in history.states("call", name=name):
@@ -75,7 +75,7 @@ def _over_budget_in(history: History, life: Life, name: str, here: list[Arrival]
 
 
 def _repeated_after_4xx(here: list[Arrival]) -> list[Event]:
-    """The same call again after an answer that said: do not."""
+    """A call that was repeated after a 4xx."""
     refused: dict[tuple[str, str], Arrival] = {}
     for arrival in here:
         mark = (arrival.key, "") if arrival.key else (arrival.request_id, str(arrival.invoke.value["path"]))
@@ -195,7 +195,7 @@ def judge_clients_once(history: History) -> Verdict:
     leftovers = history.states("leftovers")
     for event in leftovers:
         if event.value["found"]:
-            return failed(len(clean), f"left behind: {event.value['found']}", [event])
+            return failed(len(clean), f"leaked: {event.value['found']}", [event])
     if evidence := _slots_lost(history):
         return failed(len(clean), "a pool slot, task or socket was not given back", evidence)
     foreign = [e for e in probes(history, "connections") if int(e.value.get("unowned", 0)) > 0]
@@ -208,7 +208,7 @@ def judge_clients_once(history: History) -> Verdict:
     if not clean:
         return unknown("no life of the service ended by itself")
     if not leftovers:
-        return unknown("nobody looked for what was left behind")
+        return unknown("nothing looked for leaked resources")
     if not harm:
         return unknown("no request was cancelled or timed out")
     if not stuck:

@@ -13,7 +13,7 @@ from hardening.history.events import Event, History
 
 FAILURES = frozenset({"failed", "deadline"})
 REFUSALS = frozenset(range(400, 500)) - {408, 429}
-"""Statuses by which a downstream says that the request is at fault, and asking again is of no use."""
+"""Statuses that blame the request: a retry is of no use."""
 
 
 def _opened_without_cause(history: History, walk: Walk) -> list[Event]:
@@ -64,14 +64,14 @@ def _moved_by_another_call(walk: Walk) -> list[Event]:
 
 
 def _refusal_blamed(walk: Walk, here: list[Arrival]) -> list[Event]:
-    """A call that is said to have failed, of which every attempt was answered with a refusal (4xx) downstream."""
+    """A call that counts as failed although every attempt was answered with a refusal (4xx)."""
     of: dict[str, list[Arrival]] = {}
     for arrival in here:
         of.setdefault(arrival.request_id, []).append(arrival)
     calls = Counter(call.id for call in walk.calls)
     for call in walk.calls:
         mine = of.get(call.id, [])
-        # A request that called it several times does not tell which arrival belongs to which call.
+        # For a request with several calls it is unknown which arrival belongs to which call.
         if call.value["outcome"] != "failed" or calls[call.id] != 1 or len(mine) != int(call.value["attempts"]):
             continue
         if mine and all(one.status in REFUSALS for one in mine):
@@ -102,7 +102,7 @@ def judge_neutral_calls(history: History) -> Verdict:
             (f"{walk.name}: a refusal (4xx) was counted as a failure", _refusal_blamed(walk, here)),
             (f"{walk.name}: an answer that was not its probe's moved it", _moved_by_another_call(walk)),
             (
-                f"{walk.name}: a neutral call wiped out the failures before it",
+                f"{walk.name}: a neutral call reset the failures before it",
                 missed_opening(history, walk, with_neutral=True),
             ),
         ):

@@ -30,12 +30,12 @@ ABNORMAL = frozenset({"error", "timeout", "cancelled", "disconnect"})
 RETRY_AFTER_SLACK_S = 0.05
 """The client's answer was made a moment after the decision."""
 HARNESS_SLACK_S = 0.4
-"""What a client's own scheduling may add to a latency on a busy machine when the service says otherwise."""
+"""What a client's own scheduling may add to a latency on a busy machine when the service logs less."""
 
 
 @dataclass(slots=True)
 class Count:
-    """What the permits of one life add up to."""
+    """Sums over the permits of one life."""
 
     taken: int = 0
     peak: int = 0
@@ -43,13 +43,13 @@ class Count:
     evidence: tuple[Event, ...] = ()
 
     def fail(self, reason: str, *events: Event) -> Count:
-        """Note what went wrong."""
+        """Record a failure."""
         self.reason, self.evidence = reason, events
         return self
 
 
 def count_permits(life: Life, limits: dict[str, float], run_end_s: float, open_ids: set[str]) -> Count:
-    """Walk the permits of one life; ``open_ids`` are requests that nobody saw end."""
+    """Walk the permits of one life; ``open_ids`` are requests without a recorded end."""
     count = Count()
     out: dict[str, dict[str, list[Event]]] = {"main": {}, "critical": {}}
     held = {"main": 0, "critical": 0}
@@ -78,7 +78,7 @@ def count_permits(life: Life, limits: dict[str, float], run_end_s: float, open_i
             if not waiting:
                 del out[pool][event.id]
         if int(event.value["in_flight"]) != held[pool]:
-            return count.fail(f"it says {event.value['in_flight']} in flight, {held[pool]} are", event)
+            return count.fail(f"it reports {event.value['in_flight']} in flight, {held[pool]} are", event)
     over = not life.killed and (life.exited is not None or run_end_s > 0)
     lost = [e for group in out.values() for events in group.values() for e in events if e.id not in open_ids]
     if over and (late := [e for e in lost if e.t < min(life.ended_s, run_end_s) - CROSSING_SLACK_S]):
@@ -89,7 +89,7 @@ def count_permits(life: Life, limits: dict[str, float], run_end_s: float, open_i
 def _wrong_pool(life: Life, operations: Mapping[str, str], reserve: float) -> tuple[str, list[Event]]:
     """A permit of the reserve for a product, or one of the main pool for a critical request while the reserve had one.
 
-    ``operations`` says what a request asked for, by its id; of others nothing can be said.
+    ``operations`` holds the operation of each request by its id; permits of other requests are not judged.
     """
     reserved = 0
     for event in life.events:
@@ -106,7 +106,7 @@ def _wrong_pool(life: Life, operations: Mapping[str, str], reserve: float) -> tu
 
 
 def _served_without(history: History, row: str, rows: list[Asked]) -> list[Event]:
-    """A request whose client saw a 2xx though the service never noted the step ``row`` for it."""
+    """A request whose client got a 2xx without an event ``row`` for it."""
     noted = {e.id for e in history.states(row)}
     if not noted:
         return []
@@ -188,18 +188,18 @@ def _wrong_refusal(life: Life, answers: dict[str, Asked], most: int, window_s: f
             return f"refused with {high - low} of {most} slots taken", [event]
         oldest = admitted[high - most]
         expected_s = oldest.t + window_s - event.t
-        said = event.value.get("retry_after_s")
-        if said is not None and abs(float(said) - expected_s) > RETRY_AFTER_SLACK_S:
-            return f"Retry-After is {float(said):g} s, the next slot is free in {expected_s:.3f} s", [oldest, event]
+        stated_s = event.value.get("retry_after_s")
+        if stated_s is not None and abs(float(stated_s) - expected_s) > RETRY_AFTER_SLACK_S:
+            return f"Retry-After is {float(stated_s):g} s, the next slot is free in {expected_s:.3f} s", [oldest, event]
         answer = answers.get(event.id)
         if answer is None or not answer.status:
             continue
         if answer.status != RATE_LIMITED:
             return f"a refusal by rate was answered with {answer.status}", [event, *answer.events()]
-        told = answer.get("retry_after_s")
+        header_s = answer.get("retry_after_s")
         # The header is in whole seconds, rounded up.
-        if told is None or not -RETRY_AFTER_SLACK_S <= float(told) - expected_s <= 1 + RETRY_AFTER_SLACK_S:
-            return f"the client was told {told} s, the next slot is free in {expected_s:.3f} s", [
+        if header_s is None or not -RETRY_AFTER_SLACK_S <= float(header_s) - expected_s <= 1 + RETRY_AFTER_SLACK_S:
+            return f"the client got Retry-After {header_s}, the next slot is free in {expected_s:.3f} s", [
                 oldest,
                 *answer.events(),
             ]
@@ -240,7 +240,7 @@ def judge_rate(history: History) -> Verdict:
     if not total:
         return unknown("no admission was recorded, or log_events is 'summary'")
     if not refused:
-        return unknown("no more was offered than the window takes: nobody was refused", admitted=total)
+        return unknown("no more was offered than the window accepts: no request was refused", admitted=total)
     return passed(len(refused), admitted=total, refused=len(refused), limit_per_window=most, window_s=window_s)
 
 
@@ -251,7 +251,7 @@ def _outlived(history: History, rows: list[Asked], limit_s: float) -> list[Event
     last_s = end_s(history)
     patient = {a.id for a in rows if a.operation != "rude"}
     for event in done.values():
-        # A slow body is read before a request's time begins; only the rude send one.
+        # A slow body is read before a request's time begins; only abusive clients send one.
         long = float(event.value["duration_s"]) > limit_s
         if long and event.id in patient and not overlaps(frozen, event.t - limit_s, event.t):
             return [event]
@@ -302,7 +302,7 @@ def judge_request_time(history: History) -> Verdict:
     frozen = frozen_spans(history)
     done = {e.id: float(e.value["duration_s"]) for e in history.states("request_done")}
     past = [a for a in rows if a.operation in PRODUCT_OPERATIONS and a.status]
-    # The client's own waiting for its turn is not the service's: where the service says how long, that counts.
+    # A client that waits for its own turn is not slow service: where the service logs the duration, that counts.
     past = [a for a in past if min(a.latency_s, done.get(a.id, a.latency_s)) > request_s + GRACE_S / 2]
     for one in past:
         if one.status != TIMED_OUT and not one.get("cut") and not overlaps(frozen, one.invoke.t, one.ended_s):

@@ -64,13 +64,13 @@ class Timeline:
 
 MB = 1 << 20
 MARGIN = 0.05
-"""So far above its threshold a reading must be: theirs and ours are not of the same moment."""
+"""How far above its threshold a reading must be: the readings of service and harness are not of the same moment."""
 SETTLE_S = 1.5
-"""The service samples every quarter of a second; it is given this long to act on what it read."""
+"""The service samples every quarter of a second; it may take this long to act."""
 CPU_SETTLE_S = 2.0
 STALL_S = 3.0
 BEAT_MS = 250.0
-"""Of each second between two samples: they are made of five short sleeps, and one more is left to chance."""
+"""Per second between two samples: five short sleeps, and one more as a margin."""
 
 
 def level_not_entered(history: History, life: Life, timeline: Timeline) -> tuple[str, list[Event]]:
@@ -88,7 +88,7 @@ def level_not_entered(history: History, life: Life, timeline: Timeline) -> tuple
             begin, end = run[0].t + settle_s, run[-1].t
             if begin < end and not overlaps(frozen, begin, end) and timeline.highest(begin, end) < rank(level):
                 return f"{what} was used up to {level}, and that level was not entered", [run[0], run[-1]]
-    return _stall_not_felt(history, timeline, began, over)
+    return _stall_ignored(history, timeline, began, over)
 
 
 def _memory_share(history: History, sample: Event) -> float:
@@ -122,22 +122,22 @@ def _runs(samples: Sequence[Event], shares: Sequence[float], history: History) -
             yield level, run
 
 
-def _stall_not_felt(history: History, timeline: Timeline, began: float, over: float) -> tuple[str, list[Event]]:
-    """A stall that bit, as long as a level's share of the loop's budget, after which that level was not entered."""
+def _stall_ignored(history: History, timeline: Timeline, began: float, over: float) -> tuple[str, list[Event]]:
+    """An effective stall, long enough for a level by the loop's budget, after which that level was not entered."""
     budget_ms = largest(history, "budgets", "loop_lag_ms")
     for broken in faults(history):
-        if broken.kind != "event_loop_stall" or not broken.bit or broken.heal is None:
+        if broken.kind != "event_loop_stall" or not broken.effective or broken.heal is None:
             continue
         if not began <= broken.inject.t <= broken.healed_s + STALL_S <= over:
             continue
-        # A stall is felt by the short sleep that it hits, less what that had to sleep anyway.
-        felt_ms = (
+        # The service measures a stall by the short sleep that it hits, less the time of that sleep.
+        measured_ms = (
             float(broken.inject.value["parameters"]["stall_ms"]) - largest(history, "levels", "sample_s") * BEAT_MS
         )
-        share = felt_ms / budget_ms
+        share = measured_ms / budget_ms
         due = [level for level in LEVELS[1:] if share >= largest(history, "levels", level) + MARGIN]
         if due and timeline.highest(broken.inject.t, broken.healed_s + STALL_S) < rank(due[-1]):
-            return f"the loop stood still long enough for {due[-1]}, and that level was not entered", [
+            return f"the loop stalled long enough for {due[-1]}, and that level was not entered", [
                 broken.inject,
                 broken.heal,
             ]
@@ -149,7 +149,7 @@ SHED_AT = {
     "moderate": frozenset({"low", "normal", "high"}),
     "heavy": frozenset({"low", "normal", "high"}),
 }
-"""Who may be shed at a level; at moderate the others only when the cache has no answer for them."""
+"""Priorities that may be shed at a level; at moderate ``normal`` and ``high`` only when the cache has no answer."""
 
 
 REFUSED_AT = {
@@ -157,7 +157,7 @@ REFUSED_AT = {
     "moderate": frozenset({"low"}),
     "heavy": frozenset({"low", "normal", "high"}),
 }
-"""Who must be shed at a level, whatever they ask."""
+"""Priorities that must be shed at a level."""
 
 
 RETRY_AFTER_MAX_S = 60.0
@@ -194,13 +194,13 @@ def _bad_move(history: History, timeline: Timeline) -> tuple[str, list[Event]]:
 
 
 def _bad_shed(life: Life, timeline: Timeline, rows: dict[str, Asked]) -> tuple[str, list[Event]]:
-    """A shed of somebody who should be served, or at a cost, or without a usable Retry-After."""
+    """A shed of a request that should be served, or at a cost, or without a usable Retry-After."""
     cost = {e.id: e for f in ("permit_taken", "admitted") for e in life.states(f) if e.id}
     for event in life.states("shed"):
         level, move = timeline.at(event)
         why = [e for e in (move, event) if e is not None]
         if str(event.value["level"]) != level:
-            return f"it says {event.value['level']}, the level is {level}", why
+            return f"it reports {event.value['level']}, the level is {level}", why
         if event.value["priority"] not in SHED_AT.get(level, frozenset()):
             return f"{event.value['priority']} was shed at {level}", why
         if event.value["status"] != UNAVAILABLE or not 0 < float(event.value["retry_after_s"]) <= RETRY_AFTER_MAX_S:
@@ -210,14 +210,14 @@ def _bad_shed(life: Life, timeline: Timeline, rows: dict[str, Asked]) -> tuple[s
         row = rows.get(event.id)
         if row is None or not row.status:
             continue
-        told = row.get("retry_after_s")
-        if row.status != UNAVAILABLE or told is None or not 0 < float(told) <= RETRY_AFTER_MAX_S:
-            return f"the client of shed work got {row.status} and Retry-After {told}", [event, *row.events()]
+        header_s = row.get("retry_after_s")
+        if row.status != UNAVAILABLE or header_s is None or not 0 < float(header_s) <= RETRY_AFTER_MAX_S:
+            return f"the client of shed work got {row.status} and Retry-After {header_s}", [event, *row.events()]
     return "", []
 
 
 def _served_though_shed(life: Life, timeline: Timeline) -> tuple[str, list[Event]]:
-    """Admitted at a level that refuses them, or loaded afresh at a level that answers from the cache only."""
+    """Admitted at a level that refuses it, or loaded from the ticker in cache-only mode."""
     done = {e.id: e for e in life.states("request_done") if e.id}
     for event in life.states("admitted"):
         level, move = timeline.at(event)
@@ -236,14 +236,14 @@ def _for_audit(one: Asked) -> bool:
     return one.end is not None and str(one.end.value.get("problem", "")).endswith(":audit")
 
 
-def _cut_at_the_door(one: Asked, cuts: list[Event]) -> bool:
-    """One connection too many (C2.7), as the service says too: told before its head was read, so nobody could know."""
+def _over_connections(one: Asked, cuts: list[Event]) -> bool:
+    """One connection above the limit (C2.7), as the service logs too: refused before its head was read."""
     if one.end is None or not str(one.end.value.get("problem", "")).endswith(":connections"):
         return False
     return any(one.invoke.t - CLOCK_SLACK_S <= cut.t <= one.ended_s + CLOCK_SLACK_S for cut in cuts)
 
 
-def _critical_left_alone(
+def _critical_unanswered(
     history: History, rows: list[Asked], spans: list[tuple[float, float]]
 ) -> tuple[int, list[Event]]:
     """How many critical requests were made under pressure, and one that was not answered."""
@@ -255,10 +255,10 @@ def _critical_left_alone(
             continue
         if overlaps(frozen, one.invoke.t, min(one.ended_s, end_s(history))) or one.left:
             continue
-        if _cut_at_the_door(one, cuts):
+        if _over_connections(one, cuts):
             continue
         count += 1
-        # /ready may truthfully say 503: it answers.
+        # A 503 of /ready may be true, and is an answer.
         refused = one.status >= SERVER_ERROR_MIN and one.operation != "ready" and not _for_audit(one)
         if (one.end is not None and one.end.type != "ok") or refused:
             return count, one.events()
@@ -296,13 +296,16 @@ def judge_levels(history: History) -> Verdict:
     evidence = next((a.events() for a in rows if a.operation in CRITICAL_OPERATIONS and a.status == TOO_MANY), [])
     if evidence:
         return failed(len(sheds), "a critical request was refused because the rate was used up", evidence)
-    critical, evidence = _critical_left_alone(history, rows, spans)
+    critical, evidence = _critical_unanswered(history, rows, spans)
     if evidence:
         return failed(len(sheds), "a critical request was not answered under pressure", evidence)
     moves = history.states("level")
     if not any(rank(m.value["new"]) < rank(m.value["old"]) for m in moves):
         return unknown("no level was entered and left again", moves=len(moves))
-    for count, missing in ((len(sheds), "nobody was shed"), (critical, "nothing critical was asked under pressure")):
+    for count, missing in (
+        (len(sheds), "no request was shed"),
+        (critical, "no critical request was made under pressure"),
+    ):
         if not count:
             return unknown(missing, moves=len(moves))
     by_level = Counter(str(e.value["level"]) for e in sheds)
@@ -316,7 +319,7 @@ def judge_levels(history: History) -> Verdict:
     )
 
 
-def heavy_without_thrift(life: Life) -> list[Event]:
+def full_metrics_at_heavy(life: Life) -> list[Event]:
     """A stay of a second or more at heavy in which metrics were recorded in full (for C2.6)."""
     timeline = Timeline(life)
     modes = life.states("metrics_mode")
@@ -329,7 +332,7 @@ def heavy_without_thrift(life: Life) -> list[Event]:
     return []
 
 
-def thrift_without_need(life: Life) -> list[Event]:
+def reduced_metrics_after_heavy(life: Life) -> list[Event]:
     """A move away from heavy after which metrics were still recorded as at heavy (for C2.6)."""
     modes, moves = life.states("metrics_mode"), life.states("level")
     for move in (m for m in moves if m.value["old"] == "heavy"):

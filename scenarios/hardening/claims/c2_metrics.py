@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from hardening.claims.c2_levels import heavy_without_thrift, thrift_without_need
+from hardening.claims.c2_levels import full_metrics_at_heavy, reduced_metrics_after_heavy
 from hardening.claims.claim import claim
 from hardening.claims.limits import CROSSING_SLACK_S
 from hardening.claims.verdict import Verdict, failed, passed, unknown
@@ -17,15 +17,15 @@ RATE_LIMITED = 429
 
 
 def _counted(life: Life, until_s: float) -> dict[str, list[Event]]:
-    """What the service said of itself until a moment, by the names of the counters."""
-    said = {
+    """The service's events until a moment, by the names of their counters."""
+    counted = {
         "level_changes": life.states("level"),
         "sheds": life.states("shed"),
         "breaker_changes": life.states("breaker"),
     }
     for event in life.states("rejected"):
-        said.setdefault(f"rejected.{event.value['reason']}", []).append(event)
-    return {name: [e for e in events if e.t <= until_s] for name, events in said.items()}
+        counted.setdefault(f"rejected.{event.value['reason']}", []).append(event)
+    return {name: [e for e in events if e.t <= until_s] for name, events in counted.items()}
 
 
 SCRAPED = {
@@ -135,10 +135,10 @@ def judge_metrics(history: History) -> Verdict:
             ):
                 if evidence:
                     return failed(len(scrapes), reason, evidence)
-        if evidence := heavy_without_thrift(life):
+        if evidence := full_metrics_at_heavy(life):
             return failed(len(scrapes), "metrics were recorded in full under heavy pressure", evidence)
-        if evidence := thrift_without_need(life):
-            return failed(len(scrapes), "metrics stayed thrown back after heavy pressure", evidence)
+        if evidence := reduced_metrics_after_heavy(life):
+            return failed(len(scrapes), "metrics stayed reduced after heavy pressure", evidence)
         if mine:
             seen.update({name.split(".")[0]: len(events) for name, events in _counted(life, mine[-1].t).items()})
     if not scrapes:

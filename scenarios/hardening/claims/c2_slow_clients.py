@@ -20,14 +20,14 @@ NOT_READ = frozenset({401, 403, 408, 413, 429, 503})
 
 
 def _too_short(probe: Event, limits_s: Mapping[str, float]) -> bool:
-    """The crowd was called home before its limit was over: whether the rest would have been cut was not seen."""
+    """The crowd left before its limit was over: whether the rest would have been cut is unknown."""
     limit_s = limits_s.get(str(probe.value["kind"]), 0.0)
     whole = int(probe.value["cut"]) >= int(probe.value["connections"])
     return limit_s > 0 and not whole and float(probe.value.get("held_s", math.inf)) < limit_s + CUT_SLACK_S
 
 
 def _kept_out(history: History, probe: Event) -> list[Event]:
-    """A request of somebody else that got no answer while the crowd was there, or none that names another reason."""
+    """A request of another client that got no answer during the crowd, or none that names another reason."""
     since_s = probe.t - float(probe.value.get("held_s", math.inf))
     frozen = frozen_spans(history)
     rows = [a for a in asked(history) if a.operation != "rude" and since_s <= a.invoke.t and a.ended_s <= probe.t]
@@ -39,7 +39,7 @@ def _kept_out(history: History, probe: Event) -> list[Event]:
     return []
 
 
-def _took_too_much(history: History) -> list[Event]:
+def _read_too_much(history: History) -> list[Event]:
     """A body beyond the limit that was answered as if it had been read: with anything but a refusal of its size."""
     most = largest(history, "clients", "body_bytes")
     for one in asked(history):
@@ -61,11 +61,11 @@ def judge_rude_clients(history: History) -> Verdict:
     head_s, body_s = limit(history, "clients", "head_s"), limit(history, "clients", "body_s")
     most = limit(history, "clients", "connections")
     limits_s = {"slow_head": head_s, "slow_body": body_s, "flood": head_s}
-    rude = {a.id for a in asked(history) if a.operation == "rude" and a.id and a.status in CUT_SHORT}
-    paid = next((e for f in ("permit_taken", "admitted") for e in history.states(f) if e.id in rude), None)
+    abusive = {a.id for a in asked(history) if a.operation == "rude" and a.id and a.status in CUT_SHORT}
+    paid = next((e for f in ("permit_taken", "admitted") for e in history.states(f) if e.id in abusive), None)
     if paid is not None:
-        return failed(len(tried), "a rude client took a permit or a rate slot", [paid])
-    if evidence := _took_too_much(history):
+        return failed(len(tried), "an abusive client took a permit or a rate slot", [paid])
+    if evidence := _read_too_much(history):
         return failed(len(tried), "a body above the limit was read to its end", evidence)
     for probe in tried:
         kind, opened, cut = str(probe.value["kind"]), int(probe.value["connections"]), int(probe.value["cut"])
@@ -76,7 +76,7 @@ def judge_rude_clients(history: History) -> Verdict:
         if _too_short(probe, limits_s):
             continue
         if not int(probe.value["served"]) and (harmed := _kept_out(history, probe)):
-            return failed(len(tried), f"{kind}: nobody else was served meanwhile", [*harmed, probe])
+            return failed(len(tried), f"{kind}: no other client was served meanwhile", [*harmed, probe])
         slow = kind in {"slow_head", "slow_body"}
         if slow and (cut < opened or float(probe.value["longest_s"]) > limits_s[kind] + CUT_SLACK_S):
             reason = f"{kind}: {cut} of {opened} cut, the longest lived {probe.value['longest_s']} s"
@@ -87,5 +87,5 @@ def judge_rude_clients(history: History) -> Verdict:
         return unknown(f"not tried: {', '.join(missing)}", tried=len(tried))
     died = [e for e in history.states("process", state="exited") if any(abs(e.t - p.t) < 1.0 for p in tried)]
     if died:
-        return failed(len(tried), "the service ended under rude clients", died[:1])
+        return failed(len(tried), "the service ended under abusive clients", died[:1])
     return passed(len(tried), kinds=sorted(kinds), connections=sum(int(p.value["connections"]) for p in tried))

@@ -41,7 +41,7 @@ def _bad_refusal(probe: Event, longest_s: float) -> str:
 
 
 def _served_before_ready(history: History) -> list[Event]:
-    """A product request that was served in a life before that life said it was ready."""
+    """A product request that was served in a life before that life was ready."""
     for life in lives(history):
         ready = next((e for e in life.states("startup") if e.value["phase"] == "ready"), None)
         if ready is None:
@@ -66,10 +66,10 @@ def judge_critical(history: History) -> Verdict:
     for probe in tried:
         name, case = str(probe.value["dependency"]), probe.value["case"]
         if probe.value.get("served_early"):
-            return failed(len(tried), f"it served before {name} was there", [probe])
+            return failed(len(tried), f"it served before {name} was up", [probe])
         wrong = _bad_refusal(probe, longest_s) if case == "absent" else ""
         if case in {"late", "flapping"} and not probe.value.get("served"):
-            wrong = f"{name} came in time and it did not start"
+            wrong = f"{name} came in time and the service did not start"
         if wrong:
             return failed(len(tried), wrong, [probe])
     if evidence := _served_before_ready(history):
@@ -97,7 +97,7 @@ def judge_optional(history: History) -> Verdict:
         if not probe.value.get("served"):
             return failed(len(tried), f"it did not start without {name}", [probe])
         if name not in list(probe.value.get("degraded") or []):
-            return failed(len(tried), f"/ready does not say that {name} is missing", [probe])
+            return failed(len(tried), f"/ready does not report that {name} is missing", [probe])
         if not probe.value.get("recovered"):
             return failed(len(tried), f"{name} came up and it did not recover", [probe])
     missing = _missing_cases(tried, ("absent",), OPTIONAL)
@@ -169,7 +169,7 @@ def judge_attempts(history: History) -> Verdict:
         if case == "sigterm" and (elapsed_s > TERM_MAX_S or probe.value.get("exit_code") is None):
             return failed(len(tried), f"SIGTERM during the start took {elapsed_s:g} s", [probe])
         if probe.value.get("leftovers"):
-            return failed(len(tried), f"left behind: {probe.value['leftovers']}", [probe])
+            return failed(len(tried), f"leaked: {probe.value['leftovers']}", [probe])
     cases = {str(p.value["case"]) for p in tried}
     missing = sorted({"hanging", "sigterm"} - cases)
     if missing:

@@ -53,7 +53,7 @@ def _records(history: History) -> dict[tuple[str, str], set[str]]:
 
 
 def _of_another(history: History, probe: Event, records: dict[tuple[str, str], set[str]]) -> tuple[str, list[Event]]:
-    """A refusal whose record does not say which request it was, or whose."""
+    """A refusal whose record names neither its request nor its user."""
     for event in history.states("rejected") if records else []:
         action, user = ACTIONS.get(str(event.value["reason"])), str(event.value.get("user") or "")
         if action is None or not event.id or event.t > probe.t - CROSSING_SLACK_S:
@@ -98,20 +98,20 @@ def judge_audit(history: History) -> Verdict:
         if not probe.value["found"]:
             return failed(sum(seen.values()), f"a record that was {probe.value['how']} was not found", [probe])
     if not checks:
-        return unknown("nobody checked the audit chain")
+        return unknown("the audit chain was not checked")
     missing = sorted({"altered", "removed"} - {str(p.value["how"]) for p in forged})
     if missing:
         return unknown(f"no copy with a record {missing[0]} was checked", records=sum(seen.values()))
     return passed(sum(seen.values()), records=int(checks[-1].value["records"]), kinds=dict(sorted(seen.items())))
 
 
-NOBODY_CONNECTS = frozenset({"descriptors_exhausted", "connection_flood"})
+NO_CONNECTIONS = frozenset({"descriptors_exhausted", "connection_flood"})
 
 
 def _blocked(history: History, rows: list[Asked], disk: Broken, request_s: float) -> list[Event]:
     """A request made while the disk was full that was not answered in its time, for no other reason."""
     last_s = end_s(history)
-    away = frozen_spans(history) + [(b.inject.t, b.healed_s) for b in faults(history) if b.kind in NOBODY_CONNECTS]
+    away = frozen_spans(history) + [(b.inject.t, b.healed_s) for b in faults(history) if b.kind in NO_CONNECTIONS]
     for one in rows:
         if one.operation == "rude" or not disk.inject.t <= one.invoke.t <= disk.healed_s or one.left:
             continue
@@ -154,24 +154,26 @@ def judge_full_disk(history: History) -> Verdict:
     """A full disk or a blocked log blocks no request; lost audit records are counted, admin changes refused."""
     rows = asked(history)
     disks = [b for b in faults(history) if b.where in {"audit", "logs"}]
-    bit = [b for b in disks if b.bit]
+    effective = [b for b in disks if b.effective]
     request_s = limit(history, "budgets", "request_s")
     for disk in disks:
         if evidence := _blocked(history, rows, disk, request_s):
-            return failed(len(bit), f"with {disk.where} full a request was not answered", evidence)
+            return failed(len(effective), f"with {disk.where} full a request was not answered", evidence)
     failures = history.states("audit", event="failed")
-    for disk in bit:
-        # With the log's own disk full as well, the line that counts it is lost, too.
-        mute = any(b.kind == "disk_full" and b.where == "logs" and b.touches(disk.inject.t, disk.healed_s) for b in bit)
-        said = mute or any(disk.inject.t <= e.t <= disk.healed_s + CROSSING_SLACK_S for e in failures)
-        if disk.where == "audit" and not said and disk.heal is not None:
-            return failed(len(bit), "a lost audit record was not counted", [disk.inject, disk.heal])
+    for disk in effective:
+        # With the disk of the log full as well, the line that counts the loss is lost too.
+        mute = any(
+            b.kind == "disk_full" and b.where == "logs" and b.touches(disk.inject.t, disk.healed_s) for b in effective
+        )
+        counted = mute or any(disk.inject.t <= e.t <= disk.healed_s + CROSSING_SLACK_S for e in failures)
+        if disk.where == "audit" and not counted and disk.heal is not None:
+            return failed(len(effective), "a lost audit record was not counted", [disk.inject, disk.heal])
     tried, evidence = _changed_unaudited(history, rows)
     if evidence:
-        return failed(len(bit), "an admin change was made that could not be audited", evidence)
-    missing = sorted({"audit", "logs"} - {b.where for b in bit})
+        return failed(len(effective), "an admin change was made that could not be audited", evidence)
+    missing = sorted({"audit", "logs"} - {b.where for b in effective})
     if missing:
-        return unknown(f"no fault at {' and '.join(missing)} bit", faults=len(disks))
+        return unknown(f"no fault at {' and '.join(missing)} had an effect", faults=len(disks))
     if not tried:
-        return unknown("no admin change was asked for while the audit log failed", faults=len(bit))
-    return passed(len(bit), faults=len(bit), refused_changes=tried, audit_failures=len(failures))
+        return unknown("no admin change was requested while the audit log failed", faults=len(effective))
+    return passed(len(effective), faults=len(effective), refused_changes=tried, audit_failures=len(failures))

@@ -11,7 +11,7 @@ REFUSED_KEYS = {"none": 401, "wrong": 401, "other_scope": 403}
 
 
 def _alert_of_another(history: History) -> list[Event]:
-    """Two users who were told the same alert: one of them used a key that the other had used."""
+    """Two users who got the same alert: one of them used a key that the other had used."""
     owners: dict[str, Asked] = {}
     for one in asked(history):
         alert, user = one.get("delivery_id"), one.invoke.value["user"]
@@ -31,9 +31,9 @@ def _alert_of_another(history: History) -> list[Event]:
     needs=("request",),
 )
 def judge_keys(history: History) -> Verdict:
-    """No route but the public ones without a valid key of its scope; nobody sees another user's data.
+    """No route but the public ones without a valid key of its scope; no user sees another's data.
 
-    Nor does anybody see what only others are entitled to: that is what believing another user's entitlement comes to.
+    No user is served what only others are entitled to either, as happens with another user's entitlement.
     """
     refused, users = 0, set()
     if evidence := _alert_of_another(history):
@@ -51,12 +51,12 @@ def judge_keys(history: History) -> Verdict:
                 return failed(refused, f"key {key!r} got {one.status}", one.events())
         elif one.served and one.operation in PRODUCT_OPERATIONS and one.invoke.value.get("entitled") is False:
             return failed(refused, f"{user} was served what it is not entitled to", one.events())
-        elif one.served and whose is not None and user:  # of a key whose owner nobody told us, nothing can be said
+        elif one.served and whose is not None and user:  # the owner of the key is known
             users.add(user)
             if str(whose) != user:
                 return failed(refused, f"{user} got the data of {whose}", one.events())
     if not refused:
-        return unknown("nobody asked with a missing, wrong or insufficient key")
-    if len(users) < 2:  # two users, or nobody could have been mistaken for another
-        return unknown("answers of fewer than two users say whose they are", refused=refused)
+        return unknown("no request had a missing, wrong or insufficient key")
+    if len(users) < 2:  # one user alone cannot be mistaken for another
+        return unknown("answers of fewer than two users name their user", refused=refused)
     return passed(refused, refused=refused, users=len(users))

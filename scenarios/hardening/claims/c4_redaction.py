@@ -34,7 +34,7 @@ def _leak(lines: list[Event], whole: str, value: str, kind: str) -> tuple[str, E
     return None
 
 
-def _said_of_itself(history: History) -> Iterable[tuple[Event, str]]:
+def _own_texts(history: History) -> Iterable[tuple[Event, str]]:
     for event in history.events:
         if event.process == "service" and event.type == "state":
             for value in event.value.values():
@@ -54,7 +54,7 @@ def judge_no_secret(history: History) -> Verdict:
     lines = recorded_texts(history)
     canaries = history.header.canaries
     whole = "\n".join(str(line.value["text"]) for line in lines)
-    own_words = [(event, text) for event, text in _said_of_itself(history) if len(text) >= 8]
+    own_words = [(event, text) for event, text in _own_texts(history) if len(text) >= 8]
     for canary in canaries:
         name, kind, value = canary["name"], canary["kind"], canary["value"]
         leak = _leak(lines, whole, value, kind)
@@ -126,7 +126,7 @@ FIRST_LINE_S = 1.0
 def judge_hostile_line(history: History) -> Verdict:
     """A hostile line of 1 MB stalls the loop no longer than its lag budget.
 
-    A lag in which the process did not compute for so long was the machine's: it settles nothing.
+    A lag during which the process did not compute for as long came from the machine: then the claim is UNKNOWN.
     """
     budget_ms = limit(history, "budgets", "loop_lag_ms")
     tried = [p for p in probes(history, "hostile_line") if int(p.value["bytes"]) >= HOSTILE_BYTES_MIN]

@@ -16,20 +16,20 @@ from hardening.history.events import Event, History
 
 FORGET = frozenset({"evict", "invalidate", "corrupt", "discarded"})
 FAST_S = 2.0
-"""Failing fast: well below the time of a request, above a few tries of a command."""
+"""Bound of a fast failure: well below the time of a request, above a few attempts at a command."""
 BACK_S = 5.0
 """How long after the last heal Redis must be in use again, if it is needed."""
 AGE_SLACK_S = 1.0
-"""Between an entry's age as stated and as recorded: events are stamped a moment after what they speak of."""
+"""Between an entry's age as stated and as recorded: events carry a time a moment after what they report."""
 REDIS_LOOKS_MIN = 3
 SHORT_LIVED = ("entitlement:",)
-"""Keys that live for a time of their own, shorter than the figure, because a right can be taken away."""
+"""Prefixes of keys with a TTL of their own, shorter than the limit, because a right can be taken away."""
 
 
 def _forgets(event: Event, written: Event | None) -> bool:
-    """True when nothing of the last write that was told is to be expected after this event.
+    """True when this event ends what is known of the last recorded write.
 
-    A hit of another version is one of a write that nobody told: its caller went away while Redis was carrying it out.
+    A hit of another version belongs to a write without an event: its caller left while Redis carried it out.
     """
     if event.value["event"] in FORGET:
         return True
@@ -41,9 +41,9 @@ def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float
     """An entry that expired before its full time after a write, or was a hit after it.
 
     Args:
-        history: for the figures.
+        history: for the limits.
         life: the life to look at.
-        without: spans (Redis gone) in which an entry may honestly be unknown.
+        without: spans without Redis, in which an entry may be missing.
     """
     # A reload may have changed it: then an entry lives by either.
     least_s, most_s = smallest(history, "cache", "ttl_s"), largest(history, "cache", "ttl_s")
@@ -71,7 +71,7 @@ def wrong_age(history: History, life: Life, without: Iterable[tuple[float, float
 
 
 def redis_gone(history: History, life: Life) -> list[tuple[float, float]]:
-    """Spans of one life in which Redis was lost, by the service's word or by a fault."""
+    """Spans of one life in which Redis was lost, as the service logs or by a fault."""
     spans: list[tuple[float, float]] = []
     since: float | None = None
     for event in life.states("redis"):
@@ -91,9 +91,9 @@ def _overwritten(life: Life) -> tuple[int, list[Event]]:
     of_key: dict[str, list[Event]] = {}
     place: dict[int, int] = {}
     for event in life.states("cache"):
-        told = of_key.setdefault(str(event.value["key"]), [])
-        place[event.index] = len(told)
-        told.append(event)
+        seen = of_key.setdefault(str(event.value["key"]), [])
+        place[event.index] = len(seen)
+        seen.append(event)
     for load in loads(life):
         mine = islice(of_key[load.key], place[load.began.index] + 1, None)
         newer: Event | None = None
@@ -186,16 +186,16 @@ def _bad_answer_without_redis(rows: list[Asked], begin: Event, until_s: float) -
 
 
 def _not_used_again(history: History, life: Life) -> list[Event]:
-    """Redis lost and mended, the cache busy since, and Redis not taken up again, or only long after."""
+    """Redis was lost and healed, the cache was busy since, and Redis was not used again, or only long after."""
     marks, broken = life.states("redis"), faults(history)
     spans = [(b.inject.t, b.healed_s) for b in broken]
-    mended = [b.heal for b in broken if b.heal is not None and "redis" in (b.target, b.kind.split("_")[0])]
+    healed = [b.heal for b in broken if b.heal is not None and "redis" in (b.target, b.kind.split("_")[0])]
     needs = [e for e in life.states("cache") if e.value["event"] in {"load", "write"}]
     for number, lost in enumerate(marks):
         if lost.value["event"] != "lost":
             continue
         until_s = next((m.t for m in marks[number + 1 :] if m.value["event"] == "back"), life.ended_s)
-        heals = [heal for heal in mended if heal.t < until_s]
+        heals = [heal for heal in healed if heal.t < until_s]
         calm_s = max([lost.t, *(healed_s for begin_s, healed_s in spans if begin_s < until_s)])
         busy = [e for e in needs if calm_s + BACK_S < e.t < until_s]
         if heals and len(busy) >= REDIS_LOOKS_MIN:
@@ -238,7 +238,7 @@ def judge_without_redis(history: History) -> Verdict:
             return failed(outages, "Redis was back and was not used again", evidence)
     for count, missing in (
         (outages, "Redis was never lost"),
-        (requests, "nobody asked while Redis was lost"),
+        (requests, "no request was made while Redis was lost"),
         (returns, "Redis was lost and did not come back"),
     ):
         if not count:
@@ -247,7 +247,7 @@ def judge_without_redis(history: History) -> Verdict:
 
 
 def _moved_by_the_clock(history: History, life: Life, spans: list[tuple[float, float]]) -> tuple[str, list[Event]]:
-    """What a jump of the wall clock must not move, and did."""
+    """An expiry, rate window or deadline that moved with the wall clock."""
     reason, evidence = wrong_age(history, life, redis_gone(history, life))
     if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
         return reason, evidence
@@ -263,8 +263,8 @@ def _moved_by_the_clock(history: History, life: Life, spans: list[tuple[float, f
     return "", []
 
 
-def _age_astray(life: Life) -> list[Event]:
-    """A write and a hit whose stated age is not the time that passed between them: it was told by another clock."""
+def _wrong_clock(life: Life) -> list[Event]:
+    """A write and a hit whose stated age is not the time between them: another clock measured it."""
     written: dict[str, Event] = {}
     for event in life.states("cache"):
         key, kind = str(event.value["key"]), event.value["event"]
@@ -273,8 +273,8 @@ def _age_astray(life: Life) -> list[Event]:
         elif _forgets(event, written.get(key)):
             written.pop(key, None)
         elif kind == "hit" and key in written and "age_s" in event.value:
-            astray_s = float(event.value["age_s"]) - (event.t - written[key].t)
-            if abs(astray_s) > AGE_SLACK_S:
+            error_s = float(event.value["age_s"]) - (event.t - written[key].t)
+            if abs(error_s) > AGE_SLACK_S:
                 return [written[key], event]
     return []
 
@@ -291,26 +291,26 @@ def _age_astray(life: Life) -> list[Event]:
 def judge_clock(history: History) -> Verdict:
     """A jump of the wall clock moves no expiry, breaker, rate window or deadline."""
     jumps = [b for b in faults(history) if "clock" in b.kind or b.target == "clock"]
-    bit = [b for b in jumps if b.bit]
+    effective = [b for b in jumps if b.effective]
     spans = [(b.inject.t, b.healed_s) for b in jumps]
-    if not bit:
+    if not effective:
         return unknown("the wall clock was not moved")
     for life in lives(history):
         reason, evidence = _moved_by_the_clock(history, life, spans)
         if evidence:
-            return failed(len(bit), reason, evidence)
-        if evidence := _age_astray(life):
-            return failed(len(bit), "an entry's age was told by the clock that jumped", evidence)
+            return failed(len(effective), reason, evidence)
+        if evidence := _wrong_clock(life):
+            return failed(len(effective), "an entry's age was measured by the clock that jumped", evidence)
     for walk in walks(history):
         open_s = smallest(history, "downstreams", walk.name, "breaker", "open_s")
         evidence = half_open_too_early(walk, open_s)
         if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
-            return failed(len(bit), f"{walk.name}: the breaker's open time was moved", evidence)
+            return failed(len(effective), f"{walk.name}: the breaker's open time was moved", evidence)
     reason, evidence = _too_old(history)
     if evidence and overlaps(spans, evidence[0].t, evidence[-1].t):
-        return failed(len(bit), reason, evidence)
+        return failed(len(effective), reason, evidence)
     looked = [e for e in history.states("cache") if overlaps(spans, e.t, e.t)]
     hits = sum(e.value["event"] == "hit" for e in looked)
     if not hits:
-        return unknown("no cached answer was asked for while the clock was off", jumps=len(bit))
-    return passed(len(bit), jumps=len(bit), hits_meanwhile=hits, looks_meanwhile=len(looked))
+        return unknown("no cached answer was requested while the clock was off", jumps=len(effective))
+    return passed(len(effective), jumps=len(effective), hits_meanwhile=hits, looks_meanwhile=len(looked))

@@ -34,8 +34,8 @@ def _served_corrupt(history: History) -> tuple[str, list[Event]]:
             if event.value["event"] in {"corrupt", "write"}:
                 break
             if event.t < plant.t + CROSSING_SLACK_S:
-                continue  # what was read just before is told just after
-            # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
+                continue  # it was read just before, and logged just after
+            # A load whose last caller left in mid-write wrote without an event; the age of its entry shows it.
             newer = float(event.value.get("age_s", math.inf)) < event.t - plant.t
             if event.value["event"] in {"hit", "stale"} and event.value.get("layer") == "redis" and not newer:
                 return "a bad entry was taken for a good one", [plant, event]
@@ -80,8 +80,8 @@ def _met_again(history: History, event: Event, after: list[Event]) -> list[Event
     if again is None or again.value["event"] == "write" or again.t - event.t < CROSSING_SLACK_S:
         return []
     fresh = [p for p in probes(history, "planted_entry") if event.t <= p.t <= again.t]
-    anew = any(p.value["key"] == event.value["key"] for p in fresh)
-    return [] if anew or _redis_is_hurt(history, event.t, again.t) else [event, again]
+    planted = any(p.value["key"] == event.value["key"] for p in fresh)
+    return [] if planted or _redis_is_hurt(history, event.t, again.t) else [event, again]
 
 
 @claim(
@@ -111,7 +111,7 @@ def judge_bad_entries(history: History) -> Verdict:
         if evidence := _met_again(history, event, after):
             return failed(len(found), "a bad entry was not deleted", evidence)
         again = [e for e in after if e.value["event"] in {"hit", "stale", "corrupt", "write"}][:1]
-        # A load whose last caller left in mid-write wrote without saying so; its entry's age tells.
+        # A load whose last caller left in mid-write wrote without an event; the age of its entry shows it.
         age_s = again[0].value.get("age_s") if again else None
         newer = age_s is not None and float(age_s) <= again[0].t - event.t
         if again and not newer and again[0].value["event"] != "write" and again[0].value.get("layer") == "redis":

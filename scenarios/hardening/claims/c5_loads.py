@@ -19,7 +19,7 @@ from hardening.claims.views import (
 from hardening.history.events import Event, History
 
 IDLE_S = 1.0
-"""After that a load that nobody waits for has been given up."""
+"""How long a load without callers may run on."""
 LOAD_ENDS = frozenset({"loaded", "load_failed", "discarded"})
 
 
@@ -52,7 +52,7 @@ def loads(life: Life) -> list[Load]:
             found.append(running[mark])
         elif event.value["event"] in LOAD_ENDS and mark in running:
             one = running[mark]
-            # A discarded load says so beside ``loaded``: the first of the two ends it.
+            # A discarded load has both events: the first of the two ends it.
             one.ended = one.ended or event
     return found
 
@@ -83,7 +83,7 @@ def _unexplained_arrival(history: History) -> list[Event]:
         calls = seen.setdefault((arrival.request_id, symbol), [])
         calls.append(arrival.invoke)
         keys = begun.get(arrival.request_id, [])
-        # A load that was superseded is made again, and says so again.
+        # A load that was superseded is made again, with an event of its own.
         if keys and len(calls) > (sum(symbol in key for key in keys) or len(keys)):
             return calls
     return []
@@ -103,7 +103,7 @@ def _together_downstream(history: History) -> list[Event]:
             continue
         mark = (str(arrival.invoke.value["path"]), query)
         before = running.get(mark)
-        # A load that was given up leaves the ticker at work for nobody; that is no second load.
+        # A load that was given up leaves the ticker at work; that is no second load.
         until_s = min(before[0], given_up_s.get(before[1], before[0])) if before else 0.0
         if before and until_s > arrival.invoke.t + CROSSING_SLACK_S and before[1] != arrival.request_id:
             return [before[2], arrival.invoke]
@@ -114,7 +114,7 @@ def _together_downstream(history: History) -> list[Event]:
 def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
     """How many leaders or followers were cancelled, and a follower that suffered from it."""
     rows = {a.id: a for a in asked(history)}
-    # Who was answered did not go away: a follower that is cancelled with its leader is told so by a 500.
+    # A caller that was answered did not leave: a follower that is cancelled with its leader gets a 500.
     ended = [e for e in life.states("permit_returned") if e.value["why"] in {"cancelled", "disconnect"}]
     gone = {e.id: e for e in ended if e.id not in rows or not rows[e.id].status}
     out_of_time = {e.id for e in life.states("permit_returned", why="timeout")}
@@ -132,7 +132,7 @@ def _follower_harmed(history: History, life: Life) -> tuple[int, list[Event]]:
         if not mine or not left:
             continue
         concerned += len(left)
-        # Who joined a look-up that ended in a hit was served long before.
+        # A caller that joined a look-up that ended in a hit was served long before.
         waiting = [j for j in mine if done.get(j.id, math.inf) > load.began.index]
         others = [j for j in waiting if j.id not in gone and j.id not in out_of_time]
         if others and load.ended is not None and _ended_by_cancellation(life, load):
@@ -164,7 +164,7 @@ def _ended_by_cancellation(life: Life, load: Load) -> bool:
     whole_log=True,
 )
 def judge_one_load(history: History) -> Verdict:
-    """Concurrent callers of one key cause one load; a cancelled caller harms nobody."""
+    """Concurrent callers of one key cause one load; a cancelled caller harms no other."""
     joins = history.states("cache", event="join")
     cancelled = 0
     for life in lives(history):
@@ -176,15 +176,15 @@ def judge_one_load(history: History) -> Verdict:
         if evidence:
             return failed(len(joins), "a cancelled caller harmed another", evidence)
     for reason, evidence in (
-        ("the ticker was asked by a request that had no load to do", _unexplained_arrival(history)),
-        ("the ticker was asked for the same thing twice at once", _together_downstream(history)),
+        ("a request without a load called the ticker", _unexplained_arrival(history)),
+        ("the ticker was called for the same thing twice at once", _together_downstream(history)),
     ):
         if evidence:
             return failed(len(joins), reason, evidence)
     if not history.states("cache"):
         return unknown("the cache was not recorded (log_events is 'summary')")
     if not joins:
-        return unknown("no caller met another one's load of the same key")
+        return unknown("no caller joined another one's load")
     if not cancelled:
         return unknown("no caller of a shared load was cancelled", joined=len(joins))
     count = len(history.states("cache", event="load"))
@@ -199,7 +199,7 @@ def _invalidated_between(life: Life, first: Load, second: Load) -> bool:
 
 
 def _table_too_large(life: Life) -> list[Event]:
-    """A lock table larger than the calls in flight, or not empty once nobody is served any more."""
+    """A lock table larger than the calls in flight, or not empty once no request is served any more."""
     sizes = life.states("cache", event="locks")
     for event in sizes:
         if event.value.get("calls") is not None and int(event.value["count"]) > int(event.value["calls"]):
@@ -214,7 +214,7 @@ def _table_too_large(life: Life) -> list[Event]:
 
 
 def _idle_moments(life: Life) -> list[Event]:
-    """Returns of the last permit after which nobody was served for a while, and the life's own end."""
+    """Returns of the last permit after which no request was served for a while, and the end of the life."""
     found: list[Event] = []
     marks = [e for e in life.events if e.f in {"permit_taken", "permit_returned"} and e.value["pool"] == "main"]
     for number, event in enumerate(marks):
@@ -227,7 +227,7 @@ def _idle_moments(life: Life) -> list[Event]:
 
 
 def _served_though_invalidated(life: Life, rows: dict[str, Asked]) -> list[Event]:
-    """An entry from before an invalidation that was answered, served to who asked after that answer."""
+    """An entry from before an invalidation that was served to a request made after that invalidation was answered."""
     gone: dict[str, tuple[Event, float]] = {}
     for event in life.states("cache"):
         key, version = str(event.value["key"]), event.value.get("version")
@@ -263,7 +263,7 @@ def judge_locks(history: History) -> Verdict:
             evidence = [clash[0].began, *between[:1], clash[1].began]
             return failed(len(sizes), f"invalidation let two loads of {clash[0].key!r} run", evidence)
         if evidence := _served_though_invalidated(life, rows):
-            return failed(len(sizes), "what had been invalidated was served all the same", evidence)
+            return failed(len(sizes), "an invalidated entry was served", evidence)
         if evidence := _table_too_large(life):
             return failed(len(sizes), "the lock table holds more than the calls in flight", evidence)
     last = history.states("cache", event="locks")[-1:]

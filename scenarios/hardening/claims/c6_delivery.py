@@ -27,7 +27,7 @@ CONFLICT = 422
 UNAVAILABLE = 503
 RETRYABLE = frozenset({408, 429})
 NOTICED_S = 12.0
-"""A store whose settings change under the service is noticed when it is next asked, twice the time between."""
+"""The service notices changed settings of its store when it next looks: twice the time between two looks."""
 
 
 @dataclass(slots=True)
@@ -39,7 +39,7 @@ class Post:
         taken: (receiver, key) -> first arrival that the receiver took.
         refused: (receiver, key) -> last arrival, where that was a refusal for good.
         dead: (receiver, alert id) of the dead letters.
-        known: ids that the service said it accepted.
+        known: ids that the service logged as accepted.
         uncertain: alert requests of which the client does not know whether they were accepted.
     """
 
@@ -82,24 +82,26 @@ def kills(history: History) -> list[Event]:
     """Moments at which the service or the store was killed."""
     found = [life.exited for life in lives(history) if life.killed and life.exited is not None]
     stores = [b for b in faults(history) if "redis" in (b.target, b.kind.split("_")[0])]
-    found += [b.inject for b in stores if b.bit and ("kill" in b.kind or "restart" in b.kind or "outage" in b.kind)]
+    found += [
+        b.inject for b in stores if b.effective and ("kill" in b.kind or "restart" in b.kind or "outage" in b.kind)
+    ]
     return sorted(found, key=lambda e: e.index)
 
 
 def _store_lost_data(history: History) -> bool:
     emptied = any(b.inject.value["parameters"].get("keep_data") is False for b in faults(history))
-    evicting = any(b.bit and b.kind == "redis_evicting" for b in faults(history))
+    evicting = any(b.effective and b.kind == "redis_evicting" for b in faults(history))
     return emptied or evicting or any(e.value["event"] == "volatile" for e in history.states("redis"))
 
 
 def _patience_s(history: History) -> float:
-    """How long the slowest honest delivery may take once everything is well again."""
+    """How long the slowest correct delivery may take once every fault is healed."""
     open_s = max(limit(history, "downstreams", name, "breaker", "open_s") for name in RECEIVERS)
     return open_s + limit(history, "outbox", "cap_s") + limit(history, "outbox", "claim_idle_s") + 10.0
 
 
 def _calm_since_s(history: History, one: Asked) -> float:
-    """From when on nothing stood in the way of an alert's delivery."""
+    """When the last fault or restart that could delay an alert was over."""
     healed = [b.healed_s for b in faults(history)]
     started = [life.began_s for life in lives(history)]
     return max([one.ended_s, *healed, *started])
@@ -123,7 +125,7 @@ def _lost(history: History, found: Post) -> tuple[Asked | None, bool, list[Event
 
 
 def _invented(found: Post) -> list[Event]:
-    """Deliveries that nobody asked for: more unknown ones than there are requests of uncertain end."""
+    """Deliveries without a request: more unknown ones than there are requests of uncertain end."""
     unknown_keys: dict[str, Arrival] = {}
     for (_, key), arrival in found.taken.items():
         if key not in found.accepted:
@@ -135,7 +137,7 @@ def _invented(found: Post) -> list[Event]:
 
 
 def _without_dead_letter(history: History, found: Post) -> list[Event]:
-    """A refusal for good that was passed over in silence."""
+    """A refusal for good without a dead letter."""
     last_s = end_s(history)
     for mark, arrival in found.refused.items():
         if mark not in found.dead and last_s - arrival.ended_s > _patience_s(history):
@@ -168,10 +170,10 @@ def _not_counted(history: History, found: Post) -> list[Event]:
     return []
 
 
-def _volatile_unsaid(history: History) -> list[Event]:
-    """An answer of ``/ready`` to somebody who may see why, that keeps silent about a store that evicts."""
+def _volatile_not_reported(history: History) -> list[Event]:
+    """An answer of ``/ready`` with details that does not report a store that evicts."""
     for broken in faults(history):
-        if broken.kind != "redis_evicting" or not broken.bit:
+        if broken.kind != "redis_evicting" or not broken.effective:
             continue
         for one in asked(history):
             inside = broken.inject.t + NOTICED_S <= one.invoke.t and one.ended_s <= broken.healed_s
@@ -192,22 +194,22 @@ def _volatile_unsaid(history: History) -> list[Event]:
 def judge_delivery(history: History) -> Verdict:
     """An accepted alert is delivered, once in effect, whatever is killed; none is invented."""
     found = post(history)
-    if evidence := _volatile_unsaid(history):
-        return failed(len(found.accepted), "the store forgets, and /ready does not say so", evidence)
+    if evidence := _volatile_not_reported(history):
+        return failed(len(found.accepted), "the store is volatile, and /ready does not report it", evidence)
     if not found.accepted:
         return unknown("no alert was accepted")
     if _store_lost_data(history):
         return unknown("the store did not keep what it acknowledged: the premise was broken")
-    if any(b.bit and b.kind == "net_corrupt" and b.target in RECEIVERS for b in faults(history)):
-        return unknown("bytes were flipped on the way to a receiver: what it was given cannot be told")
+    if any(b.effective and b.kind == "net_corrupt" and b.target in RECEIVERS for b in faults(history)):
+        return unknown("bytes were flipped on the way to a receiver: what it received is unknown")
     nameless = next((one for alert, one in found.accepted.items() if alert in {"", "None"}), None)
     if nameless is not None:
         return unknown("an answer 202 carries no delivery id", accepted=len(found.accepted))
     if evidence := _invented(found):
-        return failed(len(found.accepted), "an alert was delivered that nobody sent", evidence)
+        return failed(len(found.accepted), "an alert was delivered that no client sent", evidence)
     for reason, evidence in (
         ("refused for good, and no dead letter", _without_dead_letter(history, found)),
-        ("given up although nobody refused it for good", _given_up(history, found)),
+        ("given up although no receiver refused it for good", _given_up(history, found)),
         ("a dead letter is neither visible nor counted", _not_counted(history, found)),
     ):
         if evidence:
@@ -268,7 +270,7 @@ def _keys_kept(rows: list[Asked]) -> tuple[dict[str, int], str, list[Event]]:
     limits=("outbox.capacity",),
 )
 def judge_idempotency(history: History) -> Verdict:
-    """A key with the same body gives the first answer, with another a 422; a full outbox says 503."""
+    """A key with the same body gives the first answer, with another a 422; a full outbox answers 503."""
     rows = asked(history)
     count, reason, evidence = _keys_kept(rows)
     if evidence:

@@ -37,8 +37,8 @@ def _drain_out_of_order(history: History, life: Life, phases: dict[str, Event]) 
         return "the listener closed before readiness had been false for its time", [begin, closed]
     done, clients = phases.get("done"), phases.get("clients_closed")
     if done is not None and (clients is None or clients.index > done.index):
-        return "it said done before its clients were closed", [begin, done]
-    # Work that the drain forgot goes on, and calls whom it can no longer reach.
+        return "it reported done before its clients were closed", [begin, done]
+    # Work that the drain forgot goes on and calls with closed clients.
     late = next((call for call in life.states("call") if clients is not None and call.index > clients.index), None)
     if clients is not None and late is not None:
         return "a downstream was called after its client was closed", [clients, late]
@@ -48,18 +48,18 @@ def _drain_out_of_order(history: History, life: Life, phases: dict[str, Event]) 
 def _requests_in_drain(
     history: History, life: Life, rows: list[Asked], phases: dict[str, Event], exited: Event
 ) -> tuple[str, list[Event], int]:
-    """Readiness that lies during the drain, or a request in flight that was cut off; and how many were in flight."""
+    """Readiness true during the drain, or a request in flight that was cut off; and how many were in flight."""
     begin, closed = phases["begin"], phases["listener_closed"]
     in_flight = 0
     known = {event.id for event in life.events}
-    nobody = [b for b in faults(history) if b.kind == "descriptors_exhausted"]
+    starved = [b for b in faults(history) if b.kind == "descriptors_exhausted"]
     for one in rows:
         if one.operation == "ready" and begin.t + READINESS_SLACK_S < one.invoke.t < closed.t and one.served:
             return "readiness was true during the drain", [begin, *one.events()], in_flight
         if one.operation == "rude" or not one.invoke.t < begin.t < one.ended_s:
             continue
-        if one.id not in known and any(b.touches(one.invoke.t, one.ended_s) for b in nobody):
-            continue  # it waited for a descriptor before the listener: nobody had taken it
+        if one.id not in known and any(b.touches(one.invoke.t, one.ended_s) for b in starved):
+            continue  # it waited for a descriptor and was never accepted
         in_flight += 1
         if one.end is None or (one.end.type != "ok" and not one.left) or one.ended_s > exited.t + CROSSING_SLACK_S:
             return "a request in flight was not ended by the drain", [begin, *one.events(), exited], in_flight
@@ -112,7 +112,7 @@ def judge_drain(history: History) -> Verdict:
     if not in_flight:
         return unknown("no request was in flight when the signal came", ends=ends)
     if not asked_ready:
-        return unknown("nobody asked for readiness during the drain", ends=ends, in_flight=in_flight)
+        return unknown("readiness was not requested during the drain", ends=ends, in_flight=in_flight)
     if not again:
         return unknown("no second signal came", ends=ends, in_flight=in_flight)
     return passed(ends, ends=ends, in_flight=in_flight, second_signals=again, readiness_asked=asked_ready)

@@ -29,7 +29,7 @@ LATENCY_FACTOR_MAX = 2.0
 
 
 def bound_s(history: History) -> float:
-    """The longest open time among the breakers that opened, plus the extra of the figures."""
+    """The longest open time among the breakers that opened, plus the extra time of the limits."""
     opened = {str(e.value["name"]) for e in history.states("breaker", new="open")} & set(DOWNSTREAMS)
     open_s = max((limit(history, "downstreams", name, "breaker", "open_s") for name in opened), default=0.0)
     return open_s + limit(history, "recovery", "extra_s")
@@ -47,7 +47,7 @@ def _not_at_rest(history: History, moment_s: float) -> tuple[str, list[Event]]:
     life = lives(history)[-1]
     for name in DOWNSTREAMS:
         moves = [e for e in life.states("breaker", name=name) if e.t <= moment_s]
-        # An open breaker closes only when it is asked: half open by time, it is as good as closed to nobody.
+        # An open breaker closes only when it is asked: an open one without calls stays open.
         if moves and moves[-1].value["new"] != "closed" and _asked_since(history, life.began_s, name, moves[-1]):
             return f"the breaker of {name} is {moves[-1].value['new']}", [moves[-1]]
     levels = [e for e in life.states("level") if e.t <= moment_s]
@@ -78,7 +78,7 @@ def _worse(before: list[Asked], after: list[Asked]) -> tuple[str, list[Event]]:
     bad = [a for a in after if _bad(a)]
     if len(bad) / len(after) > share + ERROR_SHARE_MORE_MAX:
         return f"{len(bad)} of {len(after)} requests failed, before {share:.0%}", bad[0].events()
-    # The p95 of a handful is its slowest one, and says nothing: then the median speaks.
+    # The p95 of a handful is its slowest one: then the median is compared.
     tail = 0.95 if min(len(before), len(after)) >= TAIL_MIN else 0.5
     usual_s = percentile([a.latency_s for a in before], tail)
     now_s = percentile([a.latency_s for a in after], tail)
@@ -104,9 +104,9 @@ def _of_product(rows: list[Asked], begin_s: float, until_s: float) -> list[Asked
 def judge_recovery(history: History) -> Verdict:
     """After the last heal the steady state is back within its bound, without a restart."""
     broken = faults(history)
-    bit = [b for b in broken if b.bit]
-    if not bit:
-        return unknown("no fault bit")
+    effective = [b for b in broken if b.effective]
+    if not effective:
+        return unknown("no fault had an effect")
     if any(b.heal is None for b in broken):
         return unknown("a fault was never healed", faults=len(broken))
     last = max(broken, key=lambda b: b.healed_s)
@@ -114,7 +114,9 @@ def judge_recovery(history: History) -> Verdict:
     for life in lives(history)[1:]:
         if life.started is not None and life.started.t > last.healed_s + CROSSING_SLACK_S:
             assert last.heal is not None
-            return failed(len(bit), "the service was started again after the last heal", [last.heal, life.started])
+            return failed(
+                len(effective), "the service was started again after the last heal", [last.heal, life.started]
+            )
     due_s = last.healed_s + bound_s(history)
     quiet = phase_span(history, "quiet")
     from_s = min(due_s, quiet[0]) if quiet is not None and quiet[0] > last.healed_s else due_s
@@ -128,16 +130,18 @@ def judge_recovery(history: History) -> Verdict:
         reason, evidence = _worse(before, after)
         overdue = _of_product(rows, due_s, run_end_s)
         if evidence and from_s < due_s and len(overdue) >= REQUESTS_MIN:
-            # Called quiet before its time: what counts is how it is once the bound is over.
+            # The quiet phase began early: what counts is the time after the bound.
             from_s, after = due_s, overdue
             reason, evidence = _worse(before, after)
     if evidence and run_end_s >= due_s:
         assert last.heal is not None
-        return failed(len(bit), reason, [last.heal, *evidence])
+        return failed(len(effective), reason, [last.heal, *evidence])
     if evidence:
-        return unknown(f"the run ended before the bound was over: {reason}", faults_that_bit=len(bit))
+        return unknown(f"the run ended before the bound was over: {reason}", effective_faults=len(effective))
     for rest, when in ((before, "before the faults"), (after, "after the bound")):
         if len(rest) < REQUESTS_MIN:
-            return unknown(f"fewer than {REQUESTS_MIN} product requests {when}", faults_that_bit=len(bit))
+            return unknown(f"fewer than {REQUESTS_MIN} product requests {when}", effective_faults=len(effective))
     took_s = from_s - last.healed_s
-    return passed(len(bit), faults_that_bit=len(bit), bound_s=bound_s(history), steady_after_s=round(took_s, 3))
+    return passed(
+        len(effective), effective_faults=len(effective), bound_s=bound_s(history), steady_after_s=round(took_s, 3)
+    )

@@ -13,7 +13,7 @@ from hardening.history.events import Event, History
 
 READINESS_SLACK_S = 0.05
 AUDIT_SLACK_S = 1.0
-HEARD_S = 3.0
+REACTION_S = 3.0
 """Within which a HUP that nothing hinders must have led to a reload, on a busy machine, too."""
 
 
@@ -26,10 +26,10 @@ def _mixed_generations(life: Life, rows: dict[str, Asked]) -> list[Event]:
         mine = done.value.get("generation")
         if mine is None:
             continue
-        told = row.get("generation") if row is not None else None
+        answered = row.get("generation") if row is not None else None
         if begun is not None and begun.value.get("generation", mine) != mine:
             return [begun, done]
-        if row is not None and told is not None and str(told) != str(mine):
+        if row is not None and answered is not None and str(answered) != str(mine):
             return [done, *row.events()]
         if force and not any(e.value["generation"] == mine and e.t <= done.t + READINESS_SLACK_S for e in force):
             return [done, *[e for e in force if e.value["generation"] == mine][:1]]
@@ -83,17 +83,17 @@ def _left_behind(life: Life) -> list[Event]:
     return []
 
 
-def _hangup_unheard(history: History, life: Life) -> list[Event]:
+def _hangup_ignored(history: History, life: Life) -> list[Event]:
     """A HUP to a service that serves, and no reload because of it."""
     ready, broken = life.states("startup", phase="ready"), faults(history)
     ends_s = min([life.ended_s, *(s.t for s in life.signals if ends_it(s))])
-    heard = life.states("reload", actor="sighup")
+    reloaded = life.states("reload", actor="sighup")
     for sent in (s for s in life.signals if signal_number(s) == signal.SIGHUP):
-        until_s = sent.t + HEARD_S
+        until_s = sent.t + REACTION_S
         serves = bool(ready) and ready[0].t + CROSSING_SLACK_S < sent.t and until_s < ends_s
-        # A process that stands still, or whose log does, hears or says it later.
-        hindered = any(b.touches(sent.t - HEARD_S, until_s) for b in broken)
-        if serves and not hindered and not any(sent.index < e.index and e.t <= until_s for e in heard):
+        # A process that is stopped, or whose log is blocked, reacts or logs later.
+        hindered = any(b.touches(sent.t - REACTION_S, until_s) for b in broken)
+        if serves and not hindered and not any(sent.index < e.index and e.t <= until_s for e in reloaded):
             return [sent]
     return []
 
@@ -127,16 +127,16 @@ def judge_reload(history: History) -> Verdict:
         for reason, evidence in (
             ("a request saw two configurations", _mixed_generations(life, rows)),
             ("a refused reload changed the settings", _refused_yet_changed(life)),
-            ("a rollback brought back something else", _rollback_elsewhere(life)),
-            ("a part kept the settings of before", _left_behind(life)),
-            ("a HUP was not heard", _hangup_unheard(history, life)),
+            ("a rollback restored something else", _rollback_elsewhere(life)),
+            ("a part kept its old settings", _left_behind(life)),
+            ("a HUP was ignored", _hangup_ignored(history, life)),
             ("what had to be refused was put in force", _danger_applied(history, life)),
         ):
             if evidence:
                 return failed(len(reloads), reason, evidence)
     refused = [e for e in reloads if e.value["outcome"] == "refused"]
     full = [b for b in faults(history) if b.kind == "disk_full" and b.where == "audit"]
-    # What could not be written is lost, counted and alarmed: that is C4.6.
+    # A record that a full disk lost is counted and alarmed: that is C4.6.
     due = [e for e in refused if not any(b.touches(e.t - AUDIT_SLACK_S, e.t + AUDIT_SLACK_S) for b in full)]
     audited = [str(e.value["text"]).lower() for e in recorded_texts(history) if e.value["surface"] == "audit"]
     written = sum("reload" in text and "refused" in text for text in audited)
@@ -149,5 +149,5 @@ def judge_reload(history: History) -> Verdict:
     if not audited:
         return unknown("the audit log was not recorded", reloads=len(reloads))
     if not any(done.value.get("generation") is not None for done in history.states("request_done")):
-        return unknown("the requests do not say which configuration they saw")
+        return unknown("the requests do not name their configuration")
     return passed(len(reloads), reloads=len(reloads), refused=len(refused), audited=written)

@@ -12,9 +12,9 @@ SHUT = {
     **{kind: int(Exit.FAILED) for kind in ("expired", "forged", "other_code", "waives_itself")},
     "allows_itself": int(Exit.UNKNOWN),
 }
-"""Certificates that no gate may open for, whatever they say; tried beside those that the claim asks for."""
+"""Certificates that every gate must refuse; tried beside those that the claim needs."""
 ANEW = "anew"
-"""How a certificate was altered: edited, with every digest and report made anew; else a byte, a file more or less."""
+"""How a certificate was altered: edited, with its digests recomputed; else a changed byte, or a file more or less."""
 MISCONFIGURED = (
     "missing_secret",
     "default_secret",
@@ -40,7 +40,7 @@ def judge_gate(history: History) -> Verdict:
     for run in runs:
         kind, code = str(run.value["certificate"]), run.value["exit_code"]
         if kind not in wanted:
-            return unknown(f"the gate was run on a {kind} certificate, of which nothing is known")
+            return unknown(f"the gate was run on an unknown kind of certificate, {kind}")
         if code != wanted[kind]:
             return failed(len(runs), f"exit {code} on the {kind} certificate, not {wanted[kind]}", [run])
     missing = [kind for kind in GATE if kind not in {str(r.value["certificate"]) for r in runs}]
@@ -84,14 +84,14 @@ def judge_preflight(history: History) -> Verdict:
 def judge_verification(history: History) -> Verdict:
     """A certificate verifies by re-judging; after any digested byte changed it does not.
 
-    Nor does one that was edited and digested anew: that one shows that the stored histories are judged again.
+    Nor does one that was edited with its digests recomputed: it shows that the stored histories are judged again.
     """
     runs = probes(history, "verify")
     altered = [r for r in runs if r.value["altered"]]
     for run in runs:
         code = run.value["exit_code"]
         if run.value["altered"] and code != Exit.FAILED:
-            how = "edited, and digested anew" if run.value.get("how") == ANEW else "altered"
+            how = "edited, and its digests recomputed" if run.value.get("how") == ANEW else "altered"
             return failed(len(runs), f"exit {code} though {run.value['altered']} was {how}", [run])
         if not run.value["altered"] and code != Exit.OK:
             return failed(len(runs), f"exit {code} on an intact certificate", [run])
@@ -99,7 +99,7 @@ def judge_verification(history: History) -> Verdict:
         "an intact one": len(altered) < len(runs),
         "an altered history": any(str(r.value["altered"]).startswith("histories/") for r in altered),
         "an altered certificate": any(r.value["altered"] == "certificate.json" for r in altered),
-        "an edited one with digests made anew": any(r.value.get("how") == ANEW for r in altered),
+        "an edited one with digests recomputed": any(r.value.get("how") == ANEW for r in altered),
     }
     missing = [what for what, was_tried in tried.items() if not was_tried]
     if missing:

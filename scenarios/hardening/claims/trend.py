@@ -1,7 +1,7 @@
 """Whether a series rises: how much for sure, how much at most, and whether it does so all along.
 
-Memory is read twice a second and moves in steps, so that neighbours say nearly the same: sixty samples are worth far
-less than sixty independent ones. The interval counts them as what they are worth.
+Memory is read twice a second and moves in steps, so that neighbours are nearly equal: sixty samples are worth far
+less than sixty independent ones. The interval allows for that.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Verdicts and how they add up to a result and an exit code (the *Result* table of the claims).
 
-A verdict speaks about one claim: PASS with figures, FAIL with the shortest list of events that shows why,
-UNKNOWN with what was missing. A judge that crashes is UNKNOWN, never PASS.
+A verdict decides one claim: PASS with measurements, FAIL with the shortest list of events that shows why,
+UNKNOWN with what was missing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hardening.history.events import Event
 
 
 class Outcome(StrEnum):
-    """What a judge says of one claim."""
+    """The outcome of one claim."""
 
     PASS = "PASS"  # noqa: S105 - a verdict
     FAIL = "FAIL"
@@ -23,7 +23,7 @@ class Outcome(StrEnum):
 
 
 class Result(StrEnum):
-    """What a certificate says as a whole."""
+    """The result of a certificate."""
 
     PASSED = "PASSED"
     WARNED = "WARNED"
@@ -165,8 +165,8 @@ class Gate:
 
     def to_json(self) -> dict[str, Any]:
         """The entry of ``predicate.gates``."""
-        said = f"{self.broken}: {', '.join(self.broken_by)}" if self.broken_by else self.sound
-        return {"gate": self.name, "held": not self.broken_by, "said": said, "exit_code": int(self.exit_code)}
+        text = f"{self.broken}: {', '.join(self.broken_by)}" if self.broken_by else self.sound
+        return {"gate": self.name, "held": not self.broken_by, "said": text, "exit_code": int(self.exit_code)}
 
 
 def gates_of(verdicts: Iterable[Verdict], tally: Tally) -> tuple[Gate, ...]:
@@ -189,14 +189,14 @@ def warnings_of(verdicts: Iterable[Verdict], tally: Tally) -> tuple[str, ...]:
     standings = [(v.claim, standing_of(v, tally)) for v in verdicts]
     waived = [claim for claim, standing in standings if standing is Standing.WAIVED]
     allowed = [claim for claim, standing in standings if standing is Standing.ALLOWED]
-    said = {
+    reasons = {
         f"waived: {', '.join(waived)}": bool(waived),
         f"allowed to be unknown: {', '.join(allowed)}": bool(allowed),
         "only part of the claims or of the scenarios was asked for": tally.subset,
         "the commit is unknown or its tree is not clean": not tally.clean_commit,
         "what ran was sabotaged on purpose": tally.sabotaged,
     }
-    return tuple(line for line, holds in said.items() if holds)
+    return tuple(line for line, holds in reasons.items() if holds)
 
 
 def result_of(verdicts: Iterable[Verdict], tally: Tally) -> tuple[Result, Exit]:

@@ -50,7 +50,7 @@ class Life:
         self.by_name.setdefault(event.f, []).append(event)
 
     def states(self, f: str, **value: object) -> list[Event]:
-        """What the service said under one name in this life."""
+        """The service's events of one name in this life."""
         found = self.by_name.get(f, [])
         return [e for e in found if all(e.value.get(k) == v for k, v in value.items())] if value else list(found)
 
@@ -237,8 +237,8 @@ class Broken:
         return str(self.inject.value["parameters"].get("where", self.target))
 
     @property
-    def bit(self) -> bool:
-        """True when it did something (an unhealed fault has not said)."""
+    def effective(self) -> bool:
+        """True when it had an effect (unknown, and so false, of an unhealed fault)."""
         return self.heal is not None and bool(self.heal.value["bit"])
 
     @property
@@ -297,15 +297,15 @@ def probes(history: History, name: str) -> list[Event]:
 
 
 def has_gaps(history: History) -> bool:
-    """True when lines of the service's log were lost: then what it says of itself is not all it said.
+    """True when lines of the service's log were lost: then its events have gaps.
 
     A full disk under the log loses what is written meanwhile; a reader that is blocked only holds it up, unless the
-    service counted lines that it dropped, or ended before anybody read them.
+    service counted lines that it dropped, or ended before they were read.
     """
     held = [(b.inject.t, b.healed_s) for b in faults(history) if b.kind == "log_reader_blocked"]
     if any(life.exited is not None and overlaps(held, life.exited.t, life.exited.t) for life in lives(history)):
         return True
-    if any(b.kind == "disk_full" and b.where == "logs" and (b.bit or b.heal is None) for b in faults(history)):
+    if any(b.kind == "disk_full" and b.where == "logs" and (b.effective or b.heal is None) for b in faults(history)):
         return True
     scraped = [e.value.get(name) for e in probes(history, "metrics") for name in ("series", "counters")]
     return any(isinstance(s, Mapping) and float(s.get("signal_log_dropped", 0)) > 0 for s in scraped)

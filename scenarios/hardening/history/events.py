@@ -1,7 +1,8 @@
-"""The history: what a run recorded, as JSON Lines, and the only thing a judge ever reads.
+"""The history of a run: events in the order of time, in memory and as JSON Lines; a judge reads nothing else.
 
-The format is described in ``docs/HISTORY.md``; ``history.schema.json`` beside this file is its schema.
-The table of events below is closed: an event that is not in it, or lacks a field, is refused when it is
+``Recorder`` takes events in, ``History`` gives them out, ``read`` and ``parse`` take a file or text. Times are seconds
+since the run began; units stand last in names. ``docs/HISTORY.md`` describes the format, ``history.schema.json`` is its
+schema. The table below is closed: an event that is not in it, or lacks a field, raises ``HistoryError`` when it is
 written and when it is read. Later versions only add rows and optional fields.
 """
 
@@ -24,12 +25,12 @@ EVENT_TYPES: tuple[str, ...] = get_args(EventType)
 #: (type, f) -> fields of ``value`` that must be there. More fields may follow; units stand last in names.
 EVENT_TABLE: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
     {
-        # What clients asked and saw. id: the request's id.
+        # Requests of clients and their ends. id: the request's id.
         ("invoke", "request"): frozenset({"method", "path", "operation", "user", "priority"}),
         ("ok", "request"): frozenset({"status", "latency_s"}),
         ("fail", "request"): frozenset({"error", "latency_s"}),
         ("indeterminate", "request"): frozenset({"error", "latency_s"}),
-        # What arrived at a downstream. process: its name; id: the arrival's id.
+        # Arrivals at a downstream. process: its name; id: the arrival's id.
         ("invoke", "arrival"): frozenset({"method", "path"}),
         ("ok", "arrival"): frozenset({"status", "duration_s"}),
         ("fail", "arrival"): frozenset({"error", "duration_s"}),
@@ -41,13 +42,13 @@ EVENT_TABLE: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
         # Faults. id: the fault's id within the schedule.
         ("fault", "inject"): frozenset({"kind", "target", "parameters"}),
         ("fault", "heal"): frozenset({"kind", "target", "bit", "bite", "verified"}),
-        # What the harness did and measured from outside.
+        # What the harness did and measured.
         ("state", "phase"): frozenset({"phase"}),
         ("state", "process"): frozenset({"name", "state", "pid"}),
         ("state", "sample"): frozenset({"rss_bytes", "cpu_share", "fds"}),
         ("state", "probe"): frozenset({"probe"}),
         ("state", "leftovers"): frozenset({"found"}),
-        # What the service says of itself (process: service). id: the request's id where there is one.
+        # What the service logs (process: service). id: the request's id where there is one.
         ("state", "startup"): frozenset({"phase"}),
         ("state", "settings"): frozenset({"generation", "digest"}),
         ("state", "client"): frozenset({"name", "event"}),
@@ -98,7 +99,7 @@ class Event:
 
     Attributes:
         t: seconds since the run began, on the run's monotonic clock.
-        process: who speaks (``client``, ``service``, ``ticker``, ``redis``, ``harness`` ...).
+        process: the source (``client``, ``service``, ``ticker``, ``redis``, ``harness`` ...).
         type: one of ``EVENT_TYPES``.
         f: the operation or state, see ``EVENT_TABLE``.
         value: fields of the event; names end in their unit.
@@ -231,7 +232,7 @@ class History:
         return any(f in {kind, name} for kind, name in self._by_kind)
 
     def states(self, f: str, **value: object) -> list[Event]:
-        """What the service (or the harness) said of itself under one name."""
+        """Events of type ``state`` of one name: the service's log and the harness's own."""
         return self.select("state", f, **value)
 
     def requests(self) -> Iterator[tuple[Event, Event | None]]:
@@ -323,10 +324,9 @@ def read(path: Path) -> History:
 
 
 class Recorder:
-    """Collects events of a run; each is checked against the table when it is added.
+    """Collects events of a run and checks each against the table.
 
-    The clock is the caller's: ``t`` is passed in, in seconds since the run began. ``observer`` is told of each
-    event as it is recorded.
+    The caller passes the time in, in seconds since the run began. ``observer`` is called with each event.
     """
 
     def __init__(self, header: Header) -> None:
@@ -349,11 +349,11 @@ class Recorder:
             HistoryError: when the event is not in the closed table.
         """
         needed = EVENT_TABLE.get((type, f))
-        # The whole check only where this glance is not enough: a run records tens of events for each request.
+        # A quick check first, since a run records tens of events for each request; the whole check where it fails.
         known = needed is not None and value.__class__ is dict and needed <= value.keys()
         if not known or t.__class__ is not float or id.__class__ is not str or process.__class__ is not str:
             check_event({"t": t, "process": process, "type": type, "f": f, "value": value, "id": id})
-        # As it will be written: what is judged in memory and what is judged from a file must not differ in a tie.
+        # Rounded as in the file, so that a history in memory orders its events as its file does.
         event = Event(round(t, 6), process, type, f, dict(value), id)
         self._events.append(event)
         if self.observer is not None:
@@ -363,5 +363,5 @@ class Recorder:
         return len(self._events)
 
     def history(self) -> History:
-        """What was recorded so far, in order of time."""
+        """The events so far, in order of time."""
         return History(self.header, self._events)

@@ -1,4 +1,4 @@
-"""The event table as a JSON schema: ``python -m hardening.history.schema`` writes ``history.schema.json`` anew.
+"""The event table as a JSON schema: ``python -m hardening.history.schema`` writes ``history.schema.json``.
 
 One record of a history, header or event, is valid under the schema exactly when the reader takes it.
 """

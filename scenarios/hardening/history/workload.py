@@ -1,4 +1,4 @@
-"""A workload as plain data: what is asked, when, by whom; the same for the live, the simulated and the load world."""
+"""A workload as plain data: requests with their moments and keys, the same in every world; times in seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Priority = Literal["critical", "high", "normal", "low"]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One request to be.
+    """One request of a workload.
 
     Attributes:
         at_s: when it starts, in seconds since the workload began, whatever the answers before it do.
@@ -24,9 +24,9 @@ class Operation:
         priority: of the key's owner, or ``critical`` for critical routes.
         headers: further headers.
         body: JSON value of the body, ``None`` for none.
-        disconnect_after_s: break the connection so long after the request went out; ``None``: wait.
-        timeout_s: give up after so long.
-        sends: what kind of key goes out: ``valid``, ``none``, ``wrong``, ``other_scope`` (for the judge of C4.5).
+        disconnect_after_s: the client disconnects so long after it sent the request; ``None``: it waits.
+        timeout_s: the client gives up after so long.
+        sends: the kind of key that is sent: ``valid``, ``none``, ``wrong``, ``other_scope`` (for the judge of C4.5).
     """
 
     at_s: float
@@ -42,7 +42,7 @@ class Operation:
     sends: Literal["valid", "none", "wrong", "other_scope"] = "valid"
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON object, without what stands at its default."""
+        """The JSON object, without the fields that have their default."""
         blank = asdict(Operation(0.0, ""))
         return {name: value for name, value in asdict(self).items() if name == "at_s" or value != blank[name]}
 
@@ -91,13 +91,13 @@ class Workload:
 
 
 def signal(at_s: float, symbol: str, *, key: str = "demo", timeframe: str = "1m", **changes: Any) -> Operation:
-    """Ask for the signal of one symbol."""
+    """Request the signal of one symbol."""
     path = f"/v2/signals/{symbol}?timeframe={timeframe}"
     return Operation(at_s, "signal", path=path, key=key, **changes)
 
 
 def batch(at_s: float, symbols: Iterable[str], *, key: str = "demo", **changes: Any) -> Operation:
-    """Ask for the signals of several symbols in one request."""
+    """Request the signals of several symbols at once."""
     return Operation(at_s, "batch", "POST", "/v2/signals/batch", key, body={"symbols": list(symbols)}, **changes)
 
 
@@ -111,7 +111,7 @@ def alert(at_s: float, symbol: str, idempotency_key: str, *, key: str = "demo", 
 
 
 def invalidate(at_s: float, symbol: str, *, timeframe: str = "1m") -> Operation:
-    """Have the operator forget the candles of one symbol."""
+    """An operator invalidates the candles of one symbol."""
     body = {"symbol": symbol, "timeframe": timeframe}
     return Operation(at_s, "admin", "POST", "/admin/cache/invalidate", "operator", "critical", body=body)
 
@@ -125,5 +125,5 @@ def steady(rng: random.Random, *, for_s: float, per_s: float, symbols: Sequence[
 
 
 def herd(at_s: float, count: int, symbol: str, *, key: str = "demo", **changes: Any) -> Workload:
-    """Many callers at one moment on one key."""
+    """Many callers of one symbol at one moment."""
     return Workload(tuple(signal(at_s, symbol, key=key, **changes) for _ in range(count)))

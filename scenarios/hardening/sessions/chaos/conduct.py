@@ -155,7 +155,7 @@ def _session(
     target = None
     if staging is not None:
         target = Target(staging.url, staging.toxiproxy, without_password(staging.redis), plan.key_env)
-    bites = {f"{broken.inject.id} {broken.kind} {broken.target}": broken.bit for broken in faults(run.history)}
+    bites = {f"{broken.inject.id} {broken.kind} {broken.target}": broken.effective for broken in faults(run.history)}
     figures = {phase: asdict(Figures.of(rows)) for phase, rows in watch.answered.items()}
     return Session(
         session_name(plan.scenario.name, plan.seed, at),
@@ -193,7 +193,7 @@ def conclude(session: Session, history: History) -> tuple[Exit, str]:
     worse = _not_steady_again(session)
     if worse:
         return Exit.FAILED, worse
-    bites = [broken.bit for broken in faults(history)]
+    bites = [broken.effective for broken in faults(history)]
     if not any(bites):
         why = "no fault had an effect" if bites else "nothing was broken"
         return Exit.UNKNOWN, f"{why}: nothing was shown"
