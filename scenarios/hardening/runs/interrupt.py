@@ -1,4 +1,4 @@
-"""Runs a coroutine so that Ctrl-C and SIGTERM cancel it once, and whatever it holds is healed and closed.
+"""Runs a coroutine so that Ctrl-C, SIGTERM and a closed terminal cancel it once; what it holds is healed and closed.
 
 ``asyncio.run`` turns a second Ctrl-C into a hard stop; here every further signal is ignored while the first one
 is still being obeyed, since healing must not be interrupted.
@@ -12,6 +12,12 @@ from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+def _ending() -> tuple[signal.Signals, ...]:
+    """The signals that end a run. SIGHUP does not where the caller ignores it, as ``nohup`` does."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hangs_up else []))
 
 
 class InterruptedRunError(Exception):
@@ -34,7 +40,7 @@ def run(work: Coroutine[object, object, T], gently: Callable[[int], None] | None
         gently: called with the first signal, and expected to bring ``work`` to its end; the second one cancels it.
 
     Raises:
-        InterruptedRunError: when SIGINT or SIGTERM ended it.
+        InterruptedRunError: when SIGINT, SIGTERM or SIGHUP ended it.
     """
     return asyncio.run(_watched(work, gently))
 
@@ -51,7 +57,8 @@ async def _watched(work: Coroutine[object, object, T], gently: Callable[[int], N
         elif len(got) == (1 if gently is None else 2):
             task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    ending = _ending()
+    for number in ending:
         loop.add_signal_handler(number, stop, number)
     try:
         return await task
@@ -60,5 +67,5 @@ async def _watched(work: Coroutine[object, object, T], gently: Callable[[int], N
             raise InterruptedRunError(got[0]) from None
         raise
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending:
             loop.remove_signal_handler(number)

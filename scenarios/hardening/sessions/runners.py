@@ -22,6 +22,7 @@ from hardening.catalogue.scenario_json import SessionError
 from hardening.claims.claims import judge_all
 from hardening.claims.verdict import Outcome
 from hardening.claims.views import phase_span
+from hardening.faults.children import tied
 from hardening.history.events import History, parse
 from hardening.runs.interrupt import run
 from hardening.runs.phases import Run
@@ -178,7 +179,7 @@ class SimRunner:
                     stdout=subprocess.PIPE,
                     stderr=errors,
                     text=True,
-                    env=clean_environment({}),
+                    **tied(None, "sim-worker", clean_environment({})),
                 )
         return self._worker
 

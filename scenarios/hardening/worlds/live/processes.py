@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from hardening.faults.children import tied
 from hardening.faults.run_directory import OwnedPid, RunDirectory
 
 _LINE_BYTES_MAX = 8 * 1024 * 1024
@@ -57,7 +58,7 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=clean_environment(self.env),
+            **tied(self.run, self.name, clean_environment(self.env)),
             limit=_LINE_BYTES_MAX,
             # A group of its own: a Ctrl-C at the terminal is ours to pass on, in order.
             process_group=0,
