@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -13,39 +12,55 @@ import pytest
 from hardening.faults.base import FaultError, UnsupportedTargetError
 from hardening.faults.process_signals import ProcessSignal
 from hardening.faults.schedule import Injection
-from hardening.worlds.live.targets import ServiceTarget
+from hardening.worlds.shared.service_target import ServiceTarget
 
 
 class Service:
-    """What the target needs of a service's process; it logs a given text when it is signalled."""
+    """What the target needs of a service's process; it logs a given event when it is signalled."""
 
     def __init__(self, answers: dict[int, dict[str, Any]] | None = None) -> None:
-        self.echo: Callable[[str], None] | None = None
+        self.on_event: list[Callable[[str, Mapping[str, Any]], None]] = []
         self.signals: list[int] = []
         self.answers = answers or {}
         self.starts = 0
         self.up = True
 
     def log(self, event: str, **fields: Any) -> None:
-        assert self.echo is not None
-        self.echo(json.dumps({"event": event, "mono_s": 1.0, "fields": fields}))
+        for look in self.on_event:
+            look(event, fields)
 
     async def signal(self, number: int) -> None:
         self.signals.append(number)
         if number in self.answers:
             asyncio.get_running_loop().call_soon(lambda: self.log(**self.answers[number]))
 
-    async def alive(self) -> bool:
+    def running(self) -> bool:
         if self.signals.count(signal.SIGTERM) + self.signals.count(signal.SIGKILL) and self.starts == 0:
             self.up = False
         return self.up
 
-    async def stopped(self) -> bool:
+    def stopped(self) -> bool:
         return False
 
     async def start(self) -> None:
         self.starts += 1
         self.up = True
+
+
+class WithoutMoments:
+    """A process of which nobody knows what it is doing."""
+
+    async def alive(self) -> bool:
+        return True
+
+    async def stopped(self) -> bool:
+        return False
+
+    async def start(self) -> None:
+        raise AssertionError("nothing ended it")
+
+    async def signal(self, number: int) -> None:
+        raise AssertionError(f"signal {number} was sent at no moment")
 
 
 class World:
@@ -126,7 +141,7 @@ async def test_an_ended_service_is_started_once_it_has_ended() -> None:
 @pytest.mark.asyncio
 async def test_a_process_without_moments_takes_only_immediate_signals() -> None:
     with pytest.raises(UnsupportedTargetError, match=r"fault\.moment is 'mid_request'"):
-        await ProcessSignal(moment="mid_request").inject(Service())
+        await ProcessSignal(moment="mid_request").inject(WithoutMoments())
 
 
 @pytest.mark.parametrize("field", ["signal", "moment", "second"])
@@ -135,11 +150,10 @@ def test_an_unknown_word_is_refused_by_its_field(field: str) -> None:
         ProcessSignal.from_json({"kind": "process_signal", field: "soon"})
 
 
-@pytest.mark.asyncio
-async def test_lines_go_on_to_whoever_listened_before() -> None:
+def test_events_go_on_to_those_who_listened_before() -> None:
     heard: list[str] = []
     service = Service()
-    service.echo = heard.append
+    service.on_event.append(lambda event, _fields: heard.append(event))
     target_of(service)
     service.log("admitted")
-    assert len(heard) == 1
+    assert heard == ["admitted"]
