@@ -13,8 +13,11 @@ import itertools
 import json
 import math
 import random
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpcore
@@ -32,6 +35,7 @@ from signal_service.seams import EmitEvent
 T = TypeVar("T")
 
 BODY_BYTES_MAX = 1_000_000
+RETRY_AFTER_S_MAX = 3600.0
 MARGIN_S = 0.05
 """A call ends so long before its request must: the answer is still to be written."""
 FAIR_SHARE = 0.5
@@ -100,6 +104,28 @@ class _Call:
         if self.deadline.aborted:
             return "cancelled"
         return "failed" if self.blamed else "deadline"
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait that ``Retry-After`` asks for, as a number or as a date (RFC 9110, 10.2.3); None for nonsense.
+
+    A date counts from the answer's own ``Date``, so that no clock needs to agree with another.
+    """
+    value = headers.get("Retry-After", "")
+    if value.isascii() and value.isdigit():
+        return min(RETRY_AFTER_S_MAX, float(value[:9]))
+    until = _http_date(value)
+    now = _http_date(headers.get("Date", "")) or time.time()
+    return None if until is None else min(RETRY_AFTER_S_MAX, max(0.0, until - now))
+
+
+def _http_date(value: str) -> float | None:
+    if value[:3] not in {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}:
+        return None
+    try:
+        return parsedate_to_datetime(value).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 class Downstream:
@@ -341,10 +367,7 @@ class Downstream:
         status = answer.status_code
         if 200 <= status < 300:
             return
-        try:
-            after_s: float | None = min(3600.0, max(0.0, float(answer.headers["Retry-After"])))
-        except (KeyError, ValueError):
-            after_s = None
+        after_s = retry_after_s(answer.headers)
         ours = 400 <= status < 500 and status not in {408, 429}
         raise DownstreamError(self.name, "client_error" if ours else "status", status=status, retry_after_s=after_s)
 

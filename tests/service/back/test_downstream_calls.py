@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 import httpx
@@ -9,6 +11,7 @@ import pytest
 import respx
 from back_world import Clock, Events, candles_json, make_settings, make_world, run, until
 
+from signal_service.clients.downstream import retry_after_s
 from signal_service.clients.errors import BreakerOpenError, DownstreamError, UnknownSymbolError
 from signal_service.clients.factory import ClientManager, build_client_manager, get_client_manager, shutdown_all_clients
 from signal_service.clients.user import Entitlement
@@ -325,3 +328,32 @@ def test_clients_are_made_once_and_closed_once_even_when_one_fails_to_close(monk
             await manager.ticker.candles("ACME", "1m", 2)
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Retry-After": "5"}, 5.0),
+        ({"Retry-After": "0"}, 0.0),
+        ({"Retry-After": "99999999999"}, 3600.0),
+        ({"Retry-After": "Sun, 06 Nov 1994 08:50:07 GMT", "Date": "Sun, 06 Nov 1994 08:49:37 GMT"}, 30.0),
+        ({"Retry-After": "Sunday, 06-Nov-94 08:50:07 GMT", "Date": "Sun, 06 Nov 1994 08:49:37 GMT"}, 30.0),
+        ({"Retry-After": "Sun Nov  6 08:50:07 1994", "Date": "Sun, 06 Nov 1994 08:49:37 GMT"}, 30.0),
+        ({"Retry-After": "Sun, 06 Nov 1994 08:49:07 GMT"}, 0.0),
+        *(
+            ({"Retry-After": nonsense}, None)
+            for nonsense in ("-5", "1_000", "5.5", "", "soon", "Sun, x", "1e3", "\u0665")
+        ),
+        ({}, None),
+    ],
+)
+def test_a_retry_after_is_a_number_or_a_date_and_anything_else_is_ignored(
+    headers: dict[str, str], expected: float | None
+) -> None:
+    assert retry_after_s(headers) == expected
+
+
+def test_a_date_without_the_servers_own_counts_from_now() -> None:
+    waits = retry_after_s({"Retry-After": formatdate(time.time() + 30, usegmt=True)})
+    assert waits is not None
+    assert 28 < waits <= 31
