@@ -199,7 +199,7 @@ class AuditLog:
             self._link = link
             if self._shared is not None:
                 with suppress(OSError):  # an old head is a weaker anchor, not a wrong one
-                    self._shared.replace(head_path(self._path), write_head(link))
+                    self._shared.replace(head_path(self._path), write_head(link, self._key))
 
     def _shown(self, record: dict[str, Any]) -> dict[str, Any]:
         shown: dict[str, Any] = self._redactor.value(record)
@@ -210,6 +210,8 @@ class AuditLog:
     def _continue_from(self) -> tuple[bytes, Link]:
         """The end of the file's chain, and what must be written first to mend it after a crash or a cut."""
         data, head = self._tail()
+        if self._shared is not None and head is None and not data:  # before the first record: no crash can part them
+            self._shared.replace(head_path(self._path), write_head(Link(), self._key))
         lines = data.split(b"\n")
         torn = lines.pop()
         end = next((link for link in map(read_link, reversed(lines[-64:])) if link is not None), Link())
@@ -217,6 +219,8 @@ class AuditLog:
             return self._mend(torn, head, "truncated", {"last_seq_found": end.seq})
         if torn:
             return self._mend(torn, end, "torn_tail", {})
+        if self._shared is not None and head is None and end.seq:
+            return self._mend(b"", end, "unanchored", {})
         return b"", end
 
     def _mend(self, torn: bytes, link: Link, outcome: str, fields: dict[str, Any]) -> tuple[bytes, Link]:
@@ -229,7 +233,7 @@ class AuditLog:
 
     def _tail(self) -> tuple[bytes, Link | None]:
         if self._shared is not None:
-            head = read_head(self._shared.tail(head_path(self._path), 1024))
+            head = read_head(self._shared.tail(head_path(self._path), 1024), self._key)
             return self._shared.tail(self._path, _TAIL_BYTES), head
         try:
             return self._files.read(self._path), None

@@ -2,8 +2,9 @@
 
 A line is ``{"seq", "time", "action", "actor", "outcome", "request_id", "fields", "prev", "hash"}``; ``hash`` is
 SHA-256, or HMAC-SHA256 under the audit key, of the line up to ``,"hash"``. Beside the file stands ``<file>.head``
-with the last ``seq`` and ``hash``, for a chain alone does not show that its end was cut off. Who can rewrite both
-and knows the key (or there is none) can forge; ship the head away where that matters.
+with the number of records, the last ``hash``, and an HMAC over both under the audit key, for a chain alone does not
+show that its end was cut off. Whoever has the key, or kept a copy of an older file with its head, can put that in
+place; ship the head away where that matters.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class AuditProblem:
     """Something that is wrong with an audit file.
 
     Attributes:
-        kind: ``torn_tail`` is the trace of a crash in mid-write, ``unanchored`` a file without its head.
+        kind: ``torn_tail`` is the trace of a crash in mid-write, ``unanchored`` a file without a head that is sealed.
         line: counts from 1; 0 for the file as a whole.
         detail: what was expected.
     """
@@ -45,7 +46,7 @@ class AuditProblem:
     @property
     def harmless(self) -> bool:
         """Whether it is no sign of tampering by itself: a crash explains it."""
-        return self.kind in {"torn_tail", "unanchored"}
+        return self.kind == "torn_tail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +79,20 @@ def read_link(line: bytes) -> Link | None:
         return None
 
 
-def read_head(data: bytes) -> Link | None:
-    """The anchor; None when it is no anchor."""
+def read_head(data: bytes, key: bytes) -> Link | None:
+    """The anchor; None when it is no anchor, or not sealed with ``key``."""
     try:
         head = json.loads(data)
-        return Link(int(head["seq"]), str(head["hash"]))
+        link = Link(int(head["count"]), str(head["hash"]))
+        return link if hmac.compare_digest(data, write_head(link, key)) else None
     except (ValueError, KeyError, TypeError):
         return None
 
 
-def write_head(link: Link) -> bytes:
-    """The anchor as bytes."""
-    return json.dumps({"seq": link.seq, "hash": link.hash}).encode() + b"\n"
+def write_head(link: Link, key: bytes) -> bytes:
+    """The anchor as bytes: how many records there are, the hash of the last, and the seal over both."""
+    body = json.dumps({"count": link.seq, "hash": link.hash}).encode()[:-1]
+    return body + f', "seal": "{_digest(body, key)}"}}\n'.encode()
 
 
 def torn_fields(torn: bytes) -> dict[str, Any]:
@@ -117,11 +120,11 @@ def verify_audit(path: Path, key: bytes | str = b"", files: FileStore | None = N
     if torn:
         problems.append(AuditProblem("torn_tail", len(lines) + 1, f"half a record of {len(torn)} bytes at the end"))
     try:
-        head = read_head(files.read(head_path(path)))
+        head = read_head(files.read(head_path(path)), key_bytes(key))
     except OSError:
         head = None
     if head is None:
-        problems.append(AuditProblem("unanchored", 0, "the head is missing: a cut-off end would not show"))
+        problems.append(AuditProblem("unanchored", 0, "there is no head with a seal: a cut-off end would not show"))
     elif head.seq > max(links, default=0):
         detail = f"the head knows record {head.seq}, the last one is {max(links, default=0)}"
         problems.append(AuditProblem("truncated", len(lines), detail))

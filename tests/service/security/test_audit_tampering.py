@@ -10,8 +10,8 @@ from audit_world import KEY, kinds, lines, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signal_service.security.audit import AuditProblem, verify_audit
-from signal_service.security.audit_chain import Link, seal
+from signal_service.security.audit import AuditProblem, main, verify_audit
+from signal_service.security.audit_chain import Link, seal, write_head
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_any_other_order_is_found(tmp_path_factory: pytest.TempPathFactory, orde
 
 def test_without_the_key_no_record_can_be_put_in_its_place(path: Path) -> None:
     write(path, 3)
-    assert kinds(path, "another-key-00000000") == ["altered"] * 3
-    assert kinds(path, "") == ["altered"] * 3
+    assert kinds(path, "another-key-00000000") == [*["altered"] * 3, "unanchored"]
+    assert kinds(path, "") == [*["altered"] * 3, "unanchored"]
 
 
 def test_a_record_forged_with_its_own_hash_is_found_by_the_next_one(path: Path) -> None:
@@ -89,6 +89,38 @@ def test_a_record_copied_to_the_end_is_found(path: Path) -> None:
     write(path, 3)
     path.write_bytes(path.read_bytes() + lines(path)[1] + b"\n")
     assert kinds(path) == ["reordered"]
+
+
+def test_a_log_that_was_cut_with_a_head_written_to_fit_is_found(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The head carries a count under the key: who has no key can write none, and none is not intact."""
+    monkeypatch.setenv("SIGNAL_AUDIT_KEY", KEY)
+    write(path, 3)
+    assert main([str(path)]) == 0
+    head = path.with_name("audit.jsonl.head")
+    first, second, _ = lines(path)
+    path.write_bytes(first + b"\n" + second + b"\n")
+    assert kinds(path) == ["truncated"]
+    link = Link(2, json.loads(second)["hash"])
+    for forged in (
+        write_head(link, b""),
+        write_head(link, b"a guess"),
+        b"{}",
+        b"",
+        head.read_bytes().replace(b"3", b"2", 1),
+    ):
+        head.write_bytes(forged)
+        (problem,) = verify_audit(path, KEY)
+        assert (problem.kind, problem.harmless) == ("unanchored", False)
+        assert main([str(path)]) == 1
+
+
+def test_a_log_that_lost_its_head_says_so_in_the_record_that_goes_on(path: Path) -> None:
+    write(path, 3)
+    path.with_name("audit.jsonl.head").unlink()
+    write(path, 1)
+    assert kinds(path) == []
+    mended = json.loads(lines(path)[3])
+    assert (mended["action"], mended["outcome"]) == ("audit.recovered", "unanchored")
 
 
 def test_a_missing_head_is_told_and_a_missing_file_is_unreadable(path: Path) -> None:
