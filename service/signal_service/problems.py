@@ -35,8 +35,10 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "slow": (408, "The request took too long to arrive"),
     "key-conflict": (422, "The idempotency key was used with another body"),
     "too-large": (413, "The request is too large"),
+    "head-too-large": (431, "The head of the request is too large"),
     "rate": (429, "The rate limit is reached"),
     "internal": (500, "The service failed"),
+    "coding": (501, "The transfer coding is not supported"),
     "downstream": (502, "A downstream service gave no usable answer"),
     "shed": (503, "The service is under pressure"),
     "busy": (503, "All permits are taken"),
@@ -48,9 +50,13 @@ KINDS: Mapping[str, tuple[int, str]] = {
     "audit": (503, "The audit log cannot be written"),
     "not-ready": (503, "The service is not ready"),
     "deadline": (504, "The request ran out of time"),
+    "version": (505, "HTTP/1.1 is spoken here"),
     "refused": (409, "The configuration was refused"),
 }
 """The closed table of problems: the end of ``type``, status and title."""
+
+UNREAD = ("malformed", "slow", "head-too-large", "coding", "version")
+"""Problems of requests that were not read to their end; where the next one begins is anybody's guess."""
 
 _encode_json = json.JSONEncoder(separators=(",", ":")).encode
 UNNAMED = {400: "malformed", 401: "no-key", 403: "scope", 404: "not-found", 405: "method", 413: "too-large"}

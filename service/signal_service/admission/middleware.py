@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -18,7 +18,7 @@ from signal_service.admission.budgets import Permit, Permits, Why
 from signal_service.admission.rate_window import RateWindow
 from signal_service.config.settings import ClientLimits, Settings
 from signal_service.context import Priority, RequestContext, current_request
-from signal_service.problems import Problem, encode
+from signal_service.problems import UNREAD, Problem, encode
 from signal_service.seams import EmitEvent
 
 ASGIMessage = Mapping[str, Any]
@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 KEY_HEADERS = frozenset({b"x-api-key", b"authorization"})
+ABSOLUTE_FORM = re.compile(r"https?://[^/?#]*(/[^?#]*)?", re.IGNORECASE)
+"""RFC 9112, 3.2.2: a server accepts the target of a request to a proxy as well."""
+HEADERS_MAX = 100
+HEAD_BYTES_MAX = 65_536
 CLIENT_GONE = 499
 PERMIT_RETRY_AFTER_S = 1.0
 """A request takes well under a second, so a full pool is worth another try after one."""
@@ -189,7 +193,9 @@ class Gate:
         except Problem as problem:
             extra: tuple[tuple[bytes, bytes], ...] = ()
             if problem.kind == "method":
-                extra = ((b"allow", ", ".join(sorted(exchange.rule.methods)).encode()),)
+                extra = ((b"allow", ", ".join(sorted(_allowed(exchange.rule))).encode()),)
+            elif problem.kind in UNREAD:
+                extra = ((b"connection", b"close"),)  # where the next request begins is anybody's guess
             await exchange.refuse(problem, extra)
         except ClientGoneError:
             exchange.status = CLIENT_GONE
@@ -212,6 +218,8 @@ class Gate:
 
     def _open(self, scope: dict[str, Any], send: Send, began: float) -> Exchange:
         settings, generation = self._configuration.current, self._configuration.generation
+        if (absolute := ABSOLUTE_FORM.match(scope["path"])) is not None:
+            scope = {**scope, "path": absolute[1] or "/"}
         rule = self._find_rule(scope["path"])
         context = RequestContext(
             request_id="",
@@ -227,9 +235,12 @@ class Gate:
 
     async def _pass(self, exchange: Exchange, receive: Receive) -> None:
         rule, context = exchange.rule, exchange.context
+        self._read_head(exchange)
         self._identify(exchange)
-        if exchange.scope["method"] not in rule.methods:
+        if exchange.scope["method"] not in _allowed(rule):
             raise Problem("method" if rule.methods else "not-found")
+        if exchange.scope["method"] == "HEAD":
+            exchange.scope = {**exchange.scope, "method": "GET"}  # the server itself sends the head alone
         self._shed(context)
         assert context.settings is not None
         if b"transfer-encoding" in exchange.headers or exchange.headers.get(b"content-length", b"0") != b"0":
@@ -238,6 +249,19 @@ class Gate:
         permit = self._admit(context)
         context.cache_only = self._machine.level >= Level.MODERATE and not rule.critical
         await self._serve(exchange, receive, permit, context.settings.budgets.request_s)
+
+    def _read_head(self, exchange: Exchange) -> None:
+        """Refuse a head that two servers might read in two ways (RFC 9112, 6.1), or that is too long."""
+        problem = None
+        if b"transfer-encoding" in exchange.headers and b"content-length" in exchange.headers:
+            problem = Problem("malformed", "There must be one length of the body, not two", field="Content-Length")
+        elif len(exchange.scope["headers"]) > HEADERS_MAX or _head_bytes(exchange.scope["headers"]) > HEAD_BYTES_MAX:
+            problem = Problem("head-too-large", f"It may have {HEADERS_MAX} headers and {HEAD_BYTES_MAX} bytes")
+        elif not exchange.scope.get("http_version", "1.1").startswith("1."):
+            problem = Problem("version")
+        if problem is not None:
+            self._emit("rejected", reason="invalid", status=problem.status, route=exchange.rule.name)
+            raise problem
 
     def _identify(self, exchange: Exchange) -> None:
         rule, context = exchange.rule, exchange.context
@@ -361,6 +385,15 @@ class Gate:
         finally:
             timer.cancel()
             permit.give_back(why)
+
+
+def _head_bytes(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in headers)
+
+
+def _allowed(rule: Rule) -> frozenset[str]:
+    """The methods of a route; what answers GET answers HEAD (RFC 9110, 9.1)."""
+    return rule.methods | {"HEAD"} if "GET" in rule.methods else rule.methods
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

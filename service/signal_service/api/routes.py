@@ -25,7 +25,7 @@ from signal_service.market import rules
 from signal_service.market.candles import TIMEFRAMES
 from signal_service.observability.health import Health
 from signal_service.observability.metrics import Metrics
-from signal_service.problems import Problem, responses
+from signal_service.problems import UNREAD, Problem, responses
 from signal_service.security.redaction import Redactor
 from signal_service.store.historical_data import HistoricalData, NotCachedError
 
@@ -219,10 +219,10 @@ SIGNAL_PARAMETERS: list[dict[str, Any]] = [
         },
     },
 ]
-KEYED = ("no-key", "scope", "slow", "too-large", "malformed", "internal", "busy", "deadline")
+KEYED = ("no-key", "scope", *UNREAD, "too-large", "internal", "busy", "deadline")
 ADMITTED = (*KEYED, "invalid", "rate", "shed", "not-entitled", "unknown-symbol", "stale", "unavailable", "downstream")
 SECURED: dict[str, Any] = {"security": [{"key": []}, {"bearer": []}]}
-PUBLIC = ("malformed", "slow", "too-large", "internal", "busy", "not-ready", "deadline")
+PUBLIC = (*UNREAD, "too-large", "internal", "busy", "not-ready", "deadline")
 
 
 def add_signal_routes(router: APIRouter, desk: Desk) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Literal
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 128
 """Small on purpose: CPython 3.11 logs and schedules once per backlog entry when it runs out of descriptors."""
-Stage = Literal["head", "body", "writing"]
+Stage = Literal["head", "body", "writing", "half_closed"]
 
 
 def raw_answer(problem: Problem) -> bytes:
@@ -38,7 +39,15 @@ def raw_answer(problem: Problem) -> bytes:
 
 TOO_MANY = raw_answer(Problem("connections", retry_after_s=1.0))
 TOO_SLOW = raw_answer(Problem("slow", field="head"))
+UNREADABLE = {
+    413: raw_answer(Problem("too-large")),
+    431: raw_answer(Problem("head-too-large")),
+    501: raw_answer(Problem("coding")),
+    505: raw_answer(Problem("version")),
+}
 MALFORMED = raw_answer(Problem("malformed"))
+HALF_CLOSED_S = 1.0
+"""How long a client that has ended its sending side is answered; one that went away altogether looks the same."""
 
 
 class GatheringTransport:
@@ -84,6 +93,7 @@ class GuardedProtocol(H11Protocol):
         self._stage: Stage | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._refused = False
+        self._half_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take the connection, or refuse it at once when there are too many."""
@@ -100,6 +110,8 @@ class GuardedProtocol(H11Protocol):
         """Take bytes in, and watch how far the request has come."""
         if self._refused:
             return
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            data = data.lstrip(b"\r\n")  # RFC 9112, 2.2: empty lines before a request mean nothing
         super().data_received(data)
         self._follow()
 
@@ -108,15 +120,32 @@ class GuardedProtocol(H11Protocol):
         if self._refused:
             return
         self._enter(None)
-        under_way = self.cycle is not None and not self.cycle.response_complete
+        under_way = self._under_way()
         super().connection_lost(exc)
         if under_way and (tell := self.scope["state"].get("on_disconnect")) is not None:
             tell()
 
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn always lets the transport close
+        """Answer what a client asked before it ended its sending side; True keeps the connection open for that."""
+        if self._refused:
+            return False
+        if self._under_way() and self.conn.their_state is not h11.SEND_BODY:
+            self._half_closed = True
+            self._enter("half_closed")
+        else:
+            self.transport.close()  # here, not by the transport below: what was written last is still gathered
+        return True
+
+    def _under_way(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def on_response_complete(self) -> None:
         """Watch what the client does next."""
         super().on_response_complete()
-        self._follow()
+        if not self._half_closed:
+            self._follow()
+        elif not self._under_way():
+            self.transport.close()
 
     def pause_writing(self) -> None:
         """The client reads slower than it is answered."""
@@ -126,12 +155,13 @@ class GuardedProtocol(H11Protocol):
     def resume_writing(self) -> None:
         """It reads again."""
         super().resume_writing()
-        self._enter(None)
+        self._enter("half_closed" if self._half_closed else None)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP with a problem document."""
-        self._emit("rejected", reason="invalid", status=400)
-        self.transport.write(MALFORMED)
+        """Answer what is no HTTP, or too much of it, with a problem document."""
+        status = getattr(sys.exception(), "error_status_hint", 400)
+        self._emit("rejected", reason="invalid", status=status if status in UNREADABLE else 400)
+        self.transport.write(UNREADABLE.get(status, MALFORMED))
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -156,7 +186,7 @@ class GuardedProtocol(H11Protocol):
         if stage is not None:
             limits = self._limits()
             # The gate answers a slow body with 408; the connection is cut here when that did not end it.
-            limit_s = limits.head_s if stage == "head" else limits.body_s + 1.0
+            limit_s = {"head": limits.head_s, "half_closed": HALF_CLOSED_S}.get(stage, limits.body_s + 1.0)
             self._timer = self.loop.call_later(limit_s, self._cut)
 
     def _cut(self) -> None:

@@ -320,7 +320,7 @@ async def test_a_request_id_is_taken_over_only_when_it_is_harmless(offered: str,
 async def test_wrong_methods_and_unknown_paths_are_refused_before_any_route():
     world = World()
     wrong = await world.get(SIGNAL, method="DELETE")
-    assert (wrong.status, wrong.headers["allow"]) == (405, "GET")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "GET, HEAD")
     assert [(await world.get(path)).status for path in ("/", "/v2/signals/", "/v2/signals/A/B", "/v2")] == [404] * 4
     assert world.untouched()
 
