@@ -11,15 +11,17 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from signal_service.admission.backpressure import Level, LevelMachine
 from signal_service.admission.budgets import Permit, Permits, Why
 from signal_service.admission.rate_window import RateWindow
-from signal_service.config.settings import ClientLimits, Settings
+from signal_service.config.hot_reload import SettingsStore
+from signal_service.config.settings import ClientLimits
 from signal_service.context import Priority, RequestContext, current_request
 from signal_service.problems import UNREAD, Problem, encode
 from signal_service.seams import EmitEvent
+from signal_service.security.auth import KeyInfo
 
 ASGIMessage = Mapping[str, Any]
 Receive = Callable[[], Any]
@@ -46,38 +48,6 @@ class Rule:
     scope: str | None
     critical: bool = False
     priority: Priority | None = None
-
-
-class KeyInfo(Protocol):
-    """Whose key it is and what it may do."""
-
-    @property
-    def id(self) -> str:
-        """The key's name."""
-
-    @property
-    def user(self) -> str:
-        """Its owner."""
-
-    @property
-    def scopes(self) -> Any:
-        """The scopes it has."""
-
-    @property
-    def priority(self) -> Any:
-        """``high``, ``normal`` or ``low``."""
-
-
-class Configuration(Protocol):
-    """The settings in force and their number."""
-
-    @property
-    def current(self) -> Settings:
-        """The settings."""
-
-    @property
-    def generation(self) -> int:
-        """Their number."""
 
 
 class ClientGoneError(Exception):
@@ -154,7 +124,7 @@ class Gate:
         app: Callable[..., Any],
         *,
         find_rule: Callable[[str], Rule],
-        configuration: Configuration,
+        configuration: SettingsStore,
         check_key: Callable[[str], KeyInfo | None],
         permits: Permits,
         window: RateWindow,
@@ -194,7 +164,7 @@ class Gate:
             extra: tuple[tuple[bytes, bytes], ...] = ()
             if problem.kind == "method":
                 extra = ((b"allow", ", ".join(sorted(_allowed(exchange.rule))).encode()),)
-            elif problem.kind in UNREAD:
+            elif problem.kind in UNREAD or problem.kind == "too-large":
                 extra = ((b"connection", b"close"),)  # where the next request begins is anybody's guess
             await exchange.refuse(problem, extra)
         except ClientGoneError:
