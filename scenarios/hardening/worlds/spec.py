@@ -16,7 +16,7 @@ from typing import Any
 from hardening.worlds.shared.downstreams import NAMES
 from hardening.worlds.shared.keys import Secrets
 
-_LIBRARIES = ("fastapi", "uvicorn", "httpx", "httpcore", "redis", "structlog", "pydantic", "tenacity", "h11")
+_LIBRARIES = ("fastapi", "uvicorn", "httpx", "httpcore", "redis", "structlog", "pydantic", "h11")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
-
 from signal_service.clients.errors import DownstreamError
 from signal_service.config.settings import Retry
 
@@ -91,33 +89,16 @@ async def with_retries(
         DownstreamError: of the last attempt.
     """
     number, wait_s = 0, 0.0
-    last: DownstreamError | None = None
-
-    async def one() -> T:
-        nonlocal last, number
-        if last is not None and not (may_go_on() and budget.take()):
-            given_up, last = last, None
-            raise given_up
+    while True:
         number += 1
         try:
             return await attempt(number, wait_s)
         except DownstreamError as error:
-            last = error
-            raise
-
-    def stop(state: RetryCallState) -> bool:
-        over = number > retries or last is None or not may_go_on() or not budget.left
-        return over or state.upcoming_sleep >= left_s()
-
-    def wait(_: RetryCallState) -> float:
-        nonlocal wait_s
-        wait_s = full_jitter(settings, rng, number)
-        return wait_s
-
-    return await AsyncRetrying(
-        sleep=sleep,
-        stop=stop,
-        wait=wait,
-        retry=retry_if_exception(lambda error: isinstance(error, DownstreamError) and error.retryable),
-        reraise=True,
-    )(one)
+            if not error.retryable or number > retries or not may_go_on() or not budget.left:
+                raise
+            wait_s = full_jitter(settings, rng, number)
+            if wait_s >= left_s():
+                raise
+            await sleep(wait_s)
+            if not (may_go_on() and budget.take()):
+                raise
