@@ -22,7 +22,7 @@ from signal_service.api import operation, routes
 from signal_service.clients import factory
 from signal_service.clients.downstream import World
 from signal_service.clients.errors import DownstreamError
-from signal_service.clients.user import Entitlement
+from signal_service.clients.factory import Entitlement
 from signal_service.config.hot_reload import SettingsStore
 from signal_service.config.settings import CacheSettings, Settings
 from signal_service.context import current_request

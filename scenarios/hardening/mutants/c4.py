@@ -12,7 +12,7 @@ from signal_service.admission.middleware import Exchange, Gate, Rule
 from signal_service.api import routes
 from signal_service.app import Service
 from signal_service.clients.errors import DownstreamError
-from signal_service.clients.user import Entitlement, UserClient
+from signal_service.clients.factory import Entitlement, UserClient
 from signal_service.config.settings import Settings
 from signal_service.security import patterns
 from signal_service.security.audit import AuditLog

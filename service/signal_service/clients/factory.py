@@ -1,4 +1,4 @@
-"""The one place where clients are made, and closed once.
+"""The four clients, and the one place where they are made, and closed once.
 
 ``get_client_manager()`` and ``shutdown_all_clients()`` are the operators' entry points.
 """
@@ -6,16 +6,111 @@
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from urllib.parse import quote
 
-from signal_service.clients.alert import AlertClient
-from signal_service.clients.comms import CommsClient
-from signal_service.clients.downstream import Downstream, World
-from signal_service.clients.ticker import TickerClient
-from signal_service.clients.user import UserClient
+from signal_service.clients.downstream import Ask, Downstream, World
+from signal_service.clients.errors import DownstreamError, UnknownSymbolError
 from signal_service.config.settings import Settings
+from signal_service.market.candles import Candle, parse_candles
 
 MEND_EVERY_S = 1.0
+
+
+class _Client:
+    def __init__(self, downstream: Downstream) -> None:
+        self.downstream = downstream
+
+    async def health(self) -> None:
+        """Raises DownstreamError when it is not well."""
+        await self.downstream.health()
+
+
+class TickerClient(_Client):
+    """``GET /candles/{symbol}``."""
+
+    async def candles(self, symbol: str, timeframe: str, limit: int) -> tuple[Candle, ...]:
+        """The last ``limit`` bars at most, oldest first; ``symbol`` and ``timeframe`` are already validated.
+
+        Raises:
+            UnknownSymbolError: the ticker has no such symbol.
+            DownstreamError: no usable answer.
+        """
+        ask = Ask("GET", f"/candles/{symbol}", params={"timeframe": timeframe, "limit": str(limit)})
+        try:
+            return await self.downstream.call(ask, lambda data: parse_candles(data, symbol, timeframe)[-limit:])
+        except DownstreamError as error:
+            if error.status == 404:
+                raise UnknownSymbolError(symbol) from error
+            raise
+
+
+@dataclass(frozen=True, slots=True)
+class Entitlement:
+    """What a user may do; ``symbols`` holds names, or ``*`` for all."""
+
+    user: str
+    plan: str
+    active: bool
+    symbols: frozenset[str]
+
+    def allows(self, symbol: str) -> bool:
+        """True when the user may see ``symbol``."""
+        return self.active and ("*" in self.symbols or symbol in self.symbols)
+
+
+class UserClient(_Client):
+    """``GET /users/{user}/entitlement``."""
+
+    async def entitlement(self, user: str) -> Entitlement:
+        """What ``user`` may do; a user that the service does not know may do nothing.
+
+        Raises:
+            DownstreamError: no usable answer.
+        """
+        ask = Ask("GET", f"/users/{quote(user, safe='')}/entitlement")
+        try:
+            return await self.downstream.call(ask, lambda data: _parse(data, user))
+        except DownstreamError as error:
+            if error.status == 404:
+                return Entitlement(user, "", False, frozenset())
+            raise
+
+
+def _parse(data: Any, user: str) -> Entitlement:
+    plan, active, symbols = data["plan"], data["active"], data["symbols"]
+    texts = isinstance(plan, str) and isinstance(symbols, list) and all(isinstance(name, str) for name in symbols)
+    if data["user"] != user or not texts or not isinstance(active, bool):
+        raise ValueError("not this user's entitlement")  # another user's answer must never decide
+    return Entitlement(user, plan, active, frozenset(symbols))
+
+
+class AlertClient(_Client):
+    """``POST /alerts``."""
+
+    async def deliver(self, alert: Mapping[str, Any]) -> None:
+        """Hand over ``{"alert_id", "user", "symbol", "rule", "text"}``; the id is the Idempotency-Key.
+
+        Raises:
+            DownstreamError: not taken; ``kind`` ``client_error``: refused for good.
+        """
+        body = {name: alert[name] for name in ("alert_id", "user", "symbol", "rule", "text")}
+        await self.downstream.call(Ask("POST", "/alerts", body=body, key=alert["alert_id"]), lambda _: None)
+
+
+class CommsClient(_Client):
+    """``POST /messages``."""
+
+    async def send(self, alert: Mapping[str, Any]) -> None:
+        """Send ``{"alert_id", "user", "channel", "text"}``; the id is the Idempotency-Key.
+
+        Raises:
+            DownstreamError: not taken; ``kind`` ``client_error``: refused for good.
+        """
+        body = {name: alert[name] for name in ("alert_id", "user", "channel", "text")}
+        await self.downstream.call(Ask("POST", "/messages", body=body, key=alert["alert_id"]), lambda _: None)
 
 
 class ClientManager:

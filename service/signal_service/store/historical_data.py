@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from signal_service.clients.errors import DownstreamError
-from signal_service.clients.ticker import TickerClient
+from signal_service.clients.factory import TickerClient
 from signal_service.market.candles import TIMEFRAMES, Candle, validate_candles
 from signal_service.store.cache import Cache, Found
 

@@ -13,8 +13,13 @@ from back_world import Clock, Events, candles_json, make_settings, make_world, r
 
 from signal_service.clients.downstream import retry_after_s
 from signal_service.clients.errors import BreakerOpenError, DownstreamError, UnknownSymbolError
-from signal_service.clients.factory import ClientManager, build_client_manager, get_client_manager, shutdown_all_clients
-from signal_service.clients.user import Entitlement
+from signal_service.clients.factory import (
+    ClientManager,
+    Entitlement,
+    build_client_manager,
+    get_client_manager,
+    shutdown_all_clients,
+)
 from signal_service.context import RequestContext, current_request
 
 TICKER, USER = "http://127.0.0.1:9001", "http://127.0.0.1:9002"
