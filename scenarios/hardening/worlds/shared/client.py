@@ -11,7 +11,9 @@ import contextlib
 import hashlib
 import itertools
 import json
+import socket
 import ssl
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -185,6 +187,9 @@ class Client:
             writer.write(_request(connection, operation, credentials, body, (host, port), request_id))
             await writer.drain()
             return await _receive(connection, reader)
+        except BaseException:
+            _hang_up(writer)
+            raise
         finally:
             writer.close()
 
@@ -229,6 +234,16 @@ class SteadyClient(Client):
         if self._held is not None:
             self._held[2].close()
             self._held = None
+
+
+def _hang_up(writer: asyncio.StreamWriter) -> None:
+    """Reset the connection: a bare end of the stream might also be a client that still waits for its answer."""
+    reset = getattr(writer.transport, "reset", None)  # the simulated network's own
+    if reset is not None:
+        reset()
+    elif (sock := writer.get_extra_info("socket")) is not None:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def _request(
