@@ -23,7 +23,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
-from signal_service.admission.rate_window import RateWindow
+from signal_service.admission.limits import RateWindow
 from signal_service.clients.breaker import Breaker
 from signal_service.config.settings import BreakerSettings, CacheSettings
 from signal_service.store.cache import Cache

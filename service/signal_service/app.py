@@ -15,9 +15,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from signal_service import problems as errors
 from signal_service.admission.backpressure import LevelMachine, Sampler
-from signal_service.admission.budgets import Permits
+from signal_service.admission.limits import Permits, RateWindow
 from signal_service.admission.middleware import Gate
-from signal_service.admission.rate_window import RateWindow
 from signal_service.api import operation, routes
 from signal_service.clients import factory
 from signal_service.clients.downstream import World

@@ -21,7 +21,7 @@ from hardening.runs.simulated import run_simulated
 from hardening.sessions.session import Session
 from hardening.simulator.core.plan import Plan
 from hardening.worlds.spec import RunContext
-from signal_service.admission.rate_window import RateWindow
+from signal_service.admission.limits import RateWindow
 
 SLOTS = 14
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from hardening.mutants.mutant import breaks, put
 from signal_service.admission.backpressure import Cause, Level, LevelMachine
-from signal_service.admission.budgets import Permit, Permits, Pool, Why
+from signal_service.admission.limits import Permit, Permits, Pool, RateWindow, Why
 from signal_service.admission.middleware import Exchange, Gate, Receive
-from signal_service.admission.rate_window import RateWindow
 from signal_service.app import Service
 from signal_service.clients.transport import Deadline
 from signal_service.config.settings import ClientLimits, Levels

@@ -10,7 +10,7 @@ from typing import Any
 
 from hardening.mutants.mutant import breaks, put
 from signal_service import app
-from signal_service.admission.rate_window import RateWindow
+from signal_service.admission.limits import RateWindow
 from signal_service.clients import breaker
 from signal_service.seams import Seams
 from signal_service.store import cache, cache_entry, historical_data

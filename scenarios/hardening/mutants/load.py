@@ -7,9 +7,8 @@ import itertools
 from typing import Any
 
 from hardening.mutants.mutant import breaks, put
-from signal_service.admission.budgets import Permit, Why
+from signal_service.admission.limits import Permit, RateWindow, Why
 from signal_service.admission.middleware import Exchange, Gate
-from signal_service.admission.rate_window import RateWindow
 from signal_service.api import routes
 
 

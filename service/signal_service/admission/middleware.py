@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from signal_service.admission.backpressure import Level, LevelMachine
-from signal_service.admission.budgets import Permit, Permits, Why
-from signal_service.admission.rate_window import RateWindow
+from signal_service.admission.limits import Permit, Permits, RateWindow, Why
 from signal_service.config.hot_reload import SettingsStore
 from signal_service.config.settings import ClientLimits
 from signal_service.context import Priority, RequestContext, current_request

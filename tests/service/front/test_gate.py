@@ -8,9 +8,8 @@ import pytest
 from front_world import Answer, Clock, Events, call, settings
 
 from signal_service.admission.backpressure import LevelMachine
-from signal_service.admission.budgets import Permits
+from signal_service.admission.limits import Permits, RateWindow
 from signal_service.admission.middleware import Gate
-from signal_service.admission.rate_window import RateWindow
 from signal_service.api.routes import find_entry
 from signal_service.config.settings import Settings
 from signal_service.context import RequestContext, current_request

@@ -4,7 +4,7 @@ from front_world import Events
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_service.admission.budgets import Permit, Permits
+from signal_service.admission.limits import Permit, Permits
 
 actions = st.lists(
     st.tuples(st.sampled_from(["main", "critical", "return", "twice"]), st.integers(0, 100)), max_size=120

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_service.admission.rate_window import RateWindow
+from signal_service.admission.limits import RateWindow
 from signal_service.problems import retry_after
 
 steps = st.lists(st.floats(0, 90, allow_nan=False), min_size=1, max_size=200)

@@ -1,10 +1,13 @@
-"""Permits: how many requests may be in flight. Nobody waits for one; it is there or the request is refused.
+"""What admission counts: permits in flight, and requests accepted in a sliding window.
 
-Without waiters there is no hand-over, and so no moment at which a cancelled waiter could take a permit to its grave.
+Nobody waits for a permit; it is there or the request is refused. Without waiters there is no hand-over, and so no
+moment at which a cancelled waiter could take a permit to its grave. The window is exact, where a bucket would let a
+burst through on top of its limit. Times are monotonic seconds.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Literal
 
 from signal_service.seams import EmitEvent
@@ -69,3 +72,43 @@ class Permits:
     def resize(self, main: int, reserve: int) -> None:
         """New sizes from now on; what is out stays out until it is given back."""
         self._limits = {"main": main, "critical": reserve}
+
+
+class RateWindow:
+    """The admission times of the last ``window_s`` seconds, at most ``capacity`` of them.
+
+    Two steps, ``wait_s`` and ``record``, so that a caller can take slot and permit together or neither.
+    """
+
+    def __init__(self, capacity: int, window_s: float) -> None:
+        self._capacity = capacity
+        self._window_s = window_s
+        self._times: deque[float] = deque()
+
+    def wait_s(self, now: float) -> float:
+        """Seconds until a slot is free; 0.0 when one is free at ``now``."""
+        times = self._times
+        while times and times[0] + self._window_s <= now:
+            times.popleft()
+        excess = len(times) - self._capacity
+        if excess < 0:
+            return 0.0
+        # After a reload to a smaller capacity more than one has to leave before a slot is free.
+        return times[excess] + self._window_s - now
+
+    def record(self, now: float) -> int:
+        """Take a slot at ``now``; returns how many the window holds with it.
+
+        Only after ``wait_s(now)`` said 0.0: taking a slot that is not there is a bug of ours.
+        """
+        assert len(self._times) < self._capacity, "a rate slot was taken that was not free"
+        self._times.append(now)
+        return len(self._times)
+
+    def resize(self, capacity: int, window_s: float) -> None:
+        """New figures from now on; what was admitted before still counts."""
+        self._capacity = capacity
+        self._window_s = window_s
+
+    def __len__(self) -> int:
+        return len(self._times)
