@@ -24,7 +24,8 @@ from hardening.faults.base import Fault, FaultError
 from hardening.faults.catalogue import CATALOGUE, build
 from hardening.faults.run_directory import default_root, sweep
 from hardening.runs.interrupt import InterruptedRunError, run
-from hardening.worlds.live.control import LEFT_OVERS, SOCKET, ControlError, inject_into
+from hardening.worlds.live.control import CLEAN_UP, SOCKET, inject_into
+from hardening.worlds.rpc import RefusedError
 
 _EXITS: Mapping[str, Exit] = {"usage": Exit.USAGE, "unsupported": Exit.UNKNOWN, "heal": Exit.FAILED}
 _UNITS_S: Mapping[str, float] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -122,9 +123,9 @@ def inject_command(
     try:
         sys.exit(run(_inject(_world(world), fault, for_s, as_json=as_json)))
     except OSError as error:
-        click.echo(f"faults inject: no world listens any more ({error}); {LEFT_OVERS}", err=True)
+        click.echo(f"faults inject: no world listens any more ({error}); {CLEAN_UP}", err=True)
         sys.exit(Exit.HARNESS)
-    except ControlError as error:
+    except RefusedError as error:
         click.echo(f"faults inject: {error}", err=True)
         sys.exit(_EXITS.get(error.kind, Exit.HARNESS))
     except InterruptedRunError:

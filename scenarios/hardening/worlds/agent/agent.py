@@ -1,8 +1,8 @@
 """The agent inside a process under test: what cannot be done to a process from outside, it does on request.
 
 The launcher starts it before the service is imported; the service knows nothing of it. It listens on a unix
-socket in the run directory, on threads of its own, so that it answers while the event loop is blocked. One JSON
-object per line: ``{"do": "hold", "what": "memory", "with": {...}}``, then ``read`` and ``release``.
+socket in the run directory, on threads of its own, so that it answers while the event loop is blocked. Requests
+(``hardening.worlds.rpc``) are ``{"do": "hold", "what": "memory", "with": {...}}``, then ``read`` and ``release``.
 
 **A hold lasts as long as its connection.** A harness that dies, however it dies, closes its sockets, and the
 agent lets go of everything that it held for it.
@@ -22,6 +22,7 @@ from typing import Any, Protocol
 from hardening.worlds.agent.files import FullAudit, FullLogs, SilentReader
 from hardening.worlds.agent.holds import AddressSpace, Ballast, Descriptors, Spin
 from hardening.worlds.agent.seams import Lookups, LoopWatch, MovedClock, NameFailure, WallClock
+from hardening.worlds.rpc import encode, refusal
 
 _PATH_BYTES_MAX = 100
 
@@ -105,10 +106,10 @@ class Agent:
             with connection, contextlib.suppress(OSError):
                 for line in connection.makefile("rb"):
                     try:
-                        answer: dict[str, Any] = {"ok": self._do(holds, **json.loads(line))}
-                    except Exception as error:  # noqa: BLE001 - whatever it is, the caller is to hear of it
-                        answer = {"error": f"{type(error).__name__}: {error}"}
-                    connection.sendall(json.dumps(answer).encode() + b"\n")
+                        answer = self._do(holds, **json.loads(line))
+                    except Exception as error:  # noqa: BLE001 - the caller is to hear of it, whatever it is
+                        answer = refusal(error)
+                    connection.sendall(encode(answer))
         finally:
             for key in list(holds):
                 self._release(holds, key)

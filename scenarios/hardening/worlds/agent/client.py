@@ -1,17 +1,17 @@
-"""Talking to the agent inside a process: one connection per hold, because a hold lasts as long as its connection."""
+"""What a harness holds in a process through its agent: one connection a hold, because a hold lasts as long as it.
+
+In: the agent's socket. Out: what the agent reports; empty where its process has ended. ``UnsupportedTargetError``
+without an agent, ``RefusedError`` when it cannot do what is asked.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import json
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from hardening.faults.base import UnsupportedTargetError
 from hardening.faults.run_directory import RunDirectory
-
-ANSWER_S_MAX = 60.0
+from hardening.worlds.rpc import Caller, GoneError, RefusedError
 
 
 def agent_socket(run: RunDirectory, name: str = "service") -> Path:
@@ -19,88 +19,38 @@ def agent_socket(run: RunDirectory, name: str = "service") -> Path:
     return run.path / f"{name}.agent"
 
 
-class AgentRefusedError(RuntimeError):
-    """The agent answered that it could not; the message is its own."""
-
-
-class AgentGoneError(ConnectionError):
-    """The agent's process has ended; another one may be started in its place."""
-
-
-class AgentConnection:
-    """One connection; what it holds is let go when it is closed, by whatever."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
-        self._turn = asyncio.Lock()
-
-    @classmethod
-    async def open(cls, path: Path) -> Self:
-        """Connect.
-
-        Raises:
-            AgentGoneError: when its process has ended.
-            UnsupportedTargetError: when there never was an agent.
-        """
-        try:
-            return cls(*await asyncio.open_unix_connection(path))
-        except ConnectionRefusedError as error:
-            raise AgentGoneError(str(error)) from error
-        except OSError as error:
-            allowed = f"a process with an agent ({path.name}: {error.strerror or error})"
-            raise UnsupportedTargetError("fault.target", "service", allowed) from error
-
-    async def ask(self, do: str, what: str = "", **given: Any) -> dict[str, Any]:
-        """One question.
-
-        Raises:
-            AgentRefusedError: with what the agent said.
-            AgentGoneError: when its process has ended.
-        """
-        line = json.dumps({"do": do, "what": what, "with": given}).encode() + b"\n"
-        async with self._turn, asyncio.timeout(ANSWER_S_MAX):
-            self._writer.write(line)
-            await self._writer.drain()
-            answer = await self._reader.readline()
-        if not answer:
-            raise AgentGoneError("the agent's process has ended")
-        said: dict[str, Any] = json.loads(answer)
-        if "error" in said:
-            raise AgentRefusedError(said["error"])
-        result: dict[str, Any] = said["ok"]
-        return result
-
-    async def close(self) -> None:
-        """Close it."""
-        self._writer.close()
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
-
-
 class AgentHolds:
     """The holds of one harness on one process, by a key of the caller's."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._held: dict[str, AgentConnection] = {}
+        self._held: dict[str, Caller] = {}
+
+    async def _open(self) -> Caller:
+        try:
+            return await Caller.open(self.path)
+        except GoneError:
+            raise
+        except OSError as error:
+            allowed = f"a process with an agent ({self.path.name}: {error.strerror or error})"
+            raise UnsupportedTargetError("fault.target", "service", allowed) from error
 
     async def hold(self, key: str, what: str, **given: Any) -> dict[str, Any]:
-        """Hold ``what``; returns what the agent says, nothing when its process has ended: there is nobody to hurt.
+        """Hold ``what``; returns what the agent says, nothing when its process has ended: there is nothing to hold.
 
         Raises:
             UnsupportedTargetError: without an agent.
-            AgentRefusedError: when it cannot.
+            RefusedError: when it cannot.
         """
         if key in self._held:
-            raise AgentRefusedError(f"{key} is held already")
+            raise RefusedError("usage", f"{key} is held already")
         try:
-            connection = await AgentConnection.open(self.path)
-        except AgentGoneError:
+            connection = await self._open()
+        except GoneError:
             return {}
         try:
             said = await connection.ask("hold", what, **given)
-        except AgentGoneError:
+        except GoneError:
             await connection.close()
             return {}
         except BaseException:
@@ -133,7 +83,7 @@ class AgentHolds:
 
     async def once(self, do: str, **given: Any) -> dict[str, Any]:
         """One question that holds nothing."""
-        connection = await AgentConnection.open(self.path)
+        connection = await self._open()
         try:
             return await connection.ask(do, **given)
         finally:

@@ -1,8 +1,8 @@
-"""The door through which a person injects faults into a world that runs: a unix socket in its run directory.
+"""A unix socket in the run directory of a world that runs, through which faults are injected into it.
 
-The world itself injects and heals; the caller only holds the connection. It says ``{"fault": {...}, "for_s": 10}``
-and hears ``{"state": "injected"}``, then ``{"state": "healed", "bit": ..., "bite": {...}}``. A caller that goes
-away, however it goes, ends its fault: nobody has to be trusted to heal.
+The world itself injects and heals; the caller only holds the connection (``hardening.worlds.rpc``). It sends
+``{"fault": {...}, "for_s": 10}`` and receives ``{"state": "injected"}``, then ``{"state": "healed", "bit": ..., "bite":
+{...}}``. A caller that goes away, however it goes, ends its fault. ``RefusedError`` when the world refuses or ends.
 """
 
 from __future__ import annotations
@@ -21,20 +21,10 @@ from hardening.faults.run_directory import RunDirectory
 from hardening.faults.schedule import Injection
 from hardening.faults.targets import World
 from hardening.worlds.live.service_process import ServiceProcess
+from hardening.worlds.rpc import Caller, GoneError, RefusedError, encode, refusal
 
 SOCKET = "control"
-LEFT_OVERS = "'hardening faults clean' removes what it left"
-
-
-class ControlError(RuntimeError):
-    """The world refused or failed; the message is its own.
-
-    ``kind``: ``usage``, ``unsupported`` (this world has not what the fault acts on), ``heal`` or ``world``.
-    """
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
+CLEAN_UP = "'hardening faults clean' removes what it left"
 
 
 class WorldControl:
@@ -92,16 +82,16 @@ class WorldControl:
             with self._alone(fault):
                 await self._hold(injection, for_s, reader, writer)
         except UnsupportedTargetError as error:
-            _say(writer, {"error": str(error), "kind": "unsupported"})
+            writer.write(encode({"error": str(error), "kind": "unsupported"}))
         except FaultError as error:
-            _say(writer, {"error": str(error), "kind": "usage"})
+            writer.write(encode({"error": str(error), "kind": "usage"}))
         except HealError as error:
-            _say(writer, {"error": str(error), "kind": "heal"})
-        except Exception as error:  # noqa: BLE001 - whatever it is, the person is to hear of it
-            _say(writer, {"error": f"{type(error).__name__}: {error}", "kind": "world"})
+            writer.write(encode({"error": str(error), "kind": "heal"}))
+        except Exception as error:  # noqa: BLE001 - the caller is to hear of it, whatever it is
+            writer.write(encode(refusal(error)))
         else:
             assert injection.bite is not None
-            _say(writer, {"state": "healed", "bit": injection.bite.bit, "bite": dict(injection.bite.counts)})
+            writer.write(encode({"state": "healed", "bit": injection.bite.bit, "bite": dict(injection.bite.counts)}))
         with contextlib.suppress(OSError):
             await writer.drain()
 
@@ -110,7 +100,7 @@ class WorldControl:
         injection: Injection, for_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         async with injection:
-            _say(writer, {"state": "injected", "fault": injection.fault.to_json()})
+            writer.write(encode({"state": "injected", "fault": injection.fault.to_json()}))
             # Any further byte, or the end of the connection, ends it early.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(reader.read(1), for_s)
@@ -137,42 +127,38 @@ def _request(data: object) -> tuple[Fault, float]:
     return build(data["fault"]), float(for_s)
 
 
-def _say(writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
-    writer.write(json.dumps(answer).encode() + b"\n")
-
-
 async def inject_into(run_directory: Path, fault: Fault, for_s: float) -> AsyncIterator[dict[str, Any]]:
     """Have the world of ``run_directory`` hold a fault; gives its answers: injected, healed.
 
     Cancelled, it asks the world to heal and still waits for that.
 
     Raises:
-        ControlError: when the world refuses, fails, does not heal, or ends before it has said so.
+        RefusedError: when the world refuses, fails, does not heal, or ends before it has said so.
         OSError: when no world listens there.
     """
-    reader, writer = await asyncio.open_unix_connection(run_directory / SOCKET)
+    caller = await Caller.open(run_directory / SOCKET)
     try:
-        writer.write(json.dumps({"fault": fault.to_json(), "for_s": for_s}).encode() + b"\n")
+        caller.send({"fault": fault.to_json(), "for_s": for_s})
         state = ""
-        while line := await _line_or_heal(reader, writer):
-            answer: dict[str, Any] = json.loads(line)
-            if "error" in answer:
-                raise ControlError(answer["kind"], answer["error"])
+        while state != "healed":
+            answer = await _answer_or_heal(caller)
             state = answer["state"]
             yield answer
-        if state != "healed":
-            raise ControlError("world", f"the world ended before it said that {fault.kind} is healed; {LEFT_OVERS}")
+    except GoneError as error:
+        ended = f"the world ended before it said that {fault.kind} is healed; {CLEAN_UP}"
+        raise RefusedError("world", ended) from error
     finally:
-        writer.close()
+        await caller.close()
 
 
-async def _line_or_heal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+async def _answer_or_heal(caller: Caller) -> dict[str, Any]:
     """The next answer; when we are cancelled meanwhile, the fault ends early and the cancellation goes on after."""
-    reading = asyncio.ensure_future(reader.readline())
+    answering = asyncio.ensure_future(caller.receive())
     try:
-        return await asyncio.shield(reading)
+        return await asyncio.shield(answering)
     except asyncio.CancelledError:
-        writer.write(b".")
-        while await reading and b"injected" in reading.result():
-            reading = asyncio.ensure_future(reader.readline())
+        caller.send({})
+        with contextlib.suppress(RefusedError, GoneError):
+            while (await answering)["state"] == "injected":
+                answering = asyncio.ensure_future(caller.receive())
         raise

@@ -2,7 +2,7 @@
 
 In: the service's process and its run directory. Out (``agent_targets``): targets by protocol and name. What happens
 inside the process goes through the agent that the launcher hosts, the rest through the kernel. Where the process has
-ended nothing is held and counts are 0; ``AgentRefusedError`` when the agent cannot do what is asked.
+ended nothing is held and counts are 0; ``RefusedError`` when the agent cannot do what is asked.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from hardening.faults.base import UnsupportedTargetError
 from hardening.faults.run_directory import RunDirectory
-from hardening.worlds.agent.client import AgentHolds, AgentRefusedError, agent_socket
+from hardening.worlds.agent.client import AgentHolds, agent_socket
 from hardening.worlds.live.cgroup import ControlGroup, Lowered
 from hardening.worlds.live.processes import Child
 from hardening.worlds.live.service_process import ServiceProcess
+from hardening.worlds.rpc import RefusedError
 from hardening.worlds.shared.downstreams import NAMES
 from hardening.worlds.shared.keys import Secrets
 from hardening.worlds.shared.service_target import ServiceListener, ServiceTarget
@@ -161,7 +162,7 @@ class ServiceLoop:
         """See ``hardening.faults.targets.EventLoop``; 0 when the process has ended."""
         try:
             return float((await self._holds.once("lag"))["lag_ms"])
-        except (ConnectionError, AgentRefusedError):
+        except (ConnectionError, RefusedError):
             return 0.0
 
 

@@ -21,7 +21,7 @@ import psutil
 from hardening.faults.base import UnsupportedTargetError
 from hardening.faults.run_directory import RunDirectory
 from hardening.history.events import History
-from hardening.worlds.agent.client import AgentGoneError, AgentHolds, agent_socket
+from hardening.worlds.agent.client import AgentHolds, agent_socket
 from hardening.worlds.live.downstream_process import DownstreamProcess, settle
 from hardening.worlds.live.links import Links
 from hardening.worlds.live.processes import free_port
@@ -146,7 +146,7 @@ class LiveWorld(Stage):
         """See ``Stage``; the agent in the service's process answers."""
         try:
             said = await AgentHolds(agent_socket(self.run)).once("slots")
-        except (AgentGoneError, UnsupportedTargetError, OSError):
+        except (UnsupportedTargetError, OSError):
             return None
         return int(said["slots"])
 
