@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from hardening.load import budgets
-from hardening.load.budgets import BOUNDS, BUDGETS, BudgetError
+from hardening.load.budgets import BOUNDS, BUDGETS, DEFAULTS, BudgetError
 from hardening.load.shapes import SHAPES
 
 
@@ -22,6 +23,11 @@ def test_the_defaults_are_the_figures_of_the_claims_and_are_complete() -> None:
     }
     assert set(found.required) == set(SHAPES)
     assert {name for names in found.required.values() for name in names} <= set(BUDGETS)
+
+
+def test_budgets_are_reported_in_the_order_of_the_defaults() -> None:
+    sections = list(dict.fromkeys(name.partition(".")[0] for name in BUDGETS))
+    assert sections == [name for name in tomllib.loads(DEFAULTS.read_text()) if name != "required"]
 
 
 def test_a_file_is_laid_over_the_defaults(tmp_path: Path) -> None:

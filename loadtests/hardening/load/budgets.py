@@ -20,15 +20,20 @@ from hardening.load.shapes import SHAPES
 DEFAULTS = Path(__file__).with_name("budgets.toml")
 _MODULES = (rate_judges, process_judges, latency_judges, order_judges)
 
-BUDGETS: Mapping[str, Budget] = MappingProxyType(
-    {
-        one.name: one
-        for module in _MODULES
-        for found in vars(module).values()
-        for one in (found if isinstance(found, list) else [found])
-        if isinstance(one, Budget)
-    }
-)
+
+def _in_order() -> dict[str, Budget]:
+    """Every budget by its name, in the order in which the defaults have its first limit."""
+    found = [one for module in _MODULES for value in vars(module).values() for one in _budgets_of(value)]
+    defaults = tomllib.loads(DEFAULTS.read_text(encoding="utf-8"))
+    found.sort(key=lambda one: list(defaults).index(next(iter(one.reads)).partition(".")[0]))
+    return {one.name: one for one in found}
+
+
+def _budgets_of(value: object) -> list[Budget]:
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, Budget)]
+
+
+BUDGETS: Mapping[str, Budget] = MappingProxyType(_in_order())
 """Every budget by its name, in the order of the report."""
 
 
