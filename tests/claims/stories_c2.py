@@ -219,13 +219,13 @@ WRONG: list[Case] = [
     ("C2.6", "clients saw more", asked(2.0, "x", 429), [("request", {"status": 429}), ("probe", {})]),
     (
         "C2.6",
-        "no thrift at heavy",
+        "full metrics at heavy",
         chain(without("metrics_mode"), with_events(state(5.0, "settings", generation=1, digest="d"))),
         [("level", {"new": "heavy"})],
     ),
     (
         "C2.6",
-        "thrift for ever",
+        "reduced metrics for ever",
         with_events(
             state(6.0, "level", old="heavy", new="none", utilisation=0.1),
             state(9.0, "settings", generation=1, digest="d"),
