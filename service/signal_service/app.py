@@ -317,10 +317,7 @@ class Service:
         attempt_s = self.store.current.startup.attempt_s
         return (
             Dependency("redis", True, lambda: self.link.ping(attempt_s)),
-            Dependency("ticker", True, self.clients.ticker.health),
-            Dependency("user", True, self.clients.user.health),
-            Dependency("alert", False, self.clients.alert.health),
-            Dependency("comms", False, self.clients.comms.health),
+            *(Dependency(name, name in factory.CRITICAL, one.health) for name, one in self.clients.downstreams.items()),
         )
 
     async def start(self) -> None:

@@ -65,7 +65,7 @@ def _watching(router: APIRouter, desk: Desk) -> None:
     )
     async def config() -> Response:
         """The configuration that this request sees, secrets masked."""
-        settings = desk.store.for_request()
+        settings = request().settings or desk.store.current
         public = {"generation": request().generation, "digest": settings.digest(), "settings": settings.public()}
         return answer(public)
 

@@ -19,13 +19,13 @@ from signal_service.market.candles import Candle, parse_candles
 MEND_EVERY_S = 1.0
 
 
+CRITICAL = ("ticker", "user")
+"""Without these the service does not start; alert and comms may come later."""
+
+
 class _Client:
     def __init__(self, downstream: Downstream) -> None:
         self.downstream = downstream
-
-    async def health(self) -> None:
-        """Raises DownstreamError when it is not well."""
-        await self.downstream.health()
 
 
 class TickerClient(_Client):

@@ -1,7 +1,7 @@
 """Hot reload: a new configuration is built whole, checked, and then swapped in with one assignment, or refused.
 
-A request captures the configuration at admission and sees that one to its end; ``for_request`` is how every part
-asks for the settings, so none can see half of an old and half of a new one.
+A request takes the configuration along at admission (``RequestContext.settings``) and sees that one to its end, so no
+part of it can see half of an old and half of a new one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from signal_service.config.settings import NEEDS_RESTART, Settings, SettingsError
-from signal_service.context import current_request
 from signal_service.seams import EmitEvent
 
 Outcome = Literal["applied", "refused", "rolled_back", "unchanged"]
@@ -66,11 +65,6 @@ class SettingsStore:
     def generation(self) -> int:
         """Their number; it only grows."""
         return self._generation
-
-    def for_request(self) -> Settings:
-        """The settings that the current request was admitted under; outside of requests those in force."""
-        request = current_request.get()
-        return request.settings if request is not None and request.settings is not None else self._current
 
     def subscribe(self, subscriber: Subscriber) -> None:
         """Call ``subscriber(old, new)`` at each swap. One that raises has the swap undone."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from signal_service.clients.downstream import World
-from signal_service.clients.factory import ClientManager
+from signal_service.clients.factory import CRITICAL, ClientManager
 from signal_service.config import settings as configuration
 from signal_service.config.settings import Settings, SettingsError
 from signal_service.edge import live_seams
@@ -142,10 +142,10 @@ async def _dependencies(settings: Settings, seams: Seams, findings: Findings) ->
     limit_s = settings.startup.attempt_s
     checks = {
         "redis_url": Dependency("redis", True, lambda: link.ping(limit_s)),
-        "downstreams.ticker.url": Dependency("ticker", True, clients.ticker.health),
-        "downstreams.user.url": Dependency("user", True, clients.user.health),
-        "downstreams.alert.url": Dependency("alert", False, clients.alert.health),
-        "downstreams.comms.url": Dependency("comms", False, clients.comms.health),
+        **{
+            f"downstreams.{name}.url": Dependency(name, name in CRITICAL, one.health)
+            for name, one in clients.downstreams.items()
+        },
     }
     try:
         reasons = await asyncio.gather(*(try_once(one, limit_s) for one in checks.values()))

@@ -19,12 +19,12 @@ import structlog
 
 from signal_service.context import current_request
 from signal_service.security.redaction import Redactor
-from signal_service.security.writer import TEXT_LENGTH_MAX, EmitCallback, LineWriter
+from signal_service.security.writer import TEXT_LENGTH_MAX, LineWriter
 
 Detail = Literal["summary", "all"]
 
 DETAIL_EVENTS = frozenset({"admitted", "permit_taken", "permit_returned", "call", "attempt", "cache", "loop_lag"})
-"""Come several times a request; written only at detail ``all``, given to subscribers always."""
+"""Come several times a request; written only at detail ``all``."""
 
 QUIET_LOGGERS = {"httpx": logging.WARNING, "httpcore": logging.WARNING, "asyncio": logging.INFO}
 CHAINED_FRAMES_MAX = 40
@@ -53,7 +53,6 @@ class SecureLogging:
         self._hidden = DETAIL_EVENTS if detail == "summary" else frozenset[str]()
         self._monotonic = monotonic
         self._wall = wall
-        self._subscribers: tuple[EmitCallback, ...] = ()
         self._undo: list[Callable[[], None]] = []
 
     @property
@@ -63,8 +62,6 @@ class SecureLogging:
 
     def emit(self, event: str, /, *, id: str = "", **fields: Any) -> None:  # noqa: A002 - the format's own word
         """Emit one structured event; takes some microseconds and never waits. See ``seams.EmitEvent``."""
-        for subscriber in self._subscribers:
-            subscriber(event, fields)
         if event in self._hidden:
             return
         if not id:
@@ -77,15 +74,6 @@ class SecureLogging:
                 chars += len(value)
         record = {"event": event, "mono_s": round(self._monotonic(), 6), "ts": self._wall(), "id": id, "fields": fields}
         self._writer.put(record, chars)
-
-    def subscribe(self, callback: EmitCallback) -> Callable[[], None]:
-        """Call back with ``(event, fields)`` inside every ``emit``; returns what takes it away again."""
-        self._subscribers = (*self._subscribers, callback)
-
-        def unsubscribe() -> None:
-            self._subscribers = tuple(other for other in self._subscribers if other is not callback)
-
-        return unsubscribe
 
     def set_detail(self, detail: Detail) -> None:
         """``summary`` leaves out the events that come several times a request, ``all`` writes them."""

@@ -193,6 +193,3 @@ def _dated(record: Record) -> Record:
     if isinstance(wall, float):
         record["ts"] = datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
     return record
-
-
-EmitCallback = Callable[[str, dict[str, Any]], None]
