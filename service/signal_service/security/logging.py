@@ -177,7 +177,7 @@ def traceback_text(error: BaseException | None) -> str:
 def _masked_args(redactor: Redactor, record: logging.LogRecord) -> logging.LogRecord:
     """A copy whose arguments, read on end, spell no secret: once formatted, other text would stand between them."""
     args = record.args or ()
-    masked = redactor.names([arg for arg in args if isinstance(arg, str)])
+    masked = redactor.pieces([[arg for arg in args if isinstance(arg, str)]])[0]
     if not masked or masked == [arg for arg in args if isinstance(arg, str)]:
         return record
     pieces = iter(masked)

@@ -118,11 +118,6 @@ def kind_of(name: str) -> Kind:
     return kind
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether a field of a JSON object with this name holds a secret."""
-    return bool(kind_of(name))
-
-
 def digits_tell(name: str, number: str) -> bool:
     """Whether under this name a bare number is a secret: a PIN is, a ``token`` of 5 is a count."""
     if kind_of(name) == "digits" or _DIGITS_TELL.search(name.lower()):

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from signal_service.security import patterns
-from signal_service.security.names import digits_tell, is_secret_name
+from signal_service.security.names import kind_of
 from signal_service.security.own_secrets import MASK, OwnSecrets, Span, replace
 from signal_service.security.views import ENCODED, View
 
@@ -24,8 +24,6 @@ _ENCODED = patterns.compiled(ENCODED, capture=False)
 _MASK = MASK.encode()
 _VIEWS_MAX = 5
 _DEPTH_MAX = 24
-_CARD_LENGTH_MIN = 12
-_PLAIN = frozenset({int, float, bool, type(None)})
 _BETWEEN_RECORDS = b"}\n{"
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
@@ -64,28 +62,20 @@ class Redactor:
         return (b"".join((*parts, data[done:]))).decode("utf-8", "surrogatepass") if parts else text
 
     def value(self, value: Any) -> Any:
-        """A JSON value with every secret masked, under telling names whatever it is, and in pieces over its fields."""
-        return self._walk(self.names(value), 0)
+        """A JSON value with every secret masked: in texts, under the names of secrets, in pieces over its fields."""
+        return json.loads(self.text(json.dumps(self.pieces([value])[0], default=_plain)))
 
-    def names(self, value: Any) -> Any:
-        """Only what the final text no longer shows: values of telling names whole, secrets in pieces over fields."""
-        return self.names_of([value])[0]
+    def pieces(self, values: list[Any]) -> list[Any]:
+        """The values with own secrets masked that their texts spell on end, which ``text`` no longer shows."""
+        if not self._own.in_pieces(text for value in values for text in _texts(value, 0)):
+            return values
+        return [self._without_pieces(value) for value in values]
 
-    def names_of(self, values: list[Any]) -> list[Any]:
-        """``names`` of each, but for many records at the price of one search."""
-        texts: list[str] = []
-        masked = [_mask_names(value, texts, 0) for value in values]
-        if len(texts) > 1 and self._own.in_pieces(texts):
-            masked = [self._join_pieces(value) for value in masked]
-        return masked
-
-    def _join_pieces(self, value: Any) -> Any:
-        texts: list[str] = []
-        _mask_names(value, texts, 0)
-        if not self._own.in_pieces(texts):
+    def _without_pieces(self, value: Any) -> Any:
+        texts = list(_texts(value, 0))
+        if len(texts) < 2 or not self._own.in_pieces(texts):
             return value
-        pieces = iter(self._own.mask_pieces(texts))
-        return _with_texts(value, pieces, 0)
+        return _with_texts(value, iter(self._own.mask_pieces(texts)), 0)
 
     def _masked(self, data: bytes) -> bytes:
         found = list(self._spans(data))
@@ -105,7 +95,15 @@ class Redactor:
                 inside.append((start, end))
                 outside.add(start)
         shown = replace(data, inside, lambda start: b'"' + _MASK + b'"' if start in outside else _MASK)
-        return shown if _is_json(shown) else json.dumps(self.value(json.loads(data)), ensure_ascii=False).encode()
+        return shown if _is_json(shown) else json.dumps(self._each(json.loads(data)), ensure_ascii=False).encode()
+
+    def _each(self, value: Any) -> Any:
+        """The slow way, for a JSON text whose structure a mask would break: text by text."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(key): MASK if item and kind_of(key) else self._each(item) for key, item in value.items()}
+        return [self._each(item) for item in value] if isinstance(value, list) else value
 
     def _spans(self, data: bytes) -> Iterator[Span]:
         views: list[View] = []
@@ -120,18 +118,6 @@ class Redactor:
                 return
             views.append(View(shown))
             shown = views[-1].data
-
-    def _walk(self, value: Any, depth: int) -> Any:
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping) and depth < _DEPTH_MAX:
-            return {self.text(str(key)): self._walk(item, depth + 1) for key, item in value.items()}
-        if isinstance(value, list | tuple) and depth < _DEPTH_MAX:
-            return [self._walk(item, depth + 1) for item in value]
-        if value is None or isinstance(value, bool | int | float):
-            plain = str(value)
-            return value if len(plain) < _CARD_LENGTH_MIN or self.text(plain) == plain else MASK
-        return self.text(str(value))
 
 
 @lru_cache(maxsize=1)
@@ -182,42 +168,25 @@ def _backslashes_before(data: bytes, at: int) -> int:
     return at - start
 
 
-def _mask_names(value: Any, texts: list[str], depth: int) -> Any:
-    """``value`` with what stands under telling names masked; all other texts in it are put on ``texts`` in order."""
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def _texts(value: Any, depth: int) -> Iterator[str]:
+    """The texts of a JSON value in their order."""
     if isinstance(value, str):
-        texts.append(value)
-        return value
-    if type(value) in _PLAIN or depth >= _DEPTH_MAX:
-        return value
-    if isinstance(value, dict):
-        return {key: _mask_item(key, item, texts, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_mask_names(item, texts, depth + 1) for item in value]
-    return _mask_names(dict(value), texts, depth) if isinstance(value, Mapping) else value
-
-
-def _mask_item(key: Any, value: Any, texts: list[str], depth: int) -> Any:
-    if not is_secret_name(key if type(key) is str else str(key)):
-        return _mask_names(value, texts, depth)
-    if value is None or isinstance(value, bool) or value in ("", MASK):
-        return value
-    if isinstance(value, int | float) and not digits_tell(str(key), str(value)):
-        return value
-    return MASK
+        yield value
+    elif depth < _DEPTH_MAX and isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item, depth + 1)
 
 
 def _with_texts(value: Any, texts: Iterator[str], depth: int) -> Any:
-    """``value`` with its texts replaced one after the other, in the order of ``_mask_names``."""
+    """``value`` with its texts replaced one after the other, in the order of ``_texts``."""
     if isinstance(value, str):
         return next(texts)
     if depth < _DEPTH_MAX and isinstance(value, dict):
-        return {
-            key: item if _is_masked(key, item) else _with_texts(item, texts, depth + 1) for key, item in value.items()
-        }
-    if depth < _DEPTH_MAX and isinstance(value, list):
+        return {key: _with_texts(item, texts, depth + 1) for key, item in value.items()}
+    if depth < _DEPTH_MAX and isinstance(value, list | tuple):
         return [_with_texts(item, texts, depth + 1) for item in value]
     return value
-
-
-def _is_masked(key: Any, value: Any) -> bool:
-    return is_secret_name(str(key)) and (value is None or isinstance(value, bool | int | float) or value in ("", MASK))

@@ -153,7 +153,7 @@ class LineWriter:
             notice = {"level": "warning", "logger": __name__, "message": f"{lost} log records were dropped"}
             lines.append(_encode({**notice, "dropped": lost, "dropped_total": self.dropped}))
         try:
-            lines += [_encode(shown) for shown in self._redactor.names_of([_dated(record) for record in batch])]
+            lines += [_encode(shown) for shown in self._redactor.pieces([_dated(record) for record in batch])]
         except Exception:  # noqa: BLE001 - one record that cannot be shown must not take the others with it
             lines += [self._line(record) for record in batch]
         text = self._redactor.text("\n".join(lines) + "\n")
@@ -161,7 +161,7 @@ class LineWriter:
 
     def _line(self, record: Record) -> str:
         try:
-            return _encode(self._redactor.names(record))
+            return _encode(self._redactor.pieces([record])[0])
         except Exception as error:  # noqa: BLE001 - nor end the log
             return _encode({"level": "error", "logger": __name__, "unprintable": type(error).__name__})
 
