@@ -327,6 +327,8 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         if not timers:
             self._stuck(DeadlockError, "nothing is ready and no timer is set")
         when = timers[0][0]
+        if when != when and sys.version_info >= (3, 13):  # there asyncio hands NaN to the selector
+            raise ValueError("Invalid value NaN (not a number)")
         if when > self._end_s:
             self._stuck(OverdueError, f"limit of {self.bounds.max_virtual_s:g} virtual s")
         if when > self.now_s:
