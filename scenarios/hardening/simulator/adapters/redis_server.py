@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from redis._parsers import helpers
+import redis.client
 
 from hardening.simulator.adapters.redis_engine import Engine, RespSocket
 from hardening.simulator.core.hosts import Host
 from hardening.simulator.net.network import Network
 from hardening.simulator.net.server import SimServer
+
+
+def _of_redis_py() -> tuple[Any, Any]:
+    """redis-py's own reading of INFO and of errors; both moved in version 5."""
+    try:
+        parsers = importlib.import_module("redis._parsers")
+    except ModuleNotFoundError:
+        connection: Any = importlib.import_module("redis.connection")
+        client: Any = redis.client
+        return client.parse_info, connection.BaseParser().parse_error
+    return parsers.helpers.parse_info, parsers.BaseParser.parse_error
+
+
+PARSE_INFO, PARSE_ERROR = _of_redis_py()
 
 
 class _Client(asyncio.Protocol):
@@ -199,10 +214,7 @@ class SimRedisSession:
     """An administrator's connection."""
 
     def __init__(self, server: SimRedis) -> None:
-        from redis._parsers import _AsyncRESP2Parser  # noqa: PLC0415 - private in redis, used in one place
-
         self._server = server
-        self._parser_kind = _AsyncRESP2Parser
         self._reader = asyncio.StreamReader(loop=server._network.loop)  # noqa: SLF001
         self._socket = RespSocket(server.engine, self._reader.feed_data, self._reader.feed_eof)
         self._socket.known = True
@@ -220,17 +232,21 @@ class SimRedisSession:
         packed = b"*%d\r\n" % len(fields) + b"".join(b"$%d\r\n%s\r\n" % (len(field), field) for field in fields)
         self._socket.receive(packed)
         reply = await self._read()
-        parse_info: Any = helpers.parse_info
-        return dict(parse_info(reply)) if fields[0].upper() == b"INFO" else reply
+        return dict(PARSE_INFO(reply)) if fields[0].upper() == b"INFO" else reply
 
     async def _read(self) -> Any:
-        parser = self._parser_kind(socket_read_size=65536)
-        parser._stream, parser._connected = self._reader, True  # noqa: SLF001
-        parser.encoder = _NoDecoding()  # type: ignore[assignment]
-        reply = await parser.read_response(disable_decoding=True)
-        if isinstance(reply, Exception):
-            raise reply
-        return reply
+        """One reply of RESP 2: bytes, a number, None or a list of them; an error is raised as redis-py's type."""
+        line = (await self._reader.readline()).removesuffix(b"\r\n")
+        kind, rest = line[:1], line[1:]
+        if kind == b"-":
+            raise PARSE_ERROR(rest.decode())
+        if kind == b":":
+            return int(rest)
+        if kind == b"$":
+            return None if rest == b"-1" else (await self._reader.readexactly(int(rest) + 2))[:-2]
+        if kind == b"*":
+            return None if rest == b"-1" else [await self._read() for _ in range(int(rest))]
+        return rest
 
     async def close(self) -> None:
         """Close it."""
@@ -238,13 +254,6 @@ class SimRedisSession:
 
 
 SimRedis.session_kind = SimRedisSession
-
-
-class _NoDecoding:
-    """Bytes stay bytes."""
-
-    def decode(self, value: Any, force: bool = False) -> Any:
-        return value
 
 
 __all__ = ["SimRedis", "SimRedisSession"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import importlib.metadata
 import importlib.util
+import platform
 import sys
 from collections.abc import Iterator
 
@@ -33,13 +35,16 @@ def sandbox(bounds: Bounds) -> Iterator[Sandbox]:
             # FastAPI imports it at its first route, and its classes cannot be made while ``date`` is a fake.
             with contextlib.suppress(ImportError):
                 importlib.import_module("pydantic.v1")
+        platform.platform()  # asks a subprocess once; libraries want it in their user agents
+        platform.processor()
         if bounds.clock == "freeze" and importlib.util.find_spec("freezegun") is not None:
             from hardening.simulator.adapters.frozen_clock import FrozenClock  # noqa: PLC0415 - optional
 
             stack.enter_context(FrozenClock(box.wall, box.monotonic))
             box.clocks_are_set = True
         stack.enter_context(box)
-        if "anyio" in sys.modules:
+        # AnyIO 3 starts threads of its own, and those are simulated; later versions are asked for fewer steps.
+        if "anyio" in sys.modules and not importlib.metadata.version("anyio").startswith("3."):
             from hardening.simulator.adapters.anyio_threads import inline_threads  # noqa: PLC0415 - optional
 
             stack.enter_context(inline_threads(box))
