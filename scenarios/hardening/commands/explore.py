@@ -38,6 +38,7 @@ USAGE = 2
 @click.option("--runs", type=click.IntRange(min=1), default=1000, show_default=True, help="Schedules at most.")
 @click.option("--seed", type=click.IntRange(min=0), default=None, help="Everything follows from it; drawn if missing.")
 @click.option("--cancel", multiple=True, help="Name pattern of tasks that may be cancelled at any step.")
+@click.option("--cancel-until", type=click.FloatRange(min=0), help="Virtual seconds after which nobody is cancelled.")
 @click.option("--latency", type=float, nargs=2, default=(0.0005, 0.05), show_default=True, help="Bounds in seconds.")
 @click.option("--max-virtual-s", type=float, default=3600.0, show_default=True, help="Virtual seconds a run may take.")
 @click.option("--max-steps", type=int, default=100_000, show_default=True, help="Steps a run may take.")
@@ -152,6 +153,7 @@ def _alone(reference: str, seed: int, options: dict[str, Any]) -> Exploration:
         leftovers=options["leftovers"],
         lost=options["lost"],
         shard=options["shard"],
+        cancel_until_s=options["cancel_until"],
         isolate=options["isolate"],
         seconds=options["seconds"],
         corpus=Corpus(options["corpus"]) if options["corpus"] else None,
@@ -179,6 +181,7 @@ def _asked_of_workers(reference: str, seed: int, options: dict[str, Any]) -> dic
     for name in ("max_virtual_s", "max_steps", "leftovers", "lost"):
         words += ["--" + name.replace("_", "-"), str(options[name])]
     words += ["--reorder"] if options["reorder"] else []
+    words += [] if options["cancel_until"] is None else ["--cancel-until", str(options["cancel_until"])]
     words += ["--isolate"] if options["isolate"] else []
     words += ["--seconds", str(options["seconds"])] if options["seconds"] else []
     words += ["--step-seconds", str(options["step_seconds"]), "--no-confirm"]

@@ -75,6 +75,8 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         self.main: SimTask | None = None
         self.steering: tuple[type[BaseException], ...] = ()
         self.failure: BaseException | None = None
+        self.cancelled: list[str] = []
+        self.cancels_end = False
         self._reorder = reorder
         self.tracing = type(self.trace) is not NoTrace
         self.timers: list[tuple[float, int, asyncio.TimerHandle]] = []
@@ -352,12 +354,16 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         """A cancellation is due, or the step limit is reached."""
         if self.steps >= self.bounds.max_steps:
             self._stuck(LivelockError, f"limit of {self.bounds.max_steps} steps; busiest: {busiest(self)}")
+        until_s = self.bounds.cancel_until_s
+        if until_s is not None and self.now_s - START_S > until_s:
+            self._next_cancel = NEVER
         if self.steps >= self._next_cancel:
             tasks = self.live_tasks()
             victim = self.choices.victim(self.steps, [task.get_name() for task in tasks])
             if victim is not None:
                 if self.tracing:
                     self.trace.note(self, "cancel", tasks[victim].get_name(), "")
+                self.cancelled.append(tasks[victim].get_name())
                 tasks[victim].cancel()
             self._next_cancel = self.choices.next_cancel(self.steps)
         if self.steps >= self._next_collect:
@@ -365,6 +371,14 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
             self.collect()
             self._next_collect = self.choices.next_collect()
         self._attention = min(self._next_cancel, self._next_collect, self.bounds.max_steps)
+
+    def end_cancellations(self) -> None:
+        """The schedule cancels nobody from now on."""
+        self._next_cancel = NEVER
+        self.cancels_end = True
+        self._attention = min(self._next_collect, self.bounds.max_steps)
+        if self.tracing:
+            self.trace.note(self, "cancel", "nobody", "from now on")
 
     def live_tasks(self) -> list[SimTask]:
         """Tasks that are not done, without the program's own, in the order of their creation."""

@@ -102,6 +102,7 @@ class Bounds:
         max_steps: callbacks after which it is a livelock.
         leftovers: ``report`` or ``fail``: what to do about tasks, timers and sockets left at the end.
         lost: ``report`` or ``fail``: what to do about exceptions nobody looked at (assertions always fail).
+        cancel_until_s: virtual seconds after which the schedule cancels nobody; None: it may until the end.
         clock: ``freeze`` (freezegun: ``time``, ``datetime``, early imports) or ``loop`` (the ``time`` module only).
     """
 
@@ -111,6 +112,7 @@ class Bounds:
     leftovers: Literal["report", "fail"] = "report"
     lost: Literal["report", "fail"] = "report"
     clock: Literal["freeze", "loop"] = "freeze"
+    cancel_until_s: float | None = None
 
     def __post_init__(self) -> None:
         low, high = self.latency_s
@@ -120,6 +122,8 @@ class Bounds:
             raise PlanError("max_virtual_s", self.max_virtual_s, "seconds above 0")
         if self.max_steps < 1:
             raise PlanError("max_steps", self.max_steps, "a whole number from 1")
+        if self.cancel_until_s is not None and not self.cancel_until_s >= 0:
+            raise PlanError("cancel_until_s", self.cancel_until_s, "seconds from 0")
         for name, value in (("leftovers", self.leftovers), ("lost", self.lost)):
             if value not in ("report", "fail"):
                 raise PlanError(name, value, "report, fail")

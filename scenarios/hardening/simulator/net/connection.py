@@ -147,4 +147,20 @@ def describe(payload: Payload) -> str:
     """A packet, for the trace: its size and its beginning."""
     if isinstance(payload, End):
         return payload.value
-    return f"{len(payload)} bytes {payload[:40]!r}"
+    return f"{_named(payload)}{len(payload)} bytes {payload[:40]!r}"
+
+
+METHODS = (b"GET ", b"POST ", b"PUT ", b"DELETE ", b"PATCH ", b"HEAD ", b"OPTIONS ")
+
+
+def _named(payload: bytes) -> str:
+    """``request GET /x``, ``reply 200``, ``redis SET key``: what the beginning of a packet says it is."""
+    first = payload.split(b"\r\n", 1)[0]
+    if payload.startswith(METHODS) and first.endswith((b"HTTP/1.1", b"HTTP/1.0")):
+        return f"request {first.rpartition(b' ')[0].decode('latin-1')}, "
+    if payload.startswith(b"HTTP/1."):
+        return f"reply {first[9:12].decode('latin-1')}, "
+    if payload.startswith(b"*") and first[1:].isdigit() and payload.startswith(b"$", len(first) + 2):
+        words = payload.split(b"\r\n")[2:6:2]
+        return f"redis {b' '.join(words).decode('latin-1')[:40]}, "
+    return ""

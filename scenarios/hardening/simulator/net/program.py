@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import overload
 
+from hardening.simulator.core.blocking import Blocking
 from hardening.simulator.core.checks import Watch
 from hardening.simulator.core.errors import OutsideSimulationError
 from hardening.simulator.core.waits import call_site
@@ -73,6 +74,38 @@ async def io(low: float, high: float) -> float:
     return seconds
 
 
+def blocking_io(low: float, high: float) -> float:
+    """Wait as a blocking read or write of a disk does: a thread waits alone, on the loop everything stands still."""
+    loop = Blocking.running
+    if loop is None or not loop.is_here():
+        raise OutsideSimulationError(OUTSIDE)
+    if not 0 <= low <= high:
+        raise ValueError(f"blocking_io: bounds are {low!r} and {high!r}, allowed: 0 <= low <= high")
+    seconds: float = loop.choices.number("disk", float(low), float(high))
+    if loop.tracing:
+        loop.trace.note(loop, "io", "disk", f"{seconds:.6g} of {low:g}..{high:g} at {call_site()}")
+    loop.sleep_here(seconds)
+    return seconds
+
+
+def cancelled() -> tuple[str, ...]:
+    """Names of the tasks that the schedule has cancelled so far, in order."""
+    return tuple(current_loop().cancelled)
+
+
+def end_cancellations() -> None:
+    """The schedule cancels nobody from now on: what follows is the final check."""
+    current_loop().end_cancellations()
+
+
+def jump_wall_clock(seconds: float, host: str | None = None) -> None:
+    """Set the wall clock (of one machine) off by so much from now on; the monotonic clock does not notice."""
+    loop = current_loop()
+    loop.set_wall(seconds, 1.0, host)
+    if loop.tracing:
+        loop.trace.note(loop, "clock", host or "all machines", f"the wall clock is off by {seconds:g} s")
+
+
 async def cancel_point() -> None:
     """A place where the current task may be cancelled; the default is that it is not.
 
@@ -81,9 +114,10 @@ async def cancel_point() -> None:
     """
     loop = current_loop()
     task = asyncio.current_task()
-    if task is not None and loop.choices.rare(f"{task.get_name()} cancel_point", 0, 1):
+    if task is not None and not loop.cancels_end and loop.choices.rare(f"{task.get_name()} cancel_point", 0, 1):
         if loop.tracing:
             loop.trace.note(loop, "cancel", task.get_name(), f"at {call_site()}")
+        loop.cancelled.append(task.get_name())
         task.cancel()
         await asyncio.sleep(0)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from hardening.simulator.core.plan import Plan, PlanError
-from hardening.simulator.core.trace import Trace, digest_of
+from hardening.simulator.core.trace import Trace, TraceEvent, digest_of
+from hardening.simulator.core.waits import is_own
 from hardening.simulator.search.run import Outcome
 
 RECORDING_FORMAT = "signal-hardening/recording"
@@ -107,20 +108,21 @@ class Counterexample:
         """The failure, the decisions that lead to it, and the end of the trace."""
         head = "".join(traceback.format_exception_only(self.exception)).strip()
         lines = [f"{self.program or 'the program'} fails: {head}"]
-        where = _raised_at(self.exception)
-        if where:
-            lines.append(f"  raised at {where}")
+        lines += [f"  {place}" for place in _raised_at(self.exception)]
         count = len(self.plan)
         if count:
             lines.append(f"It takes {count} decision{'s' * (count != 1)} (found with {self.found_decisions}):")
             lines += [f"  {number}. {self._place(d)}" for number, d in enumerate(self.plan.decisions, 1)]
         else:
             lines.append("It fails under the default schedule.")
+        victims = [event.who for event in self.trace.events if event.kind == "cancel" and event.who != "nobody"]
+        if victims:
+            lines.append(f"The schedule cancelled: {', '.join(victims)}")
         if not self.repeats:
             lines.append("It does not repeat exactly: the program depends on something outside the simulation.")
-        lines.append(f"The last {min(tail, len(self.trace.events))} of {len(self.trace.events)} steps:")
-        lines.append(self.trace.tail(tail))
-        return "\n".join(lines)
+        folded = _folded(self.trace.events)
+        lines.append(f"The last {min(tail, len(folded))} of {len(folded)} lines ({len(self.trace.events)} steps):")
+        return "\n".join(lines + folded[-tail:])
 
     def _place(self, decision: Any) -> str:
         """A decision with the moment of the trace at which it took effect."""
@@ -245,6 +247,35 @@ def merge(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def _raised_at(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{'/'.join(frames[-1].filename.split('/')[-2:])}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""
+def _raised_at(error: BaseException) -> list[str]:
+    """The program's own place first, then the innermost one in a library, if that is another."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if is_own(f.filename)]
+    own = [frame for frame in frames if "site-packages" not in frame.filename]
+    chosen = own[-1:] + [frame for frame in frames[-1:] if frame not in own]
+    words = ("raised at", "inside") if own else ("raised at",)
+    return [
+        f"{word} {'/'.join(frame.filename.split('/')[-2:])}:{frame.lineno} in {frame.name}"
+        for word, frame in zip(words, chosen, strict=False)
+    ]
+
+
+NOISE = ("call", "delay")
+"""Kinds of events that say nothing by themselves: callbacks of libraries, latencies that took their default."""
+
+
+def _folded(events: list[TraceEvent]) -> list[str]:
+    """A trace as lines, with two and more events of noise in a row as one."""
+    lines: list[str] = []
+    noise: list[TraceEvent] = []
+    for event in [*events, None]:
+        if event is not None and event.kind in NOISE:
+            noise.append(event)
+            continue
+        if len(noise) > 1:
+            lines.append(f"{noise[0].step:6d} {noise[0].virtual_s:12.6f}  ...      {len(noise)} callbacks, latencies")
+        else:
+            lines += [str(each) for each in noise]
+        noise = []
+        if event is not None:
+            lines.append(str(event))
+    return lines

@@ -35,6 +35,7 @@ def explore(
     corpus: PlanStore | None = None,
     shard: Shard | str = "1/1",
     shrink_runs_max: int = 400,
+    cancel_until_s: float | None = None,
     isolate: bool = False,
     seconds: float | None = None,
 ) -> Exploration:
@@ -55,6 +56,7 @@ def explore(
         corpus: stored plans; tried first, and a new failure is added.
         shard: part ``i/n`` of the search.
         shrink_runs_max: how many runs shrinking may take.
+        cancel_until_s: virtual seconds after which nobody is cancelled, so that a program can check what is left.
         isolate: give each run a forked process, so that nothing lives on from one to the next.
         seconds: real seconds after which no further schedule is begun.
 
@@ -62,7 +64,7 @@ def explore(
         RuleBrokenError: when the program reached for a real socket, thread, subprocess or wait.
         PlanError: when an argument can not be.
     """
-    bounds = Bounds((latency[0], latency[1]), max_virtual_s, max_steps, leftovers, lost, clock)
+    bounds = Bounds((latency[0], latency[1]), max_virtual_s, max_steps, leftovers, lost, clock, cancel_until_s)
     part = shard if isinstance(shard, Shard) else Shard.parse(shard)
     patterns = (cancel,) if isinstance(cancel, str) else tuple(cancel or ())
     chosen = int.from_bytes(os.urandom(4), "big") if seed is None else seed
