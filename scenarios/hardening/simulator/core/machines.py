@@ -37,9 +37,7 @@ class Machines:
     def _may_run(self, handle: Any) -> bool:
         """Whether the machine on which it would run is up and goes on; else it is kept."""
         host = handle._context.get(current_host, Host.default)
-        if host.alive and handle._context.get(is_beside, False):
-            return True
-        if host.alive and not host.stopped and not host.blocked:
+        if host.alive and ((not host.stopped and not host.blocked) or handle._context.get(is_beside, False)):
             return True
         self.kept.append((host, handle))
         return False
