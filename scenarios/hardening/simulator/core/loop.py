@@ -14,10 +14,8 @@ import gc
 import heapq
 import math
 import sys
-import threading
 import weakref
-from asyncio import events
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, NoReturn
 
 from hardening.simulator.core.checks import Checks
@@ -26,6 +24,7 @@ from hardening.simulator.core.errors import DeadlockError, LivelockError, Overdu
 from hardening.simulator.core.handles import SimFuture, SimHandle, SimTask, SimTimer
 from hardening.simulator.core.hosts import Host, current_host
 from hardening.simulator.core.plan import Bounds
+from hardening.simulator.core.running import Running, steered
 from hardening.simulator.core.task_names import TaskNames
 from hardening.simulator.core.trace import NoTrace, Trace
 from hardening.simulator.core.unreal import Unreal
@@ -113,7 +112,7 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         if self._closed:
             self._check_closed()
         if self.steering:
-            coro = _steered(self, coro)
+            coro = steered(self, coro)
         if name is None:
             self._task_names += 1
             name = f"Task-{self._task_names}"
@@ -203,7 +202,7 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
 
     def run_program(self, program: Coroutine[Any, Any, Any]) -> Any:
         """Run it to its end, and the checks that still wait after it; returns its result or raises."""
-        with _Running(self):
+        with Running(self):
             self.main = main = self.create_task(program, name="main")
             while not main.done():
                 self._run_once()
@@ -221,7 +220,7 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
 
     def run_until_idle(self, tasks: Sequence[asyncio.Task[Any]], *, rounds: int) -> None:
         """Run until these tasks are done, or nothing is ready or due any more; at most ``rounds`` rounds."""
-        with _Running(self):
+        with Running(self):
             self._attention = NEVER
             self._end_s = math.inf
             while rounds and not all(task.done() for task in tasks):
@@ -392,39 +391,3 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
         failed = [task for task in self.tasks if task._log_traceback and task is not self.main]
         lost = "".join(f"; {task.get_name()} failed and nobody looked: {task._exception!r}" for task in failed[:3])
         raise kind(detail + lost, who_waits(self), self.now_s - START_S, self.steps)
-
-
-async def _steered(loop: VirtualLoop, awaitable: Any) -> Any:
-    """A task keeps every exception for whoever awaits it; those that steer the whole run must not wait for that."""
-    try:
-        return await awaitable
-    except loop.steering as error:
-        loop.fail(error)
-        raise
-
-
-class _Running:
-    """Makes the loop the running one, and puts back what was there."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def __enter__(self) -> None:
-        loop = self._loop
-        self._before = events._get_running_loop()
-        self._hooks = sys.get_asyncgen_hooks()
-        loop._thread_id = threading.get_ident()
-        sys.set_asyncgen_hooks(
-            firstiter=loop._asyncgen_firstiter_hook,
-            finalizer=loop._asyncgen_finalizer_hook,
-        )
-        events._set_running_loop(loop)
-
-    def __exit__(self, *exc: object) -> None:
-        events._set_running_loop(self._before)
-        sys.set_asyncgen_hooks(*self._hooks)
-        self._loop._thread_id = None
-
-
-Program = Callable[[], Awaitable[Any] | Generator[Any, Any, Any]]
-"""What is explored: an ``async def`` without arguments."""
