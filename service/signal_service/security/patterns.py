@@ -21,7 +21,8 @@ Span = tuple[int, int]
 Check = Callable[[bytes, Sequence[Span]], Span | None]
 """Of a text and the spans of a match and its groups: the span to mask, None, or an empty one to go on from."""
 
-_MEMORY_BYTES = 32 << 20
+_ROW_BYTES, _WHOLE_BYTES = 2 << 20, 16 << 20
+"""What the automata of one row and of the whole table may grow to; beyond it they begin again, and stay linear."""
 _NO_DIGITS = bytes(code for code in range(256) if not 48 <= code <= 57)
 
 
@@ -29,7 +30,7 @@ def _options(*, capture: bool) -> re2.Options:
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.never_capture = not capture
-    options.max_mem = _MEMORY_BYTES
+    options.max_mem = _ROW_BYTES if capture else _WHOLE_BYTES
     options.log_errors = False
     return options
 
