@@ -137,7 +137,8 @@ class Environments:
 def explore(python: Path, program: str, words: list[str]) -> tuple[int, dict]:
     """Run the command in an environment; exit code and its JSON."""
     command = [python, "-m", "hardening.commands.explore", str(HERE / "programs" / program), "--json", *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    roots = os.pathsep.join(str(ROOT / root) for root in ("scenarios", "faults"))
+    environment = {**os.environ, "PYTHONPATH": roots, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise SystemExit(f"{program}: exit {done.returncode}: {done.stderr.strip()[-500:]}")
