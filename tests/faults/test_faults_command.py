@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -78,6 +79,38 @@ def test_without_a_world_it_says_how_to_start_one(tmp_path: Path, monkeypatch: p
     assert "hardening serve" in text
 
 
+def test_where_several_worlds_run_it_lists_them_and_asks_which(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults_command, "default_root", lambda: short_path)
+    with contextlib.ExitStack() as stack:
+        runs = [stack.enter_context(RunDirectory(short_path)) for _ in range(2)]
+        for run in runs:
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(run.path / "control"))
+            listening.listen()
+        code, text = call("inject", "clock_jump")
+        assert code == 2
+        assert "choose one by --world" in text
+        assert all(f"{run.path} (pid {os.getpid()}: " in text for run in runs)
+
+
+@pytest.mark.live
+@pytest.mark.asyncio
+@pytest.mark.parametrize("as_json", [False, True])
+async def test_it_names_the_world_that_it_hurts(short_path: Path, as_json: bool) -> None:
+    async with double_world(short_path) as world, WorldControl(world, world.run):
+        argv = [sys.executable, "-c", INJECT, "clock_jump", "--for", "10ms", *(["--json"] if as_json else [])]
+        argv += ["--world", str(world.run.path)]
+        process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        first = out.decode().splitlines()[0]
+        if as_json:
+            assert json.loads(first)["world"] == str(world.run.path)
+        else:
+            assert f"into service of {world.run.path} (pid {os.getpid()}: " in first
+
+
 @pytest.mark.live
 def test_the_socket_of_a_killed_world_is_no_world(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults_command, "default_root", lambda: short_path)
@@ -112,7 +145,7 @@ async def inject(world: DoubleWorld, *arguments: str) -> asyncio.subprocess.Proc
 
 @pytest.mark.live
 @pytest.mark.asyncio
-async def test_a_fault_is_injected_into_a_running_world_healed_and_its_bite_told(short_path: Path) -> None:
+async def test_a_fault_is_injected_into_a_running_world_healed_and_its_effect_reported(short_path: Path) -> None:
     async with double_world(short_path) as world, WorldControl(world, world.run):
         process = await inject(world, "clock_jump", "--set", "offset_s=500", "--for", "300ms")
         out, _ = await asyncio.wait_for(process.communicate(), 20)
@@ -125,7 +158,7 @@ async def test_a_fault_is_injected_into_a_running_world_healed_and_its_bite_told
 
 @pytest.mark.live
 @pytest.mark.asyncio
-async def test_a_fault_that_did_not_bite_is_exit_3(short_path: Path) -> None:
+async def test_a_fault_without_effect_is_exit_3(short_path: Path) -> None:
     async with double_world(short_path) as world, WorldControl(world, world.run):
         process = await inject(world, "dns_failure", "--for", "10ms")
         out, _ = await asyncio.wait_for(process.communicate(), 20)

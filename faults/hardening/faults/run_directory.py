@@ -104,6 +104,8 @@ class RunDirectory:
         except FileNotFoundError:
             return False
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock.write(str(os.getpid()))
+        self._lock.flush()
         if (self.path / "lock").exists():
             return True
         self._lock.close()
@@ -160,6 +162,14 @@ class RunDirectory:
         self._lock.close()
         with contextlib.suppress(OSError):
             self._root.rmdir()
+
+
+def described(path: Path) -> str:
+    """A run directory for a person: its path, and the pid and command line of the process that holds it."""
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        pid = int((path / "lock").read_text())
+        return f"{path} (pid {pid}: {' '.join(psutil.Process(pid).cmdline()[1:])[:80]})"
+    return str(path)
 
 
 def _read_owned(path: Path) -> Iterator[OwnedPid]:

@@ -22,7 +22,7 @@ import click
 from hardening.claims.verdict import Exit
 from hardening.faults.base import Fault, FaultError
 from hardening.faults.catalogue import CATALOGUE, build
-from hardening.faults.run_directory import default_root, sweep
+from hardening.faults.run_directory import default_root, described, sweep
 from hardening.runs.interrupt import InterruptedRunError, run
 from hardening.worlds.live.control import CLEAN_UP, SOCKET, inject_into
 from hardening.worlds.rpc import RefusedError
@@ -98,9 +98,7 @@ def describe_command(kind: str, *, as_json: bool) -> None:
 @click.option("--target", default="", help="Which one of the kind's targets; default: its first.")
 @click.option("--for", "for_s", type=Duration(), default="10s", show_default=True, help="How long until it heals.")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter; may be given several times.")
-@click.option(
-    "--world", type=click.Path(path_type=Path), help="Run directory of the world; default: the one that runs."
-)
+@click.option("--world", type=click.Path(path_type=Path), help="Run directory of the world; needed where several run.")
 @click.option("--json", "as_json", is_flag=True, help="Each answer as one line of JSON.")
 def inject_command(
     kind: str, target: str, for_s: float, settings: tuple[str, ...], world: Path | None, *, as_json: bool
@@ -138,9 +136,9 @@ async def _inject(world: Path, fault: Fault, for_s: float, *, as_json: bool) -> 
     async for answer in inject_into(world, fault, for_s):
         effective = bool(answer.get("bit", False))
         if as_json:
-            click.echo(json.dumps(answer))
+            click.echo(json.dumps({**answer, "world": str(world)}))
         elif answer["state"] == "injected":
-            click.echo(f"injected {fault.kind} into {fault.target} for {for_s:g} s")
+            click.echo(f"injected {fault.kind} into {fault.target} of {described(world)} for {for_s:g} s")
         else:
             counts = ", ".join(f"{name} {count:g}" for name, count in answer["bite"].items()) or "nothing counted"
             click.echo(f"healed; {'effect' if effective else 'no effect'}: {counts}")
@@ -209,7 +207,7 @@ def _world(given: Path | None) -> Path:
     if not found:
         raise click.UsageError("no world runs: start one with 'hardening serve'")
     if len(found) > 1:
-        raise click.UsageError(f"several worlds run, choose one by --world: {', '.join(map(str, found))}")
+        raise click.UsageError("\n  ".join(["several worlds run, choose one by --world:", *map(described, found)]))
     return found[0]
 
 
