@@ -39,12 +39,8 @@ class Redactor:
         self._know(OwnSecrets(own_secrets))
 
     def _know(self, own: OwnSecrets) -> None:
-        literals = b"|".join(map(_literal, own.fragments))
         self._own = own
-        self._which = patterns.which([literals] if literals else [])
-        self._first = patterns.compiled(
-            b"|".join(filter(None, (ENCODED, patterns.SUSPICIOUS, literals))), capture=False
-        )
+        self._first, self._which = _automata(b"|".join(map(_literal, own.fragments)))
 
     def add(self, *secrets: str) -> None:
         """Know these secrets too, from now on."""
@@ -118,6 +114,13 @@ class Redactor:
                 return
             views.append(View(shown))
             shown = views[-1].data
+
+
+@lru_cache(maxsize=4)  # a simulated world begins a service for each schedule
+def _automata(literals: bytes) -> tuple[Any, Any]:
+    """What finds the first suspicious place of a text, and what says which rows of the table match."""
+    first = b"|".join(filter(None, (ENCODED, patterns.SUSPICIOUS, literals)))
+    return patterns.compiled(first, capture=False), patterns.which([literals] if literals else [])
 
 
 @lru_cache(maxsize=1)
