@@ -56,7 +56,7 @@ class Service:
 
     Args:
         settings: the first configuration.
-        source: reads the configuration anew.
+        source: reads the configuration again.
         seams: the world it lives in.
         redactor: cleans texts before they leave.
         log_dropped: log records lost so far.

@@ -204,7 +204,7 @@ async def _live(
 
 
 async def _watch(service: app.Service, seams: Seams, config: Path | None) -> None:
-    """Reload whenever the file changes; a watch that fails begins anew, or later changes would go unseen."""
+    """Reload whenever the file changes; a watch that fails begins again, or later changes would go unseen."""
     while config is not None:
         try:
             await seams.watch(config, lambda: service.reload("file"))

@@ -80,7 +80,7 @@ def _changing(router: APIRouter, desk: Desk) -> None:
 
     @router.post("/admin/reload", **shape)
     async def reload() -> Response:
-        """Read the configuration anew and put it in force, or refuse it and change nothing."""
+        """Read the configuration again and put it in force, or refuse it and change nothing."""
         return await changed("reload", desk.store.reload)
 
     @router.post("/admin/rollback", **shape)

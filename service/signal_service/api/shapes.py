@@ -91,7 +91,7 @@ class InvalidateRequest(Asked):
 
 
 class InvalidateAnswer(BaseModel):
-    """The cache keys that are forgotten; whoever asks from now on gets what is loaded from now on."""
+    """The cache keys that are forgotten; a later request gets what is loaded from now on."""
 
     invalidated: list[str]
 

@@ -1,7 +1,7 @@
 """A circuit breaker: one transition table, no I/O.
 
 Closed, it counts failed calls in a row. Open, it refuses. When its time is over, the next caller becomes the one
-probe, under a lease; whoever comes meanwhile is refused. Every change of state, and every probe, begins a new
+probe, under a lease; other calls are refused meanwhile. Every change of state, and every probe, begins a new
 generation; an answer that belongs to an older one changes nothing. A call that was cancelled or shed is neither a
 success nor a failure, so its ticket is released.
 """
@@ -28,7 +28,7 @@ TRANSITIONS: dict[tuple[State, Cause], State] = {
 
 
 PROBE_HINT_S = 1.0
-"""Whoever is refused because of a probe is told to come back then: most probes end long before their lease."""
+"""A call that is refused because of a probe may come back then: most probes end long before their lease."""
 
 
 class Ticket:

@@ -36,7 +36,7 @@ class SettingsStore:
 
     Args:
         settings: the first one.
-        source: reads the configuration anew; raises SettingsError.
+        source: reads the configuration again; raises SettingsError.
         emit: takes the events ``reload`` and ``settings``.
         may_change: false while changes cannot be audited; then each is refused.
     """
@@ -77,7 +77,7 @@ class SettingsStore:
         self._emit("settings", generation=self._generation, digest=self._current.digest(), **more)
 
     def reload(self, actor: str) -> Change:
-        """Read the configuration anew and put it in force, or refuse it and change nothing."""
+        """Read the configuration again and put it in force, or refuse it and change nothing."""
         try:
             new = self._source()
         except SettingsError as error:

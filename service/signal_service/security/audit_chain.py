@@ -3,7 +3,7 @@
 A line is ``{"seq", "time", "action", "actor", "outcome", "request_id", "fields", "prev", "hash"}``; ``hash`` is
 SHA-256, or HMAC-SHA256 under the audit key, of the line up to ``,"hash"``. Beside the file stands ``<file>.head``
 with the number of records, the last ``hash``, and an HMAC over both under the audit key, for a chain alone does not
-show that its end was cut off. Whoever has the key, or kept a copy of an older file with its head, can put that in
+show that its end was cut off. A person who has the key, or kept a copy of an older file with its head, can put that in
 place; ship the head away where that matters.
 """
 

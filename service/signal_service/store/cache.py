@@ -2,7 +2,7 @@
 
 Redis holds the truth and is shared; a bounded copy in process answers for ``NEAR_S`` without asking it, and for as
 long as Redis is gone. Ages come from the monotonic clock and from Redis' own expiry, never from the wall clock.
-A load belongs to a *flight*, the lock of its key: whoever comes meanwhile joins it; a write or an invalidation
+A load belongs to a *flight*, the lock of its key: a call that comes meanwhile joins it; a write or an invalidation
 meanwhile supersedes it: its result goes to those who asked before that, and to nobody else.
 """
 
@@ -26,7 +26,7 @@ from signal_service.store.redis_link import RedisGoneError, RedisLink
 V = TypeVar("V")
 
 NEAR_S = 1.0
-"""So long the copy in process is believed without asking Redis."""
+"""How long the in-process copy is trusted without asking Redis."""
 SIZE_MAX_BYTES = 24_000_000
 """All copies in process together, as JSON; about four times that in memory."""
 MARGIN_S = 0.2
@@ -249,7 +249,7 @@ class Cache(Generic[V]):
         return Found(entry.value, "cache", age_s, not self._link.up)
 
     async def put(self, key: str, value: V) -> None:
-        """Write; loads under way are superseded, and the full TTL begins anew."""
+        """Write; loads under way are superseded, and the full TTL begins again."""
         version, now_s = next(self._versions), self._monotonic()
         raw = pack(key, version, self._keep_s, self._encode(value))
         entry = _Entry(value, version, raw, self._keep_s, now_s, now_s)
@@ -262,7 +262,7 @@ class Cache(Generic[V]):
             self._trust(key, now_s)
 
     async def invalidate(self, key: str) -> None:
-        """Forget ``key`` here and in Redis; whoever asks from now on gets what is loaded from now on."""
+        """Forget ``key`` here and in Redis; a later call gets what is loaded from now on."""
         self._supersede(key)
         self._forget(key)
         now_s = self._monotonic()

@@ -166,7 +166,7 @@ def _quoted(word: str) -> str:
 
 
 def _rollbacks(session: Session, links: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Whatever happened, what was broken is mended; mending what is whole does no harm."""
+    """Whatever happened, each fault is healed; healing what is whole does no harm."""
     found: list[dict[str, Any]] = []
     for number, timed in enumerate(session.scenario.schedule.faults):
         fault: Fault = timed.fault

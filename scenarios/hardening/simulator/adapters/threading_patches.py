@@ -37,7 +37,7 @@ def thread_patches(box: RunHolder) -> list[Patch]:
     simple_queue = queue._PySimpleQueue
     patches: list[Patch] = [
         (threading, "_allocate_lock", make_lock),
-        (threading, "_counter", threading._counter),  # each run counts its threads anew, see ``Sandbox.begin``
+        (threading, "_counter", threading._counter),  # each run counts its threads from one, see ``Sandbox.begin``
         (threading.Thread, "start", _start(box, threading.Thread.start, started)),
         (threading.Thread, "join", _join(box, threading.Thread.join, started)),
         (threading.Thread, "is_alive", _is_alive(threading.Thread.is_alive, started)),

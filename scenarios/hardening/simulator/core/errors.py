@@ -89,7 +89,7 @@ class ViolationError(SimulatorError):
 
 
 class LeftoverError(SimulatorError):
-    """The program ended and left something behind, and the exploration was told to mind.
+    """The program ended and left something behind, and the exploration was asked to fail for it.
 
     Attributes:
         found: one line for each thing left.

@@ -52,7 +52,7 @@ class Host:
 Host.default = Host("local")
 
 current_host: ContextVar[Host] = ContextVar("current_host", default=Host.default)
-"""The machine on which the running code lives; tasks inherit it from whoever made them."""
+"""The machine on which the running code lives; a task inherits it from its creator."""
 
 is_beside: ContextVar[bool] = ContextVar("is_beside", default=False)
 """True for what goes on while the machine's loop is blocked: packets that its kernel takes, threads that wake up."""

@@ -231,7 +231,7 @@ class VirtualLoop(Unreal, asyncio.BaseEventLoop):
                     return
 
     def fail(self, error: BaseException) -> None:
-        """End the run with ``error`` after the current step, whoever may swallow it until then."""
+        """End the run with ``error`` after the current step, even if the program swallows it."""
         if self.failure is None:
             self.failure = error
 

@@ -11,7 +11,7 @@ from typing import Any
 
 
 async def steered(loop: Any, awaitable: Any) -> Any:
-    """A task keeps every exception for whoever awaits it; those that steer the whole run must not wait for that."""
+    """A task keeps an exception for the code that awaits it; one that steers the whole run must not wait for that."""
     try:
         return await awaitable
     except loop.steering as error:

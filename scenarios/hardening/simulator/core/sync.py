@@ -1,4 +1,4 @@
-"""``threading.Lock`` inside a run: a real lock, but whoever waits for it waits in virtual time.
+"""``threading.Lock`` inside a run: a real lock, but a wait for it passes in virtual time.
 
 Made in a run and used outside of one (a library may keep it) it is an ordinary lock.
 """
@@ -49,7 +49,7 @@ class SimLock:
         return not self._real.locked()
 
     def _holder(self) -> str:
-        return f"whoever took it at {place(*self._taken_at)}" if self._taken_at else ""
+        return f"the holder took it at {place(*self._taken_at)}" if self._taken_at else ""
 
     def release(self) -> None:
         """Give it back.

@@ -115,7 +115,7 @@ class Executor:
             result = work()
         except ThreadEndedError:
             raise
-        except BaseException as error:  # noqa: BLE001 - handed on to whoever awaits
+        except BaseException as error:  # noqa: BLE001 - handed on to the code that awaits
             loop.call_soon(_settle, future, None, error)
         else:
             loop.call_soon(_settle, future, result, None)

@@ -372,7 +372,7 @@ class Network:
         return found
 
     def vanish(self) -> None:
-        """The run is over: what is open is gone, and nobody is told."""
+        """The run is over: what is open is gone, without a callback."""
         for connection in self.connections:
             for end in connection.ends.values():
                 end.vanish()

@@ -53,7 +53,7 @@ def socket_of(descriptor: Any) -> SimSocket | None:
 
 
 def forget_sockets() -> None:
-    """A run begins: descriptors are counted anew."""
+    """A run begins: descriptors are counted from the start again."""
     _OPEN.clear()
     _next_fd[0] = FIRST_DESCRIPTOR
 

@@ -259,7 +259,7 @@ class SimTransport(asyncio.Transport):
             self.protocol.resume_writing()
 
     def vanish(self) -> None:
-        """The machine is gone: nobody is told."""
+        """The machine is gone: no callback runs."""
         self._closing = self.is_lost = True
         self._inbox.clear()
         self._socket.gone()

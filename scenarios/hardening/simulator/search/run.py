@@ -108,7 +108,7 @@ class NoProgramError(TypeError):
 
 
 NOT_JUDGED = (NoProgramError, RuleBrokenError, KeyboardInterrupt, SystemExit)
-"""No failures of the program: they go to whoever asked for the search."""
+"""No failures of the program: they go to the caller of the search."""
 
 
 def _coroutine_of(program: Any) -> Any:
