@@ -15,6 +15,9 @@ from hardening.runs.runner import spec_of
 from hardening.runs.simulated import SimOutcome, run_simulated
 from hardening.worlds.spec import RunContext
 
+pytestmark = pytest.mark.timeout(600)
+"""The first test runs every scenario, some forty processor seconds: on a busy machine two minutes are too few."""
+
 REAL_TIME_ONLY = {"C1.1", "C2.5", "C4.3", "C7.1", "C7.2", "C7.3"}
 """Claims about real memory, real time, and processes other than the service."""
 
