@@ -42,5 +42,6 @@ def one_origin() -> Iterator[None]:
 def nothing_left_running() -> Iterator[None]:
     """A test that leaves a child process behind fails the session, by name."""
     yield
-    left = [f"{child.pid} {' '.join(child.cmdline()[:4])}" for child in psutil.Process().children(recursive=True)]
+    running = [child for child in psutil.Process().children(recursive=True) if child.status() != psutil.STATUS_ZOMBIE]
+    left = [f"{child.pid} {' '.join(child.cmdline()[:4])}" for child in running]
     assert not left, f"child processes were left running: {left}"

@@ -23,6 +23,7 @@ from hardening.worlds.live.valkey import server_binary
 
 SERVICE = requirements(ROOT / "deploy" / "requirements-service.txt")
 DEPLOY = ROOT / "deploy"
+PORTIONS = ("faults", "scenarios", "loadtests")
 
 RULES = ROOT / "service" / "signal_service" / "observability" / "alert_rules.yml"
 
@@ -206,18 +207,19 @@ def toxiproxy() -> tuple[dict[str, str], list[str]]:
 def plan_of(drawn: Path, scratch: Path) -> dict[str, Any]:
     """Everything that ``without_engine.py`` needs, from the container files and this machine's programs."""
     files = scratch / "files"
-    for package in ("service", "faults", "scenarios", "loadtests"):
-        where = files / ("app" if package == "service" else "harness")
-        shutil.copytree(ROOT / package, where / package, ignore=shutil.ignore_patterns("__pycache__", "test_*"))
+    for root, package in (("service", "signal_service"), *((name, "hardening") for name in PORTIONS)):
+        source, ignored = ROOT / root / package, shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, files / package, ignore=ignored, dirs_exist_ok=True)
     site = Path(importlib.metadata.distribution("fastapi").locate_file(""))
-    harness = closure(line for line in importlib.metadata.requires("signal-hardening") or [] if "extra" not in line)
+    stated = [line.partition(";") for line in importlib.metadata.requires("signal-hardening") or []]
+    harness = closure(line for line, _, when in stated if not when or "extra == 'all'" in when)
     links = {"/venv/bin/python": str(Path(sys.base_prefix, "bin", f"python3.{sys.version_info.minor}"))}
     links |= {f"/venv/site/{name}": f"/venv/all/{name}" for name in tops(closure(SERVICE))}
     links |= {f"/harness/site/{name}": f"/venv/all/{name}" for name in tops(harness)}
     links |= {"/venv/bin/valkey-server": "/valkey-server"}
     binds = {
-        "/app/service": str(files / "app" / "service"),
-        **{f"/harness/site/{name}": str(files / "harness" / name) for name in ("faults", "scenarios", "loadtests")},
+        "/app/signal_service": str(files / "signal_service"),
+        **{f"/harness/site/{name}": str(files / name) for name in ("hardening", "signal_service")},
         "/etc/signal/service.json": str(DEPLOY / "service.json"),
         "/etc/toxiproxy/toxiproxy.json": str(DEPLOY / "toxiproxy.json"),
         "/etc/prometheus/prometheus.yml": str(DEPLOY / "prometheus.yml"),

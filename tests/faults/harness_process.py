@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -37,6 +38,7 @@ async def main(root: Path, faults: list[dict[str, object]]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # a test run under nohup hands on that it is ignored
     try:
         run(main(Path(sys.argv[1]), json.loads(sys.argv[2])))
     except InterruptedRunError as error:
