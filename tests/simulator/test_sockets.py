@@ -84,7 +84,7 @@ def test_a_transport_that_does_not_read_hears_of_a_reset_when_it_writes_or_reads
                 lost.append(exc)
 
         with network().host("web"):
-            await asyncio.start_server(lambda r, w: None, None, 80)
+            await asyncio.get_running_loop().create_server(asyncio.Protocol, None, 80)
         transport, _ = await asyncio.get_running_loop().create_connection(Paused, "web", 80)
         await asyncio.sleep(0.2)
         network().reset("web")
